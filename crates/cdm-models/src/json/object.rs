@@ -1,0 +1,126 @@
+use std::{borrow::Cow, ops::Range};
+
+use super::{Fit, JsonError, Numbers, canonicalize, text};
+use crate::Json;
+
+/// Sorts the members of an object that stands unfinished at the end of `out`, from `start`.
+///
+/// `members` holds each key with the place of its `"key":value` in `out`. Objects that are already
+/// in order, as nearly all are once they have been stored, are left as they stand.
+pub(super) fn sort_members(
+    mut members: Vec<(Cow<'_, str>, Range<usize>)>,
+    start: usize,
+    numbers: Numbers,
+    out: &mut String,
+) -> Fit {
+    if members.iter().zip(members.iter().skip(1)).all(|((a, _), (b, _))| a < b) {
+        return Fit::Exact;
+    }
+    let received = members.len();
+    members.sort_by(|(a, _), (b, _)| a.cmp(b)); // stable: repeated members keep their order
+    if numbers == Numbers::Normalized {
+        // Of the members with one key the last counts: looked at from the end, the first.
+        members.reverse();
+        members.dedup_by(|(a, _), (b, _)| a == b);
+        members.reverse();
+    }
+    let unsorted = out.split_off(start);
+    for (index, (_, range)) in members.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(unsorted.get(range.start - start..range.end - start).unwrap_or_default());
+    }
+    if members.len() == received { Fit::Exact } else { Fit::Changed }
+}
+
+/// Builds a canonical JSON object member by member.
+///
+/// ```
+/// use cdm_models::json::JsonObject;
+///
+/// let mut properties = JsonObject::new();
+/// properties.insert("size", r#"{"width": 2, "height": 1}"#).unwrap();
+/// properties.insert("colour", r#""red""#).unwrap();
+/// let json = properties.finish().unwrap();
+/// assert_eq!(json.as_str(), r#"{"colour":"red","size":{"height":1,"width":2}}"#);
+/// ```
+#[derive(Debug, Default)]
+pub struct JsonObject<'k> {
+    text: String,
+    members: Vec<(Cow<'k, str>, Range<usize>)>,
+}
+
+impl<'k> JsonObject<'k> {
+    /// An object without members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a member. `value` is any JSON text; a member that is inserted again replaces the first.
+    ///
+    /// Says whether the value's canonical form still tells all that `value` does.
+    ///
+    /// # Errors
+    ///
+    /// When `value` is not JSON, is nested too deeply or holds a number that is too large. The
+    /// object is then as it was before.
+    pub fn insert(&mut self, key: impl Into<Cow<'k, str>>, value: &str) -> Result<Fit, JsonError> {
+        let key = key.into();
+        let before = self.text.len();
+        self.text.push(if self.members.is_empty() { '{' } else { ',' });
+        let start = self.text.len();
+        text::write_string(&key, &mut self.text);
+        self.text.push(':');
+        match canonicalize(value, Numbers::Normalized, &mut self.text) {
+            Ok(fit) => {
+                self.members.push((key, start..self.text.len()));
+                Ok(fit)
+            }
+            Err(error) => {
+                self.text.truncate(before);
+                Err(error)
+            }
+        }
+    }
+
+    /// The object, or `None` when nothing was inserted.
+    pub fn finish(mut self) -> Option<Json<'static>> {
+        if self.members.is_empty() {
+            return None;
+        }
+        sort_members(self.members, 1, Numbers::Normalized, &mut self.text);
+        self.text.push('}');
+        Some(Json(Cow::Owned(self.text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_the_same_however_it_was_filled() {
+        let build = |members: &[(&'static str, &str)]| {
+            let mut object = JsonObject::new();
+            for (key, value) in members {
+                object.insert(*key, value).unwrap();
+            }
+            object.finish().map(|json| json.as_str().to_owned())
+        };
+        let expected = Some(r#"{"a":1,"b":[2]}"#.to_owned());
+        assert_eq!(build(&[("a", "1"), ("b", "[2]")]), expected);
+        assert_eq!(build(&[("b", " [ 2 ] "), ("a", "1")]), expected);
+        assert_eq!(build(&[("a", "0"), ("b", "[2]"), ("a", "1")]), expected);
+        assert_eq!(build(&[]), None);
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_leaves_no_trace() {
+        let mut object = JsonObject::new();
+        assert_eq!(object.insert("a", "1e9999"), Err(JsonError::NumberTooLarge));
+        assert_eq!(object.insert("b", "1e2"), Ok(Fit::Changed));
+        assert_eq!(object.insert("c", "{"), Err(JsonError::Invalid { at: 1 }));
+        assert_eq!(object.finish().unwrap().as_str(), r#"{"b":100}"#);
+    }
+}

@@ -1,0 +1,46 @@
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{Json, Model, RawJson, Timestamp, register_model};
+
+/// A comment: what somebody said on an item.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Comment<'a> {
+    /// Identity in the CDM: `cdm:work:comment:<source_system>:<item's source_id>:<source_comment_id>`.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub cdm_id: Cow<'a, str>,
+    /// The system that the record comes from, as configured for its source endpoint.
+    pub source_system: Cow<'a, str>,
+    /// The comment's id at the source, which never changes.
+    pub source_comment_id: Cow<'a, str>,
+    /// The item that the comment is on.
+    #[schemars(extend("x-cdm-references" = "cdm.work.item"))]
+    pub item_cdm_id: Cow<'a, str>,
+    /// The user who wrote the comment; null when it was written anonymously.
+    #[schemars(extend("x-cdm-references" = "cdm.work.user"))]
+    pub author_cdm_id: Option<Cow<'a, str>>,
+    /// What was said, as plain text.
+    pub body: Option<Cow<'a, str>>,
+    /// Who may read the comment (`role:Administrators`, `group:staff`); null when everybody may.
+    pub visibility: Option<Cow<'a, str>>,
+    /// When the comment was written.
+    pub created_at: Option<Timestamp>,
+    /// When the comment was last edited.
+    #[schemars(extend("x-cdm-index" = true))]
+    pub updated_at: Option<Timestamp>,
+    /// Where to find the comment at the source.
+    pub source_url: Option<Cow<'a, str>>,
+    /// What mapping changed or shortened, as received, in the record's own shape.
+    pub raw_source: Option<RawJson<'a>>,
+    /// What no other field holds, by its name at the source.
+    pub properties: Option<Json<'a>>,
+}
+
+impl Model for Comment<'_> {
+    const ID: &'static str = "cdm.work.comment";
+    const VERSION: &'static str = "1.0.0";
+}
+
+register_model!(Comment<'static>);

@@ -1,0 +1,120 @@
+use cdm_models::{
+    ModelDescriptor,
+    json::{JsonError, Numbers, canonicalize},
+};
+
+/// Hashes the content of a row: 128 bits of BLAKE3 over the model fields that are not null.
+///
+/// Fields are taken in the order of their names, so that neither the order of a struct's fields nor
+/// a new field that is null changes the hash of a row. Plumbing is not part of it. For each field,
+/// lengths in little endian:
+///
+/// ```text
+/// u32 length of the name, the name, u64 length of the value, the value
+/// ```
+///
+/// where the value is: text in UTF-8; a bool as one byte 0 or 1; an integer or a time (microseconds
+/// since the epoch) in 8 bytes, a float by its bits in 8 bytes, a date (days since the epoch) in 4,
+/// all in little endian; a list as each text behind its u64 length; JSON in canonical form, with the
+/// numbers of `json` as `jsonb` writes them and those of `raw json` as received.
+#[derive(Debug, Clone)]
+pub struct ContentHasher {
+    /// The fields in the order of their names: place in the model, and name with its length.
+    fields: Vec<(usize, Vec<u8>)>,
+    scratch: String,
+}
+
+/// The value of a field, as it is hashed.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum HashValue<'a> {
+    /// No value.
+    Null,
+    /// Text.
+    Text(&'a str),
+    /// True or false.
+    Bool(bool),
+    /// A whole number, or a time in microseconds since the epoch.
+    Int64(i64),
+    /// A floating-point number.
+    Float64(f64),
+    /// A day, in days since the epoch.
+    Date(i32),
+    /// Texts in their order.
+    TextList(&'a [&'a str]),
+    /// JSON in any form; it is brought into canonical form.
+    Json(&'a str),
+    /// JSON in canonical form already, as [`Json`](cdm_models::Json) is.
+    CanonicalJson(&'a str),
+    /// JSON as received.
+    RawJson(&'a str),
+}
+
+impl ContentHasher {
+    /// A hasher for the rows of `model`.
+    pub fn new(model: &ModelDescriptor) -> Self {
+        let mut names: Vec<(usize, &str)> =
+            model.fields.iter().enumerate().map(|(index, field)| (index, field.name.as_str())).collect();
+        names.sort_by_key(|(_, name)| *name);
+        let fields = names
+            .into_iter()
+            .map(|(index, name)| {
+                let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+                (index, [&length.to_le_bytes(), name.as_bytes()].concat())
+            })
+            .collect();
+        Self { fields, scratch: String::new() }
+    }
+
+    /// The hash of the row whose field at each place of the model has the value that `value` gives.
+    pub fn hash<'a>(&mut self, value: impl Fn(usize) -> HashValue<'a>) -> Result<[u8; 16], JsonError> {
+        let Self { fields, scratch } = self;
+        let mut hasher = blake3::Hasher::new();
+        for (index, name) in fields {
+            let value = value(*index);
+            if matches!(value, HashValue::Null) {
+                continue;
+            }
+            hasher.update(name);
+            match value {
+                HashValue::Null => {}
+                HashValue::Text(text) | HashValue::CanonicalJson(text) => update(&mut hasher, text.as_bytes()),
+                HashValue::Bool(value) => update(&mut hasher, &[u8::from(value)]),
+                HashValue::Int64(value) => update(&mut hasher, &value.to_le_bytes()),
+                HashValue::Float64(value) => update(&mut hasher, &value.to_bits().to_le_bytes()),
+                HashValue::Date(days) => update(&mut hasher, &days.to_le_bytes()),
+                HashValue::TextList(texts) => {
+                    let length: usize = texts.iter().map(|text| text.len() + 8).sum();
+                    hasher.update(&size(length));
+                    texts.iter().for_each(|text| update(&mut hasher, text.as_bytes()));
+                }
+                HashValue::Json(text) => update_json(&mut hasher, text, Numbers::Normalized, scratch)?,
+                HashValue::RawJson(text) => update_json(&mut hasher, text, Numbers::AsReceived, scratch)?,
+            }
+        }
+        let mut hash = [0; 16];
+        hasher.finalize_xof().fill(&mut hash);
+        Ok(hash)
+    }
+}
+
+fn update_json(
+    hasher: &mut blake3::Hasher,
+    text: &str,
+    numbers: Numbers,
+    scratch: &mut String,
+) -> Result<(), JsonError> {
+    scratch.clear();
+    canonicalize(text, numbers, scratch)?;
+    update(hasher, scratch.as_bytes());
+    Ok(())
+}
+
+fn size(length: usize) -> [u8; 8] {
+    u64::try_from(length).unwrap_or(u64::MAX).to_le_bytes()
+}
+
+fn update(hasher: &mut blake3::Hasher, value: &[u8]) {
+    hasher.update(&size(value.len()));
+    hasher.update(value);
+}

@@ -1,0 +1,258 @@
+use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+
+use cdm_models::Timestamp;
+
+use super::{Incomplete, Reject};
+use crate::{Checkpoint, EndpointId, UnitId};
+
+/// Records as the source has them: unparsed JSON objects, each with an envelope.
+///
+/// The bytes of all records stand one behind the other in one buffer, so that a batch costs a few
+/// allocations, whatever the number of its records.
+#[derive(Debug)]
+pub struct RawBatch {
+    unit: UnitId,
+    endpoint: EndpointId,
+    resource: Arc<str>,
+    observed_at: Timestamp,
+    text: String,
+    entries: Vec<Entry>,
+    rejects: Vec<Reject>,
+    incomplete: Vec<Incomplete>,
+    resume_at: Option<Checkpoint>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    range: Range<usize>,
+    line: Option<u64>,
+    part: Option<Cow<'static, str>>,
+    parent_id: Option<Box<str>>,
+    parent_key: Option<Box<str>>,
+    key: Option<Box<str>>,
+    rank: Rank,
+}
+
+/// One record of a [`RawBatch`] with its envelope.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    /// The record: one JSON object, as received.
+    pub json: &'a str,
+    /// Where it stands.
+    pub origin: Origin<'a>,
+    /// The record that it belongs to, where the source knows it.
+    pub parent: Option<Parent<'a>>,
+    /// The record's id at the source, where the source had to read it anyway.
+    pub key: Option<&'a str>,
+    /// How much it tells.
+    pub rank: Rank,
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The file (relative to the source's folder) or the URL.
+    pub resource: &'a str,
+    /// The line, from 1, or for a resource without lines the place of the record in it, from 1.
+    pub line: Option<u64>,
+    /// JSON pointer to the record within that, when it is embedded in another.
+    pub part: Option<&'a str>,
+}
+
+impl fmt::Display for Origin<'_> {
+    /// `issues.jsonl:17#/fields/assignee`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.resource)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(part) = self.part {
+            write!(f, "#{part}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The record that another one belongs to, such as the issue of a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent<'a> {
+    /// The parent's id at the source, which never changes.
+    pub id: Option<&'a str>,
+    /// The parent's key, which can change; never part of an id.
+    pub key: Option<&'a str>,
+}
+
+/// How much a record tells of its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rank {
+    /// Seen only as a part of another record, such as the assignee of an issue. It fills a gap and
+    /// never replaces a whole record.
+    Part = 0,
+    /// The record itself.
+    Whole = 1,
+}
+
+/// A record for [`RawBatchBuilder::push`].
+#[derive(Debug, Default)]
+pub struct NewRecord<'a> {
+    /// The record: one JSON object, as received.
+    pub json: &'a str,
+    /// See [`Origin::line`].
+    pub line: Option<u64>,
+    /// See [`Origin::part`].
+    pub part: Option<Cow<'static, str>>,
+    /// See [`Parent::id`].
+    pub parent_id: Option<&'a str>,
+    /// See [`Parent::key`].
+    pub parent_key: Option<&'a str>,
+    /// See [`RawRecord::key`].
+    pub key: Option<&'a str>,
+    /// Whether the record was seen only as a part of another.
+    pub is_part: bool,
+}
+
+impl RawBatch {
+    /// A builder for records of `unit` that stand in `resource` and were read at `observed_at`.
+    pub fn builder(
+        unit: UnitId,
+        endpoint: EndpointId,
+        resource: impl Into<Arc<str>>,
+        observed_at: Timestamp,
+    ) -> RawBatchBuilder {
+        RawBatchBuilder(Self {
+            unit,
+            endpoint,
+            resource: resource.into(),
+            observed_at,
+            text: String::new(),
+            entries: Vec::new(),
+            rejects: Vec::new(),
+            incomplete: Vec::new(),
+            resume_at: None,
+        })
+    }
+
+    /// The unit whose records these are.
+    pub fn unit(&self) -> &UnitId {
+        &self.unit
+    }
+
+    /// The endpoint that they were read from.
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
+    }
+
+    /// When they were read, by the host's clock.
+    pub fn observed_at(&self) -> Timestamp {
+        self.observed_at
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no records; there may still be rejects or a point to resume at.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// About how many bytes of memory the batch holds.
+    pub fn bytes(&self) -> usize {
+        let rejects: usize = self.rejects.iter().map(Reject::bytes).sum();
+        self.text.len() + self.entries.len() * size_of::<Entry>() + rejects
+    }
+
+    /// The record at `index`, from 0.
+    pub fn record(&self, index: usize) -> Option<RawRecord<'_>> {
+        let entry = self.entries.get(index)?;
+        let parent = Parent { id: entry.parent_id.as_deref(), key: entry.parent_key.as_deref() };
+        Some(RawRecord {
+            json: self.text.get(entry.range.clone())?,
+            origin: Origin { resource: &self.resource, line: entry.line, part: entry.part.as_deref() },
+            parent: (parent.id.is_some() || parent.key.is_some()).then_some(parent),
+            key: entry.key.as_deref(),
+            rank: entry.rank,
+        })
+    }
+
+    /// The records in the order in which they were read.
+    pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
+        (0..self.entries.len()).filter_map(|index| self.record(index))
+    }
+
+    /// What the source could not read as a record.
+    pub fn rejects(&self) -> &[Reject] {
+        &self.rejects
+    }
+
+    /// Takes the rejects out of the batch.
+    pub fn take_rejects(&mut self) -> Vec<Reject> {
+        std::mem::take(&mut self.rejects)
+    }
+
+    /// What the source found that it could not give.
+    pub fn incomplete(&self) -> &[Incomplete] {
+        &self.incomplete
+    }
+
+    /// From where a later run may resume once everything up to and with this batch is committed.
+    pub fn resume_at(&self) -> Option<&Checkpoint> {
+        self.resume_at.as_ref()
+    }
+}
+
+/// Builds a [`RawBatch`].
+#[derive(Debug)]
+pub struct RawBatchBuilder(RawBatch);
+
+impl RawBatchBuilder {
+    /// Adds a record.
+    pub fn push(&mut self, record: NewRecord<'_>) {
+        let start = self.0.text.len();
+        self.0.text.push_str(record.json);
+        self.0.entries.push(Entry {
+            range: start..self.0.text.len(),
+            line: record.line,
+            part: record.part,
+            parent_id: record.parent_id.map(Box::from),
+            parent_key: record.parent_key.map(Box::from),
+            key: record.key.map(Box::from),
+            rank: if record.is_part { Rank::Part } else { Rank::Whole },
+        });
+    }
+
+    /// Adds what could not be read as a record.
+    pub fn reject(&mut self, reject: Reject) {
+        self.0.rejects.push(reject);
+    }
+
+    /// Notes something that the source could not give.
+    pub fn incomplete(&mut self, note: Incomplete) {
+        match self.0.incomplete.iter_mut().find(|known| known.merges(&note)) {
+            Some(known) => known.count += note.count,
+            None => self.0.incomplete.push(note),
+        }
+    }
+
+    /// About how many bytes of memory the batch holds so far.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// Whether there is nothing in the batch yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.entries.is_empty() && self.0.rejects.is_empty() && self.0.incomplete.is_empty()
+    }
+
+    /// The batch, from which no later run can resume.
+    pub fn finish(self) -> RawBatch {
+        self.0
+    }
+
+    /// The batch, after which a later run may resume at `checkpoint`.
+    pub fn finish_at(mut self, checkpoint: Option<Checkpoint>) -> RawBatch {
+        self.0.resume_at = checkpoint;
+        self.0
+    }
+}

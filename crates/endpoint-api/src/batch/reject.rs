@@ -1,0 +1,189 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::RawRecord;
+use crate::{Ingestion, Rejection};
+
+/// Of a reject's bytes so many are kept.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// A record that could not be read, mapped or stored, with its reason and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reject {
+    /// Who rejected it.
+    pub stage: Stage,
+    /// What was expected and what was found. It names no cell's value.
+    pub reason: String,
+    /// The member that is wrong, as a dotted path: `fields.created`.
+    pub field: Option<String>,
+    /// Where the record stands: `issues.jsonl:17`.
+    pub origin: String,
+    /// The record's id at the source, where it is known.
+    pub key: Option<String>,
+    /// The record as received, or its first 64 KiB.
+    pub raw: Vec<u8>,
+    /// How many bytes the record has.
+    pub raw_length: u64,
+    /// BLAKE3 of all the record's bytes, in hexadecimal.
+    pub raw_hash: String,
+}
+
+/// Who rejected a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The source: it is no record.
+    Source,
+    /// The mapper: it cannot become a row.
+    Map,
+    /// The sink: the row cannot be stored.
+    Sink,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Map => "map",
+            Self::Sink => "sink",
+        })
+    }
+}
+
+impl Reject {
+    /// Something at `origin` that a source could not read as a record.
+    pub fn at_source(origin: impl fmt::Display, reason: impl Into<String>, bytes: &[u8]) -> Self {
+        Self {
+            stage: Stage::Source,
+            reason: reason.into(),
+            field: None,
+            origin: origin.to_string(),
+            key: None,
+            raw: bytes.get(..KEPT_BYTES).unwrap_or(bytes).to_vec(),
+            raw_length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            raw_hash: blake3::hash(bytes).to_hex().to_string(),
+        }
+    }
+
+    /// As [`at_source`](Self::at_source), for a record that was never in memory as a whole: `head`
+    /// is its beginning, `length` its size in bytes and `hash` the BLAKE3 of all of it.
+    pub fn oversized(
+        origin: impl fmt::Display,
+        reason: impl Into<String>,
+        head: &[u8],
+        length: u64,
+        hash: blake3::Hash,
+    ) -> Self {
+        Self { raw_length: length, raw_hash: hash.to_hex().to_string(), ..Self::at_source(origin, reason, head) }
+    }
+
+    /// A record that `stage` could not map or store.
+    pub fn of(record: &RawRecord<'_>, stage: Stage, rejection: Rejection) -> Self {
+        Self {
+            stage,
+            field: rejection.field,
+            key: rejection.key.or_else(|| record.key.map(str::to_owned)),
+            ..Self::at_source(record.origin, rejection.reason, record.json.as_bytes())
+        }
+    }
+
+    /// Whether all of the record's bytes are kept, so that it can be tried again.
+    pub fn replayable(&self) -> bool {
+        u64::try_from(self.raw.len()).is_ok_and(|kept| kept == self.raw_length)
+    }
+
+    /// The id under which a sink keeps the reject: the same record rejected again at the same place
+    /// in the same ingestion has the same id. 128 bits in hexadecimal.
+    pub fn id(&self, ingestion: &Ingestion) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [ingestion.to_string().as_str(), &self.origin, &self.raw_hash] {
+            hasher.update(part.as_bytes());
+            hasher.update(&[0]);
+        }
+        hasher.finalize().to_hex().chars().take(32).collect()
+    }
+
+    /// About how many bytes of memory the reject holds.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.reason.len() + self.origin.len() + self.raw.len()
+    }
+}
+
+/// A reject that a sink keeps.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct StoredReject {
+    /// See [`Reject::id`].
+    pub id: String,
+    /// The ingestion's key.
+    pub ingestion: String,
+    /// The run that rejected it last.
+    pub run_id: String,
+    /// Who rejected it.
+    pub stage: Stage,
+    /// Why.
+    pub reason: String,
+    /// Which member is wrong.
+    pub field: Option<String>,
+    /// Where the record stands.
+    pub origin: String,
+    /// The record's id at the source, where it is known.
+    pub key: Option<String>,
+    /// When it was rejected first: RFC 3339, by the sink's clock.
+    pub rejected_at: String,
+    /// The record as received, or its first 64 KiB.
+    #[serde(skip)]
+    pub raw: Vec<u8>,
+    /// How many bytes the record has.
+    pub raw_length: u64,
+    /// BLAKE3 of all the record's bytes, in hexadecimal.
+    pub raw_hash: String,
+}
+
+impl StoredReject {
+    /// A reject as it is kept by a sink.
+    pub fn new(reject: Reject, ingestion: &Ingestion, run_id: String, rejected_at: String) -> Self {
+        Self {
+            id: reject.id(ingestion),
+            ingestion: ingestion.to_string(),
+            run_id,
+            stage: reject.stage,
+            reason: reject.reason,
+            field: reject.field,
+            origin: reject.origin,
+            key: reject.key,
+            rejected_at,
+            raw: reject.raw,
+            raw_length: reject.raw_length,
+            raw_hash: reject.raw_hash,
+        }
+    }
+}
+
+/// Something that a source knows to exist and could not give. It is no record and is not counted
+/// among them; a run that met it says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incomplete {
+    /// The file or URL.
+    pub resource: String,
+    /// What is missing.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+    /// Where it was met first.
+    pub first_at: String,
+}
+
+impl Incomplete {
+    /// Something missing at one place in `resource`.
+    pub fn new(resource: impl Into<String>, what: impl Into<String>, at: impl fmt::Display) -> Self {
+        Self { resource: resource.into(), what: what.into(), count: 1, first_at: at.to_string() }
+    }
+
+    /// Whether `other` tells of the same thing, so that the two are one with a higher count.
+    pub fn merges(&self, other: &Self) -> bool {
+        self.resource == other.resource && self.what == other.what
+    }
+}

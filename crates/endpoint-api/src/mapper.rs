@@ -1,0 +1,157 @@
+use std::fmt;
+
+use cdm_models::{Model, Timestamp};
+
+use crate::{
+    Result, SourceIdentity,
+    batch::{CdmBatchBuilder, RawRecord, clean},
+};
+
+/// Turns the raw records of one unit into rows of one model.
+///
+/// Mapping is pure: the same record gives the same row, whenever and wherever it is mapped. A mapper
+/// MUST NOT do I/O, read a clock or draw a random number. A record becomes exactly one row or one
+/// rejection.
+///
+/// A crate implements it on a type of its own and registers that with
+/// [`register_mapper!`](crate::register_mapper); from then on the unit feeds the model.
+pub trait Mapper: Send + Sync + Sized + 'static {
+    /// The unit whose records are mapped: `jira.issues`.
+    const UNIT: &'static str;
+    /// Raised whenever the mapper gives another row for the same record: of two rows from the same
+    /// observation the one from the later revision stays.
+    const REVISION: u32;
+    /// The row; it may borrow from the record and from the mapper.
+    type Model<'a>: Model;
+
+    /// A mapper for the records of one source.
+    fn new(source: &SourceIdentity) -> Result<Self>;
+
+    /// Maps one record.
+    ///
+    /// The record's text has been cleaned: it holds no escape of U+0000 or of a lone surrogate.
+    fn map<'a>(&'a self, record: &RawRecord<'a>) -> Result<Mapped<Self::Model<'a>>, Rejection>;
+}
+
+/// What a mapper makes of a record.
+#[derive(Debug, Clone)]
+pub struct Mapped<M> {
+    /// The row.
+    pub row: M,
+    /// When the record last changed at its source; `None` when the source does not tell.
+    pub version_at: Option<Timestamp>,
+}
+
+/// Why a record became no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// What was expected and what was found. It MUST NOT show the value of a cell.
+    pub reason: String,
+    /// The member that is wrong, as a dotted path: `fields.created`.
+    pub field: Option<String>,
+    /// The record's id at the source, where it is known.
+    pub key: Option<String>,
+}
+
+impl Rejection {
+    /// For a reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), field: None, key: None }
+    }
+
+    /// Names the member that is wrong.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Names the record.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+/// A [`Mapper`] whose model is not named in its type.
+pub trait RecordMapper: Send + Sync {
+    /// Maps a record, which is the one at `index` of its batch, and adds the row to `rows`.
+    fn map_into(&self, record: &RawRecord<'_>, index: usize, rows: &mut CdmBatchBuilder) -> Result<(), Rejection>;
+}
+
+impl<M: Mapper> RecordMapper for M {
+    fn map_into(&self, record: &RawRecord<'_>, index: usize, rows: &mut CdmBatchBuilder) -> Result<(), Rejection> {
+        let (json, changes) = clean(record.json);
+        let record = RawRecord { json: &json, ..*record };
+        let mapped = self.map(&record)?;
+        rows.push(&mapped, record.rank, changes, index)
+    }
+}
+
+/// A registered mapper. Made by [`register_mapper!`](crate::register_mapper).
+pub struct MapperEntry {
+    unit: &'static str,
+    model: &'static str,
+    revision: u32,
+    build: fn(&SourceIdentity) -> Result<Box<dyn RecordMapper>>,
+}
+
+impl MapperEntry {
+    /// The entry of mapper `M`.
+    pub const fn of<M: Mapper>() -> Self {
+        Self {
+            unit: M::UNIT,
+            model: <M::Model<'static> as Model>::ID,
+            revision: M::REVISION,
+            build: |source| Ok(Box::new(M::new(source)?)),
+        }
+    }
+
+    /// The unit whose records are mapped.
+    pub fn unit(&self) -> &'static str {
+        self.unit
+    }
+
+    /// The id of the model that they become.
+    pub fn model(&self) -> &'static str {
+        self.model
+    }
+
+    /// The mapper's revision.
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// A mapper for the records of one source.
+    pub fn build(&self, source: &SourceIdentity) -> Result<Box<dyn RecordMapper>> {
+        (self.build)(source)
+    }
+}
+
+inventory::collect!(MapperEntry);
+
+/// Registers a mapper, so that its unit feeds its model.
+///
+/// ```ignore
+/// endpoint_api::register_mapper!(JiraIssues);
+/// ```
+#[macro_export]
+macro_rules! register_mapper {
+    ($mapper:ty) => {
+        const _: () = assert!(
+            $crate::is_dotted_id(<$mapper as $crate::Mapper>::UNIT),
+            "a unit id is dotted lower case, such as `jira.issues`"
+        );
+        $crate::inventory::submit! { $crate::MapperEntry::of::<$mapper>() }
+    };
+}

@@ -1,0 +1,303 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use cdm_models::ModelDescriptor;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Batch, Checkpoint, Ingestion, Reject, Result, RunId, Slice,
+    batch::{Incomplete, StoredReject},
+};
+
+/// An endpoint into which records are loaded.
+///
+/// A sink never maps: what it is given is already in the shape it takes. It keeps the state of
+/// every ingestion (checkpoint, fence, plan, receipts) beside the data, so that the two cannot part.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Opens a run: takes a new fence and reads the ingestion's state, in one transaction.
+    ///
+    /// - Fences MUST be unique and rising over the whole sink.
+    /// - A run that did not end with [`RunEnd::Succeeded`] or [`RunEnd::Abandoned`] is continued: the
+    ///   new one has its run id, plan and observation, and only the fence is new. A [`RunSpec`] that
+    ///   asks for a restart abandons it instead.
+    /// - From this moment on, whoever holds an older fence of the ingestion MUST NOT commit.
+    /// - When another run of the ingestion is alive, [`Overlap`] decides; one that has died never
+    ///   stands in the way.
+    ///
+    /// A sink that has no place for the run's model says
+    /// [`ErrorKind::NotProvisioned`](crate::ErrorKind::NotProvisioned). A mode or model that the
+    /// driver does not declare is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>>;
+
+    /// The newest rejects first, at most `query.limit`.
+    async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>>;
+}
+
+/// One execution of one ingestion.
+#[async_trait]
+pub trait Run: Send + Sync {
+    /// What the sink knew when the run was opened.
+    fn resume(&self) -> &Resume;
+
+    /// Stores the plan of a run that has none yet, so that a later process can go on with it.
+    async fn record_plan(&self, plan: &[Slice]) -> Result<()>;
+
+    /// Begins to load a slice. Several loads may be open at once.
+    ///
+    /// When the slice has already been committed by this run, or by one that this continues, the
+    /// answer is the receipt of that: this is how a commit whose outcome was lost is settled.
+    async fn begin(&self, slice: &Slice) -> Result<Begun<'_>>;
+
+    /// Ends the run. With [`RunEnd::Succeeded`] every slice of the plan has been committed.
+    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt>;
+}
+
+/// The answer to [`Run::begin`].
+pub enum Begun<'r> {
+    /// The slice is to be loaded.
+    Load(Box<dyn Load + 'r>),
+    /// It has been loaded; this is its receipt.
+    Committed(LoadReceipt),
+}
+
+/// The writing of one slice. Dropping it without a commit aborts it.
+#[async_trait]
+pub trait Load: Send {
+    /// Takes rows or records. They are not durable before [`commit`](Self::commit).
+    ///
+    /// A row that the sink cannot store is a reject of the sink's, with its reason; it MUST NOT fail
+    /// the others.
+    async fn write(&mut self, batch: Batch) -> Result<()>;
+
+    /// Takes what could not be read or mapped. Rejects are keyed: the same one twice is one.
+    async fn reject(&mut self, rejects: Vec<Reject>) -> Result<()>;
+
+    /// Commits the slice. `Ok` means durable.
+    ///
+    /// On a sink that declares
+    /// [`SinkCapabilities::transactional`](crate::SinkCapabilities::transactional) the rows, the
+    /// rejects, the receipt and the advance of the checkpoint become visible together or not at all.
+    /// The checkpoint moves to the [`Commit::resume_at`] of the last slice before the first gap in
+    /// the committed ones. A run that has been overtaken fails with
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) and leaves no trace.
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<LoadReceipt>;
+
+    /// Gives the slice up; nothing of it stays.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// What to open.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunSpec {
+    /// Whose run it is.
+    pub ingestion: Ingestion,
+    /// The id for a new run; one that is continued keeps its own.
+    pub run_id: RunId,
+    /// The model whose rows come, in CDM mode; `None` in raw mode.
+    pub model: Option<Arc<ModelDescriptor>>,
+    /// What to do when another run of the ingestion is alive.
+    pub overlap: Overlap,
+    /// Whether to give up an unfinished run and begin anew.
+    pub restart: bool,
+}
+
+impl RunSpec {
+    /// A run in raw mode, which fails when another is alive and continues an unfinished one.
+    pub fn new(ingestion: Ingestion, run_id: RunId) -> Self {
+        Self { ingestion, run_id, model: None, overlap: Overlap::Fail, restart: false }
+    }
+
+    /// Rows of `model` will come.
+    #[must_use]
+    pub fn model(mut self, model: Arc<ModelDescriptor>) -> Self {
+        self.model = Some(model);
+        self
+    }
+
+    /// Sets what to do when another run is alive.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Sets whether to give up an unfinished run.
+    #[must_use]
+    pub fn restart(mut self, restart: bool) -> Self {
+        self.restart = restart;
+        self
+    }
+}
+
+/// What to do when another run of the same ingestion is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// Fail with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+    #[default]
+    Fail,
+    /// Wait until it has ended.
+    Wait,
+    /// Take over: it can commit nothing more.
+    Takeover,
+}
+
+/// What a sink knew when a run was opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Resume {
+    /// The run's id: the proposed one, or that of the run which is continued.
+    pub run_id: RunId,
+    /// The run's fence.
+    pub fence: u64,
+    /// The first fence of the run: orders what this run saw against what other runs saw.
+    pub observation: u64,
+    /// After which point to read; `None` when the ingestion has never come so far.
+    pub checkpoint: Option<Checkpoint>,
+    /// The plan of the run that is continued; `None` for a new one.
+    pub plan: Option<Vec<Slice>>,
+    /// The slices that the continued run has committed, by index, with their receipts.
+    pub committed: BTreeMap<u64, LoadReceipt>,
+}
+
+impl Resume {
+    /// The state of a new run.
+    pub fn new(run_id: RunId, fence: u64, checkpoint: Option<Checkpoint>) -> Self {
+        Self { run_id, fence, observation: fence, checkpoint, plan: None, committed: BTreeMap::new() }
+    }
+}
+
+/// What is committed with a slice beside its rows and rejects.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Commit {
+    /// From where a later run may resume, once this slice and all before it are committed.
+    pub resume_at: Option<Checkpoint>,
+    /// What the source could not give.
+    pub incomplete: Vec<Incomplete>,
+}
+
+impl Commit {
+    /// A commit from which a later run may resume at `resume_at`.
+    pub fn new(resume_at: Option<Checkpoint>, incomplete: Vec<Incomplete>) -> Self {
+        Self { resume_at, incomplete }
+    }
+}
+
+/// What became of the records of a slice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LoadReceipt {
+    /// What became of them, by number.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What the source could not give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Incomplete>,
+}
+
+impl LoadReceipt {
+    /// A receipt.
+    pub fn new(counts: Counts, incomplete: Vec<Incomplete>) -> Self {
+        Self { counts, incomplete }
+    }
+}
+
+/// What became of records, by number. Each record counts in exactly one of the fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows that were not there before; in raw mode, records written.
+    pub inserted: u64,
+    /// Rows that replaced an older one, were marked as deleted or came back to life.
+    pub updated: u64,
+    /// Rows that were already there exactly so.
+    pub unchanged: u64,
+    /// Rows below the one that was there.
+    pub stale: u64,
+    /// Rows below another one with the same key in the same slice.
+    pub duplicate: u64,
+    /// Records that could not be read, mapped or stored.
+    pub rejected: u64,
+}
+
+impl Counts {
+    /// How many records are accounted for.
+    pub fn total(&self) -> u64 {
+        self.inserted + self.updated + self.unchanged + self.stale + self.duplicate + self.rejected
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.stale += other.stale;
+        self.duplicate += other.duplicate;
+        self.rejected += other.rejected;
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunEnd {
+    /// Every slice of the plan has been committed.
+    Succeeded,
+    /// It stopped at an error and can be continued.
+    Failed,
+    /// It was told to stop and can be continued.
+    Interrupted,
+    /// Its plan is of no use any more; the next run begins anew at the checkpoint.
+    Abandoned,
+}
+
+/// What a sink says at the end of a run.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RunReceipt {
+    /// How many rows all runs together have put where this one loaded, as the sink counted them;
+    /// `None` when it does not count.
+    pub rows: Option<u64>,
+    /// The ingestion's checkpoint as it now stands.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl RunReceipt {
+    /// A receipt.
+    pub fn new(rows: Option<u64>, checkpoint: Option<Checkpoint>) -> Self {
+        Self { rows, checkpoint }
+    }
+}
+
+/// Which rejects are wanted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RejectQuery {
+    /// Only those of this ingestion.
+    pub ingestion: Option<Ingestion>,
+    /// Only the one with this id.
+    pub id: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl RejectQuery {
+    /// At most `limit` rejects of all ingestions.
+    pub fn newest(limit: usize) -> Self {
+        Self { ingestion: None, id: None, limit }
+    }
+
+    /// The one reject with this id.
+    pub fn by_id(id: impl Into<String>) -> Self {
+        Self { ingestion: None, id: Some(id.into()), limit: 1 }
+    }
+
+    /// Only those of `ingestion`.
+    #[must_use]
+    pub fn of(mut self, ingestion: Ingestion) -> Self {
+        self.ingestion = Some(ingestion);
+        self
+    }
+}

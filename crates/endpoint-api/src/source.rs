@@ -1,0 +1,118 @@
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{EndpointId, Mode, RawBatch, Result, UnitId};
+
+/// An endpoint from which records are read.
+///
+/// The host plans once a run and then reads slice by slice, several at once and in any order. A
+/// slice may be read again, by this process or by a later one: after a failure, a deadlock in the
+/// sink, a crash.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Who the records are from. Part of the ids that mapping gives them.
+    fn identity(&self) -> &SourceIdentity;
+
+    /// The units that can be read.
+    async fn units(&self) -> Result<Vec<UnitDescriptor>>;
+
+    /// Cuts what there is to read into slices.
+    ///
+    /// - With a checkpoint, only what came after it; the plan is empty when nothing did.
+    /// - The indices of the slices MUST be 0, 1, 2, … in their order.
+    /// - The same state of the source and the same request MUST give the same plan.
+    /// - A slice SHOULD be some 10 to 100 MB of records: it is staged, loaded and retried as one.
+    ///
+    /// An unknown unit is [`ErrorKind::Config`](crate::ErrorKind::Config).
+    async fn plan(&self, unit: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>>;
+
+    /// Reads one slice of a plan, which an earlier process may have made.
+    ///
+    /// - The stream MUST read on demand: what is not polled is not read.
+    /// - Its memory MUST NOT grow with the size of the slice or of a record. A record above the
+    ///   source's limit is a reject in the batch, not an error.
+    /// - Every record of the slice MUST come exactly once, as a record or as a reject.
+    /// - Reading a slice again MUST give the same records with the same origins. A source that has
+    ///   changed since the plan was made says so with [`ErrorKind::Outdated`](crate::ErrorKind::Outdated)
+    ///   before it hands out the last batch.
+    /// - The last batch MUST say from where a later run may resume
+    ///   ([`RawBatch::resume_at`]) when this slice and all before it have been committed, unless a
+    ///   later slice of the plan says it.
+    fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>>;
+}
+
+/// Who the records of a source are from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceIdentity {
+    /// The source's endpoint.
+    pub endpoint: EndpointId,
+    /// The name that stands in the ids of its records (`cdm:work:item:<system>:…`): two sources of
+    /// one kind never collide when their systems differ.
+    pub system: String,
+}
+
+/// One extractable collection of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnitDescriptor {
+    /// The unit's id: `jira.issues`.
+    pub id: UnitId,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    /// The members that its records usually have.
+    pub fields: Vec<UnitField>,
+}
+
+impl UnitDescriptor {
+    /// A unit and its usual members.
+    pub fn new(id: UnitId, title: &'static str, fields: Vec<UnitField>) -> Self {
+        Self { id, title, fields }
+    }
+}
+
+/// A member that the records of a unit usually have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitField {
+    /// Dotted path within the record: `fields.summary`.
+    pub name: String,
+    /// The JSON type: `string`, `object`.
+    #[serde(rename = "type")]
+    pub json_type: String,
+    /// What it is.
+    pub description: String,
+}
+
+/// What [`Source::plan`] is asked for.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PlanRequest {
+    /// In which shape the records are wanted. In raw mode a unit is its own records only; in CDM
+    /// mode a source adds the records that others of its records embed.
+    pub mode: Mode,
+    /// After which point to read; `None` reads from the beginning.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl PlanRequest {
+    /// Everything after `checkpoint`.
+    pub fn new(mode: Mode, checkpoint: Option<Checkpoint>) -> Self {
+        Self { mode, checkpoint }
+    }
+}
+
+/// A bounded part of a unit that is read, staged and loaded as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Its place in the plan, from 0.
+    pub index: u64,
+    /// What to read, in the source's own words. It is stored with the plan, so that a later process
+    /// can go on with it; it MUST NOT hold a secret.
+    pub spec: Value,
+}
+
+/// From where a later run reads on, in the source's own words. It MUST NOT hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checkpoint(pub Value);
