@@ -1,0 +1,104 @@
+use std::{
+    env, process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use tokio_postgres::{Config, NoTls};
+
+use crate::{Cluster, Error, Options, Programs};
+
+/// The environment variable that names a running cluster for tests, by the URL of its superuser.
+/// Where it is not set, every test process starts a cluster of its own.
+pub const CLUSTER_VARIABLE: &str = "CDM_TEST_POSTGRES";
+
+/// A database for one test: empty, its own, and gone when the test is over.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    url: String,
+    superuser: Config,
+}
+
+impl TestDatabase {
+    /// Creates a database in the cluster for tests.
+    ///
+    /// # Panics
+    ///
+    /// When there is no cluster and none can be started: a test that needs a server fails without
+    /// one, and says what to install.
+    #[allow(clippy::panic, reason = "for tests, which must fail and not be skipped")]
+    pub fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = server_url().unwrap_or_else(|error| panic!("{error}"));
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{}_{count}", process::id(), since_epoch.subsec_nanos());
+        let superuser: Config = server.parse().unwrap_or_else(|_| panic!("{CLUSTER_VARIABLE} is no URL"));
+        if let Err(error) = execute(superuser.clone(), format!("create database {name}")) {
+            panic!("cannot create a database for the test: {error}");
+        }
+        let url = match server.rsplit_once('/') {
+            Some((cluster, _)) => format!("{cluster}/{name}"),
+            None => panic!("{CLUSTER_VARIABLE} names no database"),
+        };
+        Self { name, url, superuser }
+    }
+
+    /// The database's URL, with the superuser and its password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How to connect to it as the superuser.
+    pub fn config(&self) -> Config {
+        let mut config = self.superuser.clone();
+        config.dbname(&self.name);
+        config
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // The cluster goes as a whole in the end; this only keeps it small until then.
+        let _ = execute(self.superuser.clone(), format!("drop database if exists {} with (force)", self.name));
+    }
+}
+
+/// The URL of the cluster for tests: the one that is there, else one of this process.
+fn server_url() -> Result<&'static str, &'static Error> {
+    static URL: OnceLock<Result<(String, Option<Cluster>), Error>> = OnceLock::new();
+    let server = URL.get_or_init(|| match env::var(CLUSTER_VARIABLE) {
+        Ok(url) => Ok((url, None)),
+        Err(_) => {
+            let cluster = Cluster::start(&Programs::find()?, &Options::default())?;
+            Ok((cluster.url("postgres"), Some(cluster)))
+        }
+    });
+    server.as_ref().map(|(url, _)| url.as_str())
+}
+
+/// Runs one statement on a thread of its own, so that it works within and without a runtime.
+fn execute(config: Config, statement: String) -> Result<(), String> {
+    let work = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await.map_err(|e| e.to_string())?;
+            let connection = tokio::spawn(connection);
+            let done = client.batch_execute(&statement).await.map_err(|e| format!("{e:?}"));
+            drop(client);
+            let _ = connection.await;
+            done
+        })
+    });
+    work.join().unwrap_or_else(|_| Err("the statement's thread died".to_owned()))
+}
