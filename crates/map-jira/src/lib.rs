@@ -1,0 +1,40 @@
+//! Mappers from the records of Jira's REST API to the work models of the CDM.
+//!
+//! Cloud (REST v3, rich text as ADF documents) and Server or Data Center (REST v2, text as it was
+//! typed) are read alike, with every member allowed to be null or absent. A record that cannot
+//! become a row is rejected with the member that is wrong and what was expected there.
+//!
+//! | unit | model |
+//! | --- | --- |
+//! | `jira.projects` | `cdm.work.project` |
+//! | `jira.users` | `cdm.work.user` |
+//! | `jira.issues` | `cdm.work.item` |
+//! | `jira.comments` | `cdm.work.comment` |
+//! | `jira.worklogs` | `cdm.work.worklog` |
+//!
+//! Nothing of a record gets lost unsaid: what no field holds is kept in `properties`, what mapping
+//! changes or shortens is kept in `raw_source` in the shape of the record, and what is left out
+//! stands in [`DROPPED`].
+//!
+//! This crate is pure: its dependencies make I/O impossible.
+
+mod adf;
+mod comment;
+mod dropped;
+mod ids;
+mod issue;
+mod keep;
+mod project;
+mod record;
+mod rich_text;
+mod url;
+mod user;
+mod values;
+mod worklog;
+
+pub use comment::JiraComments;
+pub use dropped::{DROPPED, Dropped};
+pub use issue::JiraIssues;
+pub use project::JiraProjects;
+pub use user::JiraUsers;
+pub use worklog::JiraWorklogs;
