@@ -97,7 +97,7 @@ pub use registry::Registry;
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink,
 };
-pub use source::{Checkpoint, PlanRequest, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
+pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 
 /// Arrow, of the version that [`CdmBatch`] is made of. Its major version is part of this crate's.
 pub mod arrow {

@@ -104,12 +104,43 @@ impl PlanRequest {
 
 /// A bounded part of a unit that is read, staged and loaded as one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Slice {
     /// Its place in the plan, from 0.
     pub index: u64,
     /// What to read, in the source's own words. It is stored with the plan, so that a later process
     /// can go on with it; it MUST NOT hold a secret.
     pub spec: Value,
+    /// What it is a part of, where the source can tell one state of that from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Resource>,
+}
+
+impl Slice {
+    /// A slice of something whose states the source cannot tell apart.
+    pub fn new(index: u64, spec: Value) -> Self {
+        Self { index, spec, resource: None }
+    }
+
+    /// The slice is a part of this state of a resource.
+    #[must_use]
+    pub fn of(mut self, resource: Resource) -> Self {
+        self.resource = Some(resource);
+        self
+    }
+}
+
+/// One state of something that slices are parts of, such as a file with certain contents.
+///
+/// A sink orders what it sees by when it was seen. What stands in a resource that has not changed
+/// since an earlier run was seen then, and is no newer for being read again: so two records in it
+/// that contradict each other do not take turns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Which one it is: `issues.jsonl`.
+    pub name: String,
+    /// The same for the same contents and another one for others.
+    pub fingerprint: String,
 }
 
 /// From where a later run reads on, in the source's own words. It MUST NOT hold a secret.

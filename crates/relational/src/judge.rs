@@ -1,0 +1,228 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use endpoint_api::{
+    CdmBatch,
+    batch::{Operation, Rank},
+};
+
+use crate::{Stored, Verdict, Version, judge};
+
+/// Judges the rows of a load, batch by batch.
+///
+/// A row that is unchanged is not written, and so the table does not show that the run has seen it.
+/// Where a run sees two records of one key and of one version time, one of them as it is stored, the
+/// other must not take its place because it looks newer: inside one run the greater hash wins. A run
+/// therefore remembers which of the stored rows it has seen again ([`Confirmed`]).
+#[derive(Debug)]
+pub struct Judge<'r> {
+    observation: u64,
+    confirmed: &'r Confirmed,
+    /// Keys for which this load has accepted a row that contests a stored one.
+    contested: HashSet<u64>,
+}
+
+/// The keys of the stored rows that a run has seen again, exactly as they are stored.
+///
+/// Its memory is bounded: beyond some two million keys no more are remembered. A record that
+/// contests one of those wins in this run although it should not, and the next run sets that right.
+#[derive(Debug)]
+pub struct Confirmed {
+    secret: [u8; 32],
+    keys: Mutex<HashSet<u64>>,
+}
+
+/// Keeps a set of keys within about 32 MiB.
+const MOST_KEYS: usize = 1_800_000;
+
+impl Confirmed {
+    /// The memory of a run that has seen nothing yet. Keys are hashed together with the run's id, so
+    /// that nobody can make two of them collide on purpose.
+    pub fn new(run_id: &str) -> Self {
+        Self { secret: *blake3::hash(run_id.as_bytes()).as_bytes(), keys: Mutex::default() }
+    }
+
+    fn fingerprint(&self, key: &str) -> u64 {
+        let mut bytes = [0; 8];
+        blake3::Hasher::new_keyed(&self.secret).update(key.as_bytes()).finalize_xof().fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'r> Judge<'r> {
+    /// For the load of a slice with this observation.
+    pub fn new(observation: u64, confirmed: &'r Confirmed) -> Self {
+        Self { observation, confirmed, contested: HashSet::new() }
+    }
+
+    /// What becomes of each row, given what is stored for the keys of the batch.
+    pub fn verdicts(&mut self, batch: &CdmBatch, stored: &HashMap<String, Stored>) -> Vec<Verdict> {
+        let rows: Vec<(Operation, Version, Option<&Stored>)> = (0..batch.len())
+            .map(|row| {
+                let version = Version {
+                    rank: batch.rank(row),
+                    version_at: batch.version_at(row),
+                    observation: self.observation,
+                    mapper_revision: batch.mapper_revision(),
+                    content_hash: batch.content_hash(row),
+                };
+                (batch.operation(row), version, stored.get(batch.key(row)))
+            })
+            .collect();
+        self.judge_rows(&rows, |row| batch.key(row))
+    }
+
+    fn judge_rows<'k>(
+        &mut self,
+        rows: &[(Operation, Version, Option<&Stored>)],
+        key: impl Fn(usize) -> &'k str,
+    ) -> Vec<Verdict> {
+        let mut verdicts: Vec<Verdict> =
+            rows.iter().map(|(operation, version, stored)| judge(*operation, version, *stored)).collect();
+        // First what confirms stored rows, then what contests them: so the order within the batch
+        // does not matter.
+        let mut confirmed = self.confirmed.keys();
+        for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
+            let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
+            if *verdict == Verdict::Unchanged && version.same_content(&stored.version) {
+                let key = self.confirmed.fingerprint(key(row));
+                if confirmed.len() < MOST_KEYS {
+                    confirmed.insert(key);
+                }
+                // An earlier batch of this load contests the stored row: let the merge compare them.
+                if self.contested.contains(&key) {
+                    *verdict = Verdict::Store;
+                }
+            }
+        }
+        for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
+            let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
+            if *verdict == Verdict::Store && !version.same_content(&stored.version) {
+                let key = self.confirmed.fingerprint(key(row));
+                let seen_now = Version { observation: version.observation, ..stored.version };
+                if confirmed.contains(&key) && *version < seen_now {
+                    *verdict = Verdict::Stale;
+                } else {
+                    self.contested.insert(key);
+                }
+            }
+        }
+        verdicts
+    }
+}
+
+/// Whether an incoming row and a stored one differ by nothing that orders them but their observations,
+/// and the incoming one's is newer.
+fn is_same_register(incoming: &Version, stored: &Stored) -> bool {
+    incoming.rank == Rank::Whole
+        && stored.version.rank == Rank::Whole
+        && incoming.version_at == stored.version.version_at
+        && incoming.observation > stored.version.observation
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A key, a version time (0 for none) and a content.
+    type Record = (u8, i64, u8);
+
+    fn version((_, time, content): Record, observation: u64) -> Version {
+        let version_at = (time > 0).then_some(time);
+        Version { rank: Rank::Whole, version_at, observation, mapper_revision: 1, content_hash: [content; 16] }
+    }
+
+    /// Loads a run slice by slice, each in batches of two, as a sink does; counts the rows written.
+    fn load(table: &mut HashMap<u8, Stored>, observation: u64, slices: &[Vec<Record>]) -> usize {
+        let confirmed = Confirmed::new("run");
+        let mut written = 0;
+        for slice in slices {
+            let mut judge = Judge::new(observation, &confirmed);
+            let mut staged: HashMap<u8, Version> = HashMap::new();
+            for batch in slice.chunks(2) {
+                let keys: Vec<String> = batch.iter().map(|record| record.0.to_string()).collect();
+                let rows: Vec<_> = batch
+                    .iter()
+                    .map(|record| (Operation::Upsert, version(*record, observation), table.get(&record.0)))
+                    .collect();
+                let verdicts = judge.judge_rows(&rows, |row| keys[row].as_str());
+                for (record, verdict) in batch.iter().zip(verdicts) {
+                    if verdict == Verdict::Store {
+                        let version = version(*record, observation);
+                        let greatest = staged.entry(record.0).or_insert(version);
+                        *greatest = (*greatest).max(version);
+                    }
+                }
+            }
+            for (key, version) in staged {
+                let newer = table
+                    .get(&key)
+                    .is_none_or(|stored| version > stored.version && !version.same_content(&stored.version));
+                if newer {
+                    table.insert(key, Stored { version, deleted: false });
+                    written += 1;
+                }
+            }
+        }
+        written
+    }
+
+    fn run() -> impl Strategy<Value = Vec<Vec<Record>>> {
+        let record = (0..3u8, prop_oneof![Just(0), Just(1), Just(2)], 1..5u8);
+        prop::collection::vec(prop::collection::vec(record, 0..5), 1..4)
+    }
+
+    proptest! {
+        /// The oracle rewrites every row that is seen again, with the newest observation; we rewrite
+        /// only what changes and must end in the same table.
+        #[test]
+        fn a_table_is_as_if_every_row_seen_had_been_written(runs in prop::collection::vec(run(), 1..5)) {
+            let mut table = HashMap::new();
+            let mut oracle: HashMap<u8, Version> = HashMap::new();
+            for (observation, slices) in (1..).zip(&runs) {
+                load(&mut table, observation, slices);
+                for record in slices.iter().flatten() {
+                    let version = version(*record, observation);
+                    let greatest = oracle.entry(record.0).or_insert(version);
+                    *greatest = (*greatest).max(version);
+                }
+                let content = |version: &Version| (version.version_at, version.content_hash);
+                let expected: HashMap<u8, _> = oracle.iter().map(|(key, version)| (*key, content(version))).collect();
+                let found: HashMap<u8, _> = table.iter().map(|(key, row)| (*key, content(&row.version))).collect();
+                prop_assert_eq!(found, expected, "after run {}", observation);
+            }
+        }
+
+        /// The same records again, however they are cut and ordered, write nothing.
+        #[test]
+        fn the_same_run_again_writes_nothing(
+            (slices, again) in run().prop_flat_map(|slices| {
+                let all: Vec<Record> = slices.iter().flatten().copied().collect();
+                (Just(slices), Just(all).prop_shuffle())
+            }),
+            cut in 1..4usize,
+        ) {
+            let mut table = HashMap::new();
+            load(&mut table, 1, &slices);
+            let before = table.clone();
+            let recut: Vec<Vec<Record>> = again.chunks(cut).map(<[Record]>::to_vec).collect();
+            // A load that meets the lesser record in an earlier slice takes it for a change.
+            let one_slice = vec![again.clone()];
+            prop_assert_eq!(load(&mut table, 2, &one_slice), 0);
+            prop_assert_eq!(&table, &before);
+            load(&mut table, 3, &recut);
+            let content = |table: &HashMap<u8, Stored>| -> HashMap<u8, _> {
+                table.iter().map(|(key, row)| (*key, (row.version.version_at, row.version.content_hash))).collect()
+            };
+            prop_assert_eq!(content(&table), content(&before));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What SQL sinks have in common, so that it stands once and each sink is only a dialect.
+//!
+//! - [`Table`]: the table that a model needs, and the tables that every sink needs for itself
+//!   ([`support`]);
+//! - [`changes`]: the difference between a table as it should be and as it is, as a plan;
+//! - [`Identifier`]: names that come from configuration, checked and quoted;
+//! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
+//!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
+//! - [`Tally`]: what became of the records of a load, so that every one is accounted for.
+//!
+//! This crate is pure: it knows no database and does no I/O.
+
+mod diff;
+mod identifier;
+mod judge;
+mod naming;
+mod observations;
+mod order;
+pub mod plumbing;
+pub mod support;
+mod table;
+mod tally;
+
+pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
+pub use identifier::Identifier;
+pub use judge::{Confirmed, Judge};
+pub use naming::Naming;
+pub use observations::{Observations, ObservedSlice};
+pub use order::{Stored, Verdict, Version, judge, newer};
+pub use table::{Column, ColumnType, Index, Table};
+pub use tally::{Merged, Tally};

@@ -1,0 +1,50 @@
+//! The columns that every model table has behind those of its model. They are written only when the
+//! row is.
+
+use crate::{Column, ColumnType};
+
+/// The endpoint that the record came from.
+pub const SOURCE_ENDPOINT: &str = "_cdm_source_endpoint";
+/// How much the record told: 0 a part of another record, 1 the record itself.
+pub const RANK: &str = "_cdm_rank";
+/// When the record last changed at its source.
+pub const VERSION_AT: &str = "_cdm_version_at";
+/// The newest observation that wrote the row.
+pub const OBSERVATION: &str = "_cdm_observation";
+/// The revision of the mapper that made the row.
+pub const MAPPER_REVISION: &str = "_cdm_mapper_revision";
+/// The hash of the row's content.
+pub const CONTENT_HASH: &str = "_cdm_content_hash";
+/// How many characters were replaced because no text can hold them.
+pub const CHANGES: &str = "_cdm_changes";
+/// The run that wrote the row.
+pub const RUN_ID: &str = "_cdm_run_id";
+/// When the row was written, by the sink's clock.
+pub const INGESTED_AT: &str = "_cdm_ingested_at";
+/// Since when the record is known to be deleted; null while it is live.
+pub const DELETED_AT: &str = "_cdm_deleted_at";
+
+/// The plumbing columns in their order.
+pub fn columns() -> Vec<Column> {
+    let required = |name, column_type, comment| Column::new(name, column_type, comment).required();
+    vec![
+        required(SOURCE_ENDPOINT, ColumnType::Text, "The endpoint that the record came from."),
+        required(RANK, ColumnType::Int16, "How much the record told: 0 a part of another record, 1 the record itself."),
+        Column::new(VERSION_AT, ColumnType::Timestamp, "When the record last changed at its source."),
+        required(OBSERVATION, ColumnType::Int64, "The newest observation that wrote the row."),
+        required(MAPPER_REVISION, ColumnType::Int32, "The revision of the mapper that made the row."),
+        required(CONTENT_HASH, ColumnType::Bytes, "128 bits of BLAKE3 over the model fields that are not null."),
+        required(
+            CHANGES,
+            ColumnType::Int32,
+            "How many characters were replaced by U+FFFD because no text can hold them.",
+        ),
+        required(RUN_ID, ColumnType::Text, "The run that wrote the row."),
+        required(INGESTED_AT, ColumnType::Timestamp, "When the row was written, by the server's clock."),
+        Column::new(
+            DELETED_AT,
+            ColumnType::Timestamp,
+            "Since when the record is known to be deleted; null while live.",
+        ),
+    ]
+}

@@ -1,0 +1,120 @@
+//! The tables that a SQL sink keeps beside those of the models: what is provisioned, where each
+//! ingestion stands, what was loaded and what was rejected.
+
+use crate::{Column, ColumnType, Identifier, Index, Table};
+
+/// One line a model table: what it was last made to fit.
+pub const MODEL: &str = "_cdm_model";
+/// One line: the last fence that was given out.
+pub const FENCE: &str = "_cdm_fence";
+/// One line an ingestion: its fence, its run, its plan and its checkpoint.
+pub const INGESTION: &str = "_cdm_ingestion";
+/// The ledger: one line a committed slice.
+pub const LOAD: &str = "_cdm_load";
+/// One line a reject.
+pub const REJECT: &str = "_cdm_reject";
+
+/// The names of these tables.
+pub const NAMES: &[&str] = &[MODEL, FENCE, INGESTION, LOAD, REJECT];
+
+/// The tables in the order in which they are made.
+pub fn tables() -> Vec<Table> {
+    use ColumnType::{Bytes, Int64, RawJson, Text, Timestamp};
+    let required = |name, column_type, comment| Column::new(name, column_type, comment).required();
+    vec![
+        table(
+            MODEL,
+            "What was provisioned: one line a model table.",
+            &["table_name"],
+            &[],
+            vec![
+                required("table_name", Text, "The model table, in this schema."),
+                required("model", Text, "The model's id."),
+                required("version", Text, "The version of the model that the table was last made to fit."),
+                required("plan_hash", Text, "The hash of the plan that did it."),
+                required("provisioned_at", Timestamp, "When."),
+            ],
+        ),
+        table(
+            FENCE,
+            "The last fence that was given out: one line.",
+            &["name"],
+            &[],
+            vec![required("name", Text, "Always `fence`."), required("value", Int64, "The last fence.")],
+        ),
+        table(
+            INGESTION,
+            "Where each ingestion stands.",
+            &["ingestion"],
+            &[],
+            vec![
+                required("ingestion", Text, "Source endpoint, unit, sink endpoint and mode."),
+                Column::new("model", Text, "The model that it feeds."),
+                required(
+                    "fence",
+                    Int64,
+                    "The fence of its newest run; whoever holds an older one commits nothing more.",
+                ),
+                required("run_id", Text, "Its newest run."),
+                required("status", Text, "How that run is: running, succeeded, failed, interrupted or abandoned."),
+                required("observation", Int64, "The first fence of that run."),
+                Column::new("plan", RawJson, "The slices of that run."),
+                Column::new("resources", RawJson, "Since which observation each resource has been as it is."),
+                required("prefix", Int64, "How many slices of the plan are committed before the first gap."),
+                Column::new("checkpoint", RawJson, "After which point the next run reads."),
+                Column::new("holder", Text, "Who holds that run: process id and start of a backend."),
+                required("rows_inserted", Int64, "How many rows all runs of the ingestion have inserted."),
+                required("started_at", Timestamp, "When that run was first opened."),
+                required("opened_at", Timestamp, "When that run was last opened."),
+                Column::new("ended_at", Timestamp, "When that run ended."),
+            ],
+        ),
+        table(
+            LOAD,
+            "The ledger: one line a committed slice.",
+            &["ingestion", "run_id", "slice"],
+            &[],
+            vec![
+                required("ingestion", Text, "The ingestion."),
+                required("run_id", Text, "The run."),
+                required("slice", Int64, "The slice's place in the run's plan."),
+                required("fence", Int64, "The fence under which it was committed."),
+                Column::new("receipt", RawJson, "What became of the slice's records."),
+                Column::new("resume_at", RawJson, "The checkpoint once this slice and all before it are committed."),
+                required("committed_at", Timestamp, "When."),
+            ],
+        ),
+        table(
+            REJECT,
+            "Records that could not be read, mapped or stored.",
+            &["id"],
+            &["rejected_at"],
+            vec![
+                required("id", Text, "The same record rejected again at the same place has the same id."),
+                required("ingestion", Text, "The ingestion."),
+                required("run_id", Text, "The run that rejected it last."),
+                required("observation", Int64, "That run's observation."),
+                required("stage", Text, "Who rejected it: source, map or sink."),
+                required("reason", Text, "Why."),
+                Column::new("field", Text, "The member that is wrong."),
+                required("origin", Text, "Where the record stands."),
+                Column::new("key", Text, "The record's id at the source, where it is known."),
+                required("raw", Bytes, "The record as received, or its first 64 KiB."),
+                required("raw_length", Int64, "How many bytes the record has."),
+                required("raw_hash", Text, "BLAKE3 of all the record's bytes."),
+                required("rejected_at", Timestamp, "When it was rejected first."),
+            ],
+        ),
+    ]
+}
+
+fn table(name: &str, comment: &str, primary_key: &[&str], indexed: &[&str], columns: Vec<Column>) -> Table {
+    let name = Identifier::derived(name);
+    Table {
+        columns,
+        primary_key: primary_key.iter().map(|&column| column.to_owned()).collect(),
+        indexes: indexed.iter().map(|column| Index::on(&name, column)).collect(),
+        comment: comment.to_owned(),
+        name,
+    }
+}
