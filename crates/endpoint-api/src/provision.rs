@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use cdm_models::{ModelDescriptor, ModelId, Timestamp};
+use cdm_models::{ModelDescriptor, Timestamp};
 use semver::Version;
 use serde::Serialize;
 
@@ -26,7 +28,7 @@ pub trait Provisioner: Send + Sync {
 }
 
 /// What has to be done so that models can be loaded: data, to be shown and then applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProvisionPlan {
     /// What all models share: schemas, the sink's own tables.
@@ -59,8 +61,8 @@ impl ProvisionPlan {
             hasher.update(text.as_bytes());
         };
         for model in &self.models {
-            field(model.model.as_str());
-            field(&model.version.to_string());
+            field(model.descriptor.id.as_str());
+            field(&model.descriptor.version.to_string());
             field(&model.table);
         }
         for change in self.changes() {
@@ -73,13 +75,11 @@ impl ProvisionPlan {
 }
 
 /// What one model needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelPlan {
     /// The model.
-    pub model: ModelId,
-    /// Its version.
-    pub version: Version,
+    pub descriptor: Arc<ModelDescriptor>,
     /// Where its rows go: `cdm_work.cdm_work_item`.
     pub table: String,
     /// What has to be done, in order; empty when all is there.
@@ -89,14 +89,14 @@ pub struct ModelPlan {
 }
 
 impl ModelPlan {
-    /// A plan for `model`.
+    /// A plan for a model.
     pub fn new(
-        model: &ModelDescriptor,
+        descriptor: Arc<ModelDescriptor>,
         table: String,
         changes: Vec<Change>,
         recorded: Option<ProvisionedModel>,
     ) -> Self {
-        Self { model: model.id.clone(), version: model.version.clone(), table, changes, recorded }
+        Self { descriptor, table, changes, recorded }
     }
 }
 

@@ -46,8 +46,8 @@ pub trait Dialect {
     /// The type of a column, in the words in which the database shows it.
     fn column_type(&self, column_type: ColumnType) -> &'static str;
 
-    /// A table's name as it stands in statements and as people see it.
-    fn qualified(&self, table: &Identifier) -> String;
+    /// A table's name as people see it.
+    fn shown(&self, table: &Identifier) -> String;
 
     /// The statement that makes a table, without its indexes and comments.
     fn create_table(&self, table: &Table) -> String;
@@ -76,7 +76,7 @@ pub fn changes(
     reason: &str,
     dialect: &dyn Dialect,
 ) -> Result<Vec<Change>> {
-    let object = dialect.qualified(&table.name);
+    let object = dialect.shown(&table.name);
     let mut changes = Vec::new();
     let mut add = |action, object: String, reason: String, sql| {
         changes.push(Change { action, object, reason, sql: Some(sql) });
@@ -97,22 +97,26 @@ pub fn changes(
             add("create index", index.name.as_str().to_owned(), format!("people look up `{}`", index.column), sql);
         }
     }
-    let described = actual.map(|actual| actual.comment.as_deref());
-    let table_comment = std::iter::once((None, &table.comment, described.flatten()));
-    let column_comments = table.columns.iter().map(|column| {
-        let described = actual.and_then(|actual| actual.column(&column.name)).and_then(|it| it.comment.as_deref());
-        (Some(column.name.as_str()), &column.comment, described)
-    });
-    for (column, wanted, described) in table_comment.chain(column_comments) {
-        if wanted.is_empty() || described == Some(wanted.as_str()) {
-            continue;
-        }
-        if let Some(sql) = dialect.comment(&table.name, column, wanted) {
-            let object = column.map_or(object.clone(), |column| format!("{object}.{column}"));
-            add("comment", object, "people read it in the database".to_owned(), sql);
-        }
+    let comments = comments(table, actual, dialect);
+    if !comments.is_empty() {
+        let reason = format!("people read {} comments in the database", comments.len());
+        add("describe", object, reason, comments.join(";\n"));
     }
     Ok(changes)
+}
+
+/// The statements that set the comments which are missing or say something else.
+fn comments(table: &Table, actual: Option<&ActualTable>, dialect: &dyn Dialect) -> Vec<String> {
+    let of_table = (None, &table.comment, actual.and_then(|actual| actual.comment.as_deref()));
+    let of_columns = table.columns.iter().map(|column| {
+        let found = actual.and_then(|actual| actual.column(&column.name)).and_then(|found| found.comment.as_deref());
+        (Some(column.name.as_str()), &column.comment, found)
+    });
+    std::iter::once(of_table)
+        .chain(of_columns)
+        .filter(|(_, wanted, found)| !wanted.is_empty() && *found != Some(wanted.as_str()))
+        .filter_map(|(column, wanted, _)| dialect.comment(&table.name, column, wanted))
+        .collect()
 }
 
 impl ActualTable {
@@ -162,8 +166,8 @@ fn refuse_drift(table: &Table, actual: &ActualTable, dialect: &dyn Dialect) -> R
         return Ok(());
     }
     let mut message = format!(
-        "the table {} differs from its model in a way that cannot be mended by adding to it: ",
-        dialect.qualified(&table.name)
+        "the table `{}` differs from its model in a way that cannot be mended by adding to it: ",
+        dialect.shown(&table.name)
     );
     for (index, difference) in drift.iter().enumerate() {
         // Writing to a String cannot fail.

@@ -22,6 +22,7 @@ pub struct Judge<'r> {
     confirmed: &'r Confirmed,
     /// Keys for which this load has accepted a row that contests a stored one.
     contested: HashSet<u64>,
+    stages_stored_rows: bool,
 }
 
 /// The keys of the stored rows that a run has seen again, exactly as they are stored.
@@ -58,7 +59,7 @@ impl Confirmed {
 impl<'r> Judge<'r> {
     /// For the load of a slice with this observation.
     pub fn new(observation: u64, confirmed: &'r Confirmed) -> Self {
-        Self { observation, confirmed, contested: HashSet::new() }
+        Self { observation, confirmed, contested: HashSet::new(), stages_stored_rows: false }
     }
 
     /// What becomes of each row, given what is stored for the keys of the batch.
@@ -76,6 +77,12 @@ impl<'r> Judge<'r> {
             })
             .collect();
         self.judge_rows(&rows, |row| batch.key(row))
+    }
+
+    /// Whether rows were to be staged that are stored exactly so already, to be compared with those
+    /// that contest them: the merge must then leave out what is not above the stored row.
+    pub fn stages_stored_rows(&self) -> bool {
+        self.stages_stored_rows
     }
 
     fn judge_rows<'k>(
@@ -98,6 +105,7 @@ impl<'r> Judge<'r> {
                 // An earlier batch of this load contests the stored row: let the merge compare them.
                 if self.contested.contains(&key) {
                     *verdict = Verdict::Store;
+                    self.stages_stored_rows = true;
                 }
             }
         }

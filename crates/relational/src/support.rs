@@ -49,7 +49,8 @@ pub fn tables() -> Vec<Table> {
             &[],
             vec![
                 required("ingestion", Text, "Source endpoint, unit, sink endpoint and mode."),
-                Column::new("model", Text, "The model that it feeds."),
+                required("model", Text, "The model that it feeds."),
+                required("table_name", Text, "The table of the model, in this schema."),
                 required(
                     "fence",
                     Int64,

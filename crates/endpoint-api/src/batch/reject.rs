@@ -113,7 +113,6 @@ impl Reject {
 
 /// A reject that a sink keeps.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct StoredReject {
     /// See [`Reject::id`].
     pub id: String,

@@ -1,0 +1,132 @@
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use endpoint_api::{
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, OpenContext, Provisioner, RejectQuery, Result, Run,
+    RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, async_trait, register_driver,
+};
+use relational::{Identifier, Naming};
+
+use crate::{
+    check::check,
+    config::{Config, Target},
+    rejects, run,
+    session::Connector,
+    tls,
+};
+
+/// The driver.
+pub struct CdmPostgres;
+
+impl Driver for CdmPostgres {
+    const ID: &'static str = "cdm.postgres";
+    const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
+    const CAPABILITIES: Capabilities =
+        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional());
+    type Config = Config;
+    type Endpoint = PgCdm;
+
+    fn template() -> TemplateInfo {
+        TemplateInfo::new("PostgreSQL (CDM tables)", "PostgreSQL", "database")
+            .docs(
+                "Creates one table for each CDM model and keeps it up to date: loading the same records again \
+                 writes nothing, an older record never replaces a newer one, and a crash loses nothing. \
+                 PostgreSQL 14 to 18, with a database in UTF-8.",
+            )
+            .sample_config(serde_json::json!({
+                "connection_url": "${env:WAREHOUSE_URL}",
+                "schema": "cdm_work",
+                "table_prefix": "cdm_"
+            }))
+    }
+
+    fn validate(config: &Config) -> Result<()> {
+        config.target()?;
+        config.schema()?;
+        config.naming().map(|_| ())
+    }
+
+    async fn open(config: Config, context: OpenContext) -> Result<PgCdm> {
+        let Target { root_cert, .. } = config.target()?;
+        let root_cert: Option<PathBuf> = root_cert.map(|path| context.base_dir.join(path));
+        let target = config.target()?;
+        let tls = tls::connector(target.tls, root_cert.as_deref())?;
+        Ok(PgCdm {
+            id: context.endpoint,
+            schema: config.schema()?,
+            naming: config.naming()?,
+            connector: Connector::new(target, tls),
+        })
+    }
+}
+
+register_driver!(CdmPostgres);
+
+/// A PostgreSQL server as an endpoint.
+pub struct PgCdm {
+    id: EndpointId,
+    schema: Identifier,
+    naming: Naming,
+    connector: Arc<Connector>,
+}
+
+impl fmt::Debug for PgCdm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgCdm")
+            .field("id", &self.id)
+            .field("server", &self.connector.server())
+            .field("schema", &self.schema.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PgCdm {
+    pub(crate) fn schema(&self) -> &Identifier {
+        &self.schema
+    }
+
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    pub(crate) fn connector(&self) -> &Arc<Connector> {
+        &self.connector
+    }
+
+    pub(crate) fn id(&self) -> &EndpointId {
+        &self.id
+    }
+}
+
+#[async_trait]
+impl Endpoint for PgCdm {
+    async fn check(&self) -> Result<CheckReport> {
+        check(self).await
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        None
+    }
+
+    fn sink(&self) -> Option<&dyn Sink> {
+        Some(self)
+    }
+
+    fn provisioner(&self) -> Option<&dyn Provisioner> {
+        Some(self)
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for PgCdm {
+    async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
+        Ok(Box::new(run::open(self, spec).await?))
+    }
+
+    async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+        rejects::list(self, query).await
+    }
+}

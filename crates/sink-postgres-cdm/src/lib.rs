@@ -1,0 +1,35 @@
+//! The driver `cdm.postgres`: CDM models as tables in PostgreSQL 14 to 18.
+//!
+//! It creates the tables of any model, loads rows slice by slice, each slice in one transaction with
+//! its rejects, its line in the ledger and the advance of the checkpoint, and knows the newest run of
+//! every ingestion by its fence.
+//!
+//! It must never map, and never drop or rewrite what it did not create. How it loads:
+//!
+//! 1. The keys of a batch are looked up. Rows that are already there, or below what is there, are
+//!    left out; they take no lock and make no row version.
+//! 2. What is left goes by binary `COPY` into a temporary table.
+//! 3. One statement merges that into the model table, in the order of the keys, so that concurrent
+//!    loads cannot deadlock.
+//! 4. The ledger gets its receipt, the fence is compared and the checkpoint moved, all before the one
+//!    commit.
+
+mod check;
+mod config;
+mod copy;
+mod dialect;
+mod endpoint;
+mod introspect;
+mod load;
+mod lookup;
+mod merge;
+mod provision;
+mod rejects;
+mod run;
+mod session;
+mod sqlstate;
+mod state;
+mod tls;
+
+pub use config::Config;
+pub use endpoint::{CdmPostgres, PgCdm};

@@ -1,0 +1,145 @@
+use relational::{ColumnType, Identifier, newer, plumbing};
+
+use crate::state::Target;
+
+/// The temporary table into which a load copies its rows.
+pub(crate) const STAGE: &str = "pg_temp._cdm_stage";
+
+/// What a staged row is for, in the first column of the stage.
+pub(crate) const UPSERT: i16 = 0;
+pub(crate) const REVIVE: i16 = 1;
+pub(crate) const DELETE: i16 = 2;
+
+/// Below all times.
+const LEAST_TIME: &str = "'-infinity'";
+
+/// The statements that a load into one table needs.
+///
+/// In those that merge, `$1` is the observation, `$2` the mapper's revision, `$3` the run's id and
+/// `$4` the source endpoint.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    /// Makes the stage: gone at the end of the transaction.
+    pub(crate) create_stage: String,
+    /// Copies rows into the stage.
+    pub(crate) copy: String,
+    /// How many different keys each purpose has.
+    pub(crate) count: String,
+    /// How many of the greatest rows of their keys are stored exactly so already.
+    pub(crate) count_unchanged: String,
+    /// Merges the rows to store; answers how many were inserted and how many replaced one.
+    pub(crate) merge: String,
+    /// As `merge`, where rows that are not above the stored one may be staged: they are left out
+    /// beforehand, for the merge itself would lock the stored row.
+    pub(crate) merge_contested: String,
+    /// Brings deleted records back to life.
+    pub(crate) revive: String,
+    /// Marks records as deleted.
+    pub(crate) delete: String,
+}
+
+/// The plumbing columns that differ from row to row; the others are the same for all rows of a load.
+const ROW_PLUMBING: [(&str, ColumnType); 4] = [
+    (plumbing::RANK, ColumnType::Int16),
+    (plumbing::VERSION_AT, ColumnType::Timestamp),
+    (plumbing::CONTENT_HASH, ColumnType::Bytes),
+    (plumbing::CHANGES, ColumnType::Int32),
+];
+
+/// The columns that are copied for each row, in their order, behind what the row is for.
+pub(crate) fn copied_columns(target: &Target) -> Vec<(String, ColumnType)> {
+    let fields = target.fields.iter().map(|column| (column.name.clone(), column.column_type));
+    fields.chain(ROW_PLUMBING.map(|(name, column_type)| (name.to_owned(), column_type))).collect()
+}
+
+impl Statements {
+    pub(crate) fn of(target: &Target) -> Self {
+        let table = &target.table;
+        let key = &target.key;
+        let quoted: Vec<String> =
+            copied_columns(target).iter().map(|(name, _)| Identifier::derived(name).to_string()).collect();
+        let columns = quoted.join(", ");
+        let from_winner: Vec<String> = quoted.iter().map(|column| format!("w.{column}")).collect();
+        let replaced: Vec<String> = quoted.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+
+        // Of the rows of one key the greatest, with what is the same for all of them.
+        let winners = format!(
+            "(select distinct on (s.{key} collate \"C\") s.*, $1::bigint as {observation}, $2::integer as {revision} \
+             from {STAGE} s where s._cdm_purpose = {UPSERT} \
+             order by s.{key} collate \"C\", s.{rank} desc, s.{version_at} desc nulls last, s.{hash} desc) w",
+            observation = plumbing::OBSERVATION,
+            revision = plumbing::MAPPER_REVISION,
+            rank = plumbing::RANK,
+            version_at = plumbing::VERSION_AT,
+            hash = plumbing::CONTENT_HASH,
+        );
+        let merge = |only: &str| {
+            format!(
+                "with merged as (insert into {table} as t \
+                 ({columns}, {observation}, {revision}, {run_id}, {source}, {ingested_at}) \
+                 select {from_winner}, w.{observation}, w.{revision}, $3, $4, now() from {winners} {only} \
+                 order by w.{key} collate \"C\" \
+                 on conflict ({key}) do update set {replaced}, {revision} = excluded.{revision}, \
+                 {run_id} = excluded.{run_id}, {source} = excluded.{source}, {ingested_at} = excluded.{ingested_at}, \
+                 {observation} = greatest(t.{observation}, excluded.{observation}), \
+                 {deleted_at} = case when excluded.{observation} > t.{observation} and excluded.{rank} >= t.{rank} \
+                 then null else t.{deleted_at} end \
+                 where {is_newer} \
+                 returning xmax = 0 as inserted) \
+                 select count(*) filter (where inserted), count(*) filter (where not inserted) from merged",
+                from_winner = from_winner.join(", "),
+                replaced = replaced.join(", "),
+                observation = plumbing::OBSERVATION,
+                revision = plumbing::MAPPER_REVISION,
+                run_id = plumbing::RUN_ID,
+                source = plumbing::SOURCE_ENDPOINT,
+                ingested_at = plumbing::INGESTED_AT,
+                deleted_at = plumbing::DELETED_AT,
+                rank = plumbing::RANK,
+                is_newer = newer("excluded", "t", LEAST_TIME),
+            )
+        };
+        let presence = |purpose: i16, deleted_at: &str, condition: &str| {
+            format!(
+                "with touched as (select t.{key} from {table} t where exists \
+                 (select from {STAGE} s where s._cdm_purpose = {purpose} and s.{key} = t.{key}) and {condition} \
+                 order by t.{key} collate \"C\" for update) \
+                 update {table} t set {deleted_at_column} = {deleted_at}, {run_id} = $2, {ingested_at} = now(), \
+                 {observation} = greatest(t.{observation}, $1) \
+                 from touched where t.{key} = touched.{key}",
+                deleted_at_column = plumbing::DELETED_AT,
+                run_id = plumbing::RUN_ID,
+                ingested_at = plumbing::INGESTED_AT,
+                observation = plumbing::OBSERVATION,
+            )
+        };
+        let (deleted, observed) = (plumbing::DELETED_AT, plumbing::OBSERVATION);
+        Self {
+            create_stage: format!(
+                "create temporary table _cdm_stage on commit drop as \
+                 select 0::smallint as _cdm_purpose, {columns} from {table} with no data"
+            ),
+            copy: format!("copy {STAGE} (_cdm_purpose, {columns}) from stdin (format binary)"),
+            count: format!(
+                "select count(distinct {key}) filter (where _cdm_purpose = {UPSERT}), \
+                 count(distinct {key}) filter (where _cdm_purpose = {REVIVE}), \
+                 count(distinct {key}) filter (where _cdm_purpose = {DELETE}) from {STAGE}"
+            ),
+            count_unchanged: format!(
+                "select count(*) from {winners} join {table} x on x.{key} = w.{key} \
+                 where (x.{rank}, coalesce(x.{version_at}, {LEAST_TIME}), x.{hash}) = \
+                 (w.{rank}, coalesce(w.{version_at}, {LEAST_TIME}), w.{hash})",
+                rank = plumbing::RANK,
+                version_at = plumbing::VERSION_AT,
+                hash = plumbing::CONTENT_HASH,
+            ),
+            merge: merge(""),
+            merge_contested: merge(&format!(
+                "where not exists (select from {table} x where x.{key} = w.{key} and not ({}))",
+                newer("w", "x", LEAST_TIME)
+            )),
+            revive: presence(REVIVE, "null", &format!("t.{deleted} is not null and t.{observed} < $1")),
+            delete: presence(DELETE, "now()", &format!("t.{deleted} is null and t.{observed} <= $1")),
+        }
+    }
+}

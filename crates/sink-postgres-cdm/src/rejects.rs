@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+
+use endpoint_api::{Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject, batch::Stage};
+use tokio_postgres::types::Type;
+
+use crate::{
+    endpoint::PgCdm,
+    session::{Session, column},
+    state::SupportTables,
+};
+
+/// Stores rejects. One that is there already is only touched when it now says something else.
+pub(crate) async fn store(
+    session: &Session,
+    tables: &SupportTables,
+    ingestion: &Ingestion,
+    run_id: &str,
+    observation: i64,
+    rejects: &[Reject],
+) -> Result<()> {
+    // The same reject twice is one, also within one statement.
+    let distinct: HashMap<String, &Reject> = rejects.iter().map(|reject| (reject.id(ingestion), reject)).collect();
+    let (ids, rejects): (Vec<&str>, Vec<&Reject>) = distinct.iter().map(|(id, reject)| (id.as_str(), *reject)).unzip();
+    let stages: Vec<String> = rejects.iter().map(|reject| reject.stage.to_string()).collect();
+    let reasons: Vec<String> = rejects.iter().map(|reject| without_nul(&reject.reason)).collect();
+    let fields: Vec<Option<String>> = rejects.iter().map(|reject| reject.field.as_deref().map(without_nul)).collect();
+    let origins: Vec<String> = rejects.iter().map(|reject| without_nul(&reject.origin)).collect();
+    let keys: Vec<Option<String>> = rejects.iter().map(|reject| reject.key.as_deref().map(without_nul)).collect();
+    let raws: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
+    let lengths: Vec<i64> = rejects.iter().map(|reject| i64::try_from(reject.raw_length).unwrap_or(i64::MAX)).collect();
+    let hashes: Vec<&str> = rejects.iter().map(|reject| reject.raw_hash.as_str()).collect();
+    let statement = format!(
+        "insert into {table} as t (id, stage, reason, field, origin, key, raw, raw_length, raw_hash, \
+         ingestion, run_id, observation, rejected_at) \
+         select r.*, $10, $11, $12, now() \
+         from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) as r \
+         on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
+         key = excluded.key, run_id = excluded.run_id, observation = excluded.observation \
+         where (t.stage, t.reason, t.field, t.key) is distinct from \
+         (excluded.stage, excluded.reason, excluded.field, excluded.key)",
+        table = tables.reject,
+    );
+    session
+        .execute(
+            "store rejects",
+            &statement,
+            &[
+                (&ids, Type::TEXT_ARRAY),
+                (&stages, Type::TEXT_ARRAY),
+                (&reasons, Type::TEXT_ARRAY),
+                (&fields, Type::TEXT_ARRAY),
+                (&origins, Type::TEXT_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
+                (&raws, Type::BYTEA_ARRAY),
+                (&lengths, Type::INT8_ARRAY),
+                (&hashes, Type::TEXT_ARRAY),
+                (&ingestion.to_string(), Type::TEXT),
+                (&run_id, Type::TEXT),
+                (&observation, Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// The newest rejects first.
+pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+    let session = endpoint.connector().connect().await?;
+    let tables = SupportTables::of(endpoint.schema());
+    let statement = format!(
+        "select ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \
+         to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+         from {} where ($1::text is null or ingestion = $1) and ($2::text is null or id = $2) \
+         order by rejected_at desc, origin, id limit $3",
+        tables.reject,
+    );
+    let ingestion = query.ingestion.as_ref().map(ToString::to_string);
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let rows = session
+        .query("list rejects", &statement, &[(&ingestion, Type::TEXT), (&query.id, Type::TEXT), (&limit, Type::INT8)])
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotProvisioned => {
+                let message = "the sink holds no rejects, because nothing is provisioned on it yet";
+                Error::new(ErrorKind::NotProvisioned, "list rejects", message)
+            }
+            _ => error,
+        })?;
+    let mut rejects = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let stage = match column::<&str>(row, 2)? {
+            "source" => Stage::Source,
+            "map" => Stage::Map,
+            _ => Stage::Sink,
+        };
+        rejects.push(StoredReject {
+            id: column(row, 10)?,
+            ingestion: column(row, 0)?,
+            run_id: column(row, 1)?,
+            stage,
+            reason: column(row, 3)?,
+            field: column(row, 4)?,
+            origin: column(row, 5)?,
+            key: column(row, 6)?,
+            raw: column(row, 7)?,
+            raw_length: u64::try_from(column::<i64>(row, 8)?).unwrap_or(0),
+            raw_hash: column(row, 9)?,
+            rejected_at: column(row, 11)?,
+        });
+    }
+    Ok(rejects)
+}

@@ -1,0 +1,365 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use endpoint_api::{
+    Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Retry, Run, RunEnd,
+    RunId, RunReceipt, RunSpec, Slice, async_trait,
+};
+use relational::{Confirmed, Observations, ObservedSlice};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Row, types::Type};
+
+use crate::{
+    endpoint::PgCdm,
+    load::PgLoad,
+    merge::Statements,
+    session::{Session, column},
+    state::{SupportTables, Target},
+};
+
+/// How long the backend of a process that was killed may take to notice it.
+const DYING: Duration = Duration::from_secs(3);
+
+/// An open run.
+pub(crate) struct PgRun<'e> {
+    endpoint: &'e PgCdm,
+    /// Kept open as long as the run is: by its backend others see that the run is alive.
+    session: Session,
+    /// Sessions between two loads.
+    idle: Mutex<Vec<Session>>,
+    pub(crate) tables: SupportTables,
+    pub(crate) target: Target,
+    pub(crate) statements: Statements,
+    pub(crate) ingestion: Ingestion,
+    pub(crate) key: String,
+    resume: Resume,
+    observations: Observations,
+    /// The observation of each slice of the plan.
+    observed: Mutex<HashMap<u64, u64>>,
+    pub(crate) confirmed: Confirmed,
+}
+
+/// A number of the contract as the server keeps it, and back.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// State that the sink keeps as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::new(ErrorKind::Internal, "store state", "state is no JSON").caused_by(error))
+}
+
+fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<Option<T>> {
+    json.map(serde_json::from_str).transpose().map_err(|error| {
+        let message = format!("the {what} that is stored cannot be read; was it written by a newer version?");
+        Error::new(ErrorKind::Data, "read state", message).caused_by(error)
+    })
+}
+
+pub(crate) fn fenced(ingestion: &Ingestion) -> Error {
+    let message = "a newer run has taken over; this one commits nothing more";
+    Error::new(ErrorKind::Fenced, "commit", message).with("ingestion", ingestion)
+}
+
+/// What the table of ingestions holds of one.
+struct Standing {
+    status: String,
+    run_id: String,
+    observation: u64,
+    plan: Option<Vec<ObservedSlice>>,
+    observations: Observations,
+    checkpoint: Option<Checkpoint>,
+    holder_alive: bool,
+}
+
+/// Opens a run.
+pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRun<'e>> {
+    let model = match (&spec.model, spec.ingestion.mode) {
+        (Some(model), Mode::Cdm) => model.clone(),
+        _ => return Err(Error::unsupported("open a run", "loading source-shaped records")),
+    };
+    let session = endpoint.connector().connect().await?;
+    let target =
+        Target::find(&session, endpoint.schema(), endpoint.naming(), model).await.map_err(|error| {
+            match error.kind() {
+                ErrorKind::NotProvisioned => error.with("run", format!("cdm provision {}", endpoint.id())),
+                _ => error,
+            }
+        })?;
+    let tables = SupportTables::of(endpoint.schema());
+    let key = spec.ingestion.to_string();
+    let (standing, fence) = take_fence(&session, &tables, &target, spec, &key).await?;
+
+    let continues = !spec.restart
+        && standing.as_ref().is_some_and(|standing| !matches!(standing.status.as_str(), "succeeded" | "abandoned"));
+    let mut resume = Resume::new(spec.run_id.clone(), fence, None);
+    let mut observations = Observations::default();
+    let mut observed = HashMap::new();
+    if let Some(standing) = standing {
+        resume.checkpoint = standing.checkpoint;
+        observations = standing.observations;
+        if continues {
+            resume.run_id = standing.run_id.parse()?;
+            resume.observation = standing.observation;
+            resume.committed = committed(&session, &tables, &key, &resume.run_id).await?;
+            if let Some(plan) = standing.plan {
+                observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
+                resume.plan = Some(plan.into_iter().map(|planned| planned.slice).collect());
+            }
+        }
+    }
+    store_opening(&session, &tables, &key, &resume, continues).await?;
+    session.batch("open a run", "commit").await?;
+    Ok(PgRun {
+        endpoint,
+        session,
+        idle: Mutex::default(),
+        statements: Statements::of(&target),
+        tables,
+        target,
+        ingestion: spec.ingestion.clone(),
+        key,
+        confirmed: Confirmed::new(resume.run_id.as_str()),
+        resume,
+        observations,
+        observed: Mutex::new(observed),
+    })
+}
+
+/// Begins a transaction, locks the ingestion's line, settles what to do about a run that is alive, and
+/// takes a fence.
+async fn take_fence(
+    session: &Session,
+    tables: &SupportTables,
+    target: &Target,
+    spec: &RunSpec,
+    key: &str,
+) -> Result<(Option<Standing>, u64)> {
+    let operation = "open a run";
+    let began = Instant::now();
+    loop {
+        session.batch(operation, "begin").await?;
+        session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
+        let standing = standing(session, tables, target, &spec.ingestion, key).await?;
+        let alive = standing.as_ref().is_some_and(|standing| standing.status == "running" && standing.holder_alive);
+        if !alive || spec.overlap == Overlap::Takeover {
+            let statement = format!(
+                "insert into {table} as f (name, value) values ('fence', 1) \
+                 on conflict (name) do update set value = f.value + 1 returning value",
+                table = tables.fence
+            );
+            let fence: i64 = column(&session.query_one(operation, &statement, &[]).await?, 0)?;
+            return Ok((standing, unsigned(fence)));
+        }
+        session.batch(operation, "rollback").await?;
+        if spec.overlap == Overlap::Fail && began.elapsed() > DYING {
+            let message = "another run of this ingestion is alive; \
+                           wait for it with --on-overlap wait or stop it with --on-overlap takeover";
+            return Err(Error::new(ErrorKind::Conflict, operation, message).with("ingestion", key));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Locks the ingestion's line, which is made when it is missing; `None` when it never had a run.
+async fn standing(
+    session: &Session,
+    tables: &SupportTables,
+    target: &Target,
+    ingestion: &Ingestion,
+    key: &str,
+) -> Result<Option<Standing>> {
+    let operation = "open a run";
+    let statement = format!(
+        "insert into {} (ingestion, model, table_name, fence, run_id, status, observation, prefix, rows_inserted, \
+         started_at, opened_at) values ($1, $2, $3, 0, '', 'abandoned', 0, 0, 0, now(), now()) on conflict do nothing",
+        tables.ingestion
+    );
+    let (model, table) = (target.model.id.as_str(), target.name.as_str());
+    session.execute(operation, &statement, &[(&key, Type::TEXT), (&model, Type::TEXT), (&table, Type::TEXT)]).await?;
+    let statement = format!(
+        "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
+         exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
+         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)) \
+         from {} i where i.ingestion = $1 for update",
+        tables.ingestion
+    );
+    let row: Row = session.query_one(operation, &statement, &[(&key, Type::TEXT)]).await?;
+    let run_id: String = column(&row, 1)?;
+    if run_id.is_empty() {
+        return Ok(None);
+    }
+    let standing = Standing {
+        status: column(&row, 0)?,
+        run_id,
+        observation: unsigned(column(&row, 2)?),
+        plan: from_json("plan", column(&row, 3)?)?,
+        observations: from_json("list of resources", column(&row, 4)?)?.unwrap_or_default(),
+        checkpoint: from_json("checkpoint", column(&row, 5)?)?,
+        holder_alive: column(&row, 6)?,
+    };
+    tracing::debug!(%ingestion, status = %standing.status, alive = standing.holder_alive, "where the ingestion stands");
+    Ok(Some(standing))
+}
+
+/// The receipts of the slices that a run has committed.
+async fn committed(
+    session: &Session,
+    tables: &SupportTables,
+    key: &str,
+    run_id: &RunId,
+) -> Result<BTreeMap<u64, LoadReceipt>> {
+    let statement = format!("select slice, receipt::text from {} where ingestion = $1 and run_id = $2", tables.load);
+    let parameters = [(&key as _, Type::TEXT), (&run_id.as_str() as _, Type::TEXT)];
+    let mut receipts = BTreeMap::new();
+    for row in session.query("open a run", &statement, &parameters).await? {
+        let receipt = from_json("receipt", column(&row, 1)?)?.unwrap_or_default();
+        receipts.insert(unsigned(column(&row, 0)?), receipt);
+    }
+    Ok(receipts)
+}
+
+/// Writes down whose the ingestion now is.
+async fn store_opening(
+    session: &Session,
+    tables: &SupportTables,
+    key: &str,
+    resume: &Resume,
+    continues: bool,
+) -> Result<()> {
+    let statement = format!(
+        "update {} set fence = $2, run_id = $3, status = 'running', observation = $4, opened_at = now(), ended_at = null, \
+         plan = case when $5 then plan end, prefix = case when $5 then prefix else 0 end, \
+         started_at = case when $5 then started_at else now() end, \
+         holder = (select pid || ' ' || extract(epoch from backend_start) from pg_stat_activity where pid = pg_backend_pid()) \
+         where ingestion = $1",
+        tables.ingestion
+    );
+    session
+        .execute(
+            "open a run",
+            &statement,
+            &[
+                (&key, Type::TEXT),
+                (&signed(resume.fence), Type::INT8),
+                (&resume.run_id.as_str(), Type::TEXT),
+                (&signed(resume.observation), Type::INT8),
+                (&continues, Type::BOOL),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Run for PgRun<'_> {
+    fn resume(&self) -> &Resume {
+        &self.resume
+    }
+
+    async fn record_plan(&self, plan: &[Slice]) -> Result<()> {
+        let plan = self.observations.observe(plan, self.resume.observation);
+        let statement = format!(
+            "update {} set plan = $3::text::json, prefix = 0 where ingestion = $1 and fence = $2",
+            self.tables.ingestion
+        );
+        let json = to_json(&plan)?;
+        let parameters =
+            [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8), (&json as _, Type::TEXT)];
+        if self.session.execute("store the plan", &statement, &parameters).await? == 0 {
+            return Err(fenced(&self.ingestion));
+        }
+        let observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = observed;
+        Ok(())
+    }
+
+    async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
+        let session = match self.take_idle() {
+            Some(session) => session,
+            None => self.endpoint.connector().connect().await?,
+        };
+        let observation = {
+            let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+            observed.get(&slice.index).copied().unwrap_or(self.resume.observation)
+        };
+        PgLoad::begin(self, session, slice.index, observation).await
+    }
+
+    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+        let status = match end {
+            RunEnd::Succeeded => "succeeded",
+            RunEnd::Interrupted => "interrupted",
+            RunEnd::Abandoned => "abandoned",
+            _ => "failed",
+        };
+        let operation = "end the run";
+        self.session.batch(operation, "begin").await?;
+        self.session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
+        let statement = format!(
+            "select plan::text, checkpoint::text from {} where ingestion = $1 and fence = $2 for update",
+            self.tables.ingestion
+        );
+        let mine = [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8)];
+        let Some(row) = self.session.query_opt(operation, &statement, &mine).await? else {
+            return Err(fenced(&self.ingestion));
+        };
+        let mut observations = self.observations.clone();
+        if end == RunEnd::Succeeded {
+            observations.remember(&from_json::<Vec<ObservedSlice>>("plan", column(&row, 0)?)?.unwrap_or_default());
+        }
+        let checkpoint = from_json("checkpoint", column(&row, 1)?)?;
+        let statement = format!(
+            "update {} set status = $2, resources = $3::text::json, ended_at = now(), holder = null where ingestion = $1",
+            self.tables.ingestion
+        );
+        let parameters =
+            [(&self.key as _, Type::TEXT), (&status as _, Type::TEXT), (&to_json(&observations)? as _, Type::TEXT)];
+        self.session.execute(operation, &statement, &parameters).await?;
+        let statement =
+            format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.tables.ingestion);
+        let table = self.target.name.as_str();
+        let rows: i64 = column(&self.session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
+        self.session.batch(operation, "commit").await?;
+        Ok(RunReceipt::new(Some(unsigned(rows)), checkpoint))
+    }
+}
+
+impl PgRun<'_> {
+    fn take_idle(&self) -> Option<Session> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|session| !session.is_closed());
+        idle.pop()
+    }
+
+    /// Keeps a session, which is in no transaction, for the next load.
+    pub(crate) fn keep_idle(&self, session: Session) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    pub(crate) fn fence(&self) -> i64 {
+        signed(self.resume.fence)
+    }
+
+    pub(crate) fn run_id(&self) -> &str {
+        self.resume.run_id.as_str()
+    }
+
+    /// The receipt of a slice that is committed already.
+    pub(crate) fn receipt(row: &Row) -> Result<LoadReceipt> {
+        let receipt = from_json("receipt", column(row, 0)?)?;
+        receipt.ok_or_else(|| {
+            let message = "the ledger has a line without a receipt";
+            Error::new(ErrorKind::Data, "begin a load", message).with_retry(Retry::Never)
+        })
+    }
+}

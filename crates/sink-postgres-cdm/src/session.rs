@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use endpoint_api::{Error, ErrorKind, Result};
+use tokio_postgres::{
+    Client, Row,
+    types::{FromSql, ToSql, Type},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{config::Target, sqlstate::classify};
+
+/// How to make sessions with one server.
+pub(crate) struct Connector {
+    target: Target,
+    tls: MakeRustlsConnect,
+}
+
+/// A session with the server. Statements are unnamed and settings are local to their transaction, so
+/// that it also works through a pooler in transaction mode.
+pub(crate) struct Session {
+    client: Client,
+}
+
+/// A parameter of a statement with its type, so that the server need not be asked for it.
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl Connector {
+    pub(crate) fn new(target: Target, tls: MakeRustlsConnect) -> Arc<Self> {
+        Arc::new(Self { target, tls })
+    }
+
+    /// `host:port/database`.
+    pub(crate) fn server(&self) -> &str {
+        &self.target.name
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Session> {
+        let connected = self.target.postgres.connect(self.tls.clone()).await;
+        let (client, connection) =
+            connected.map_err(|error| classify("connect", &error).with("server", self.server()))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever uses the session is told, too, and says what it means.
+                tracing::debug!(error = %classify("connection", &error), "a connection broke");
+            }
+        });
+        Ok(Session { client })
+    }
+}
+
+impl Session {
+    pub(crate) async fn query(
+        &self,
+        operation: &'static str,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>> {
+        self.client.query_typed(statement, parameters).await.map_err(|error| classify(operation, &error))
+    }
+
+    pub(crate) async fn query_opt(
+        &self,
+        operation: &'static str,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Option<Row>> {
+        Ok(self.query(operation, statement, parameters).await?.into_iter().next())
+    }
+
+    pub(crate) async fn query_one(
+        &self,
+        operation: &'static str,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Row> {
+        let row = self.query_opt(operation, statement, parameters).await?;
+        row.ok_or_else(|| Error::new(ErrorKind::Internal, operation, "the server answered with no row"))
+    }
+
+    /// Runs a statement; says how many rows it touched.
+    pub(crate) async fn execute(
+        &self,
+        operation: &'static str,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<u64> {
+        self.client.execute_typed(statement, parameters).await.map_err(|error| classify(operation, &error))
+    }
+
+    /// Runs statements without parameters, in one round trip.
+    pub(crate) async fn batch(&self, operation: &'static str, statements: &str) -> Result<()> {
+        self.client.batch_execute(statements).await.map_err(|error| classify(operation, &error))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// The value of a column.
+pub(crate) fn column<'r, T: FromSql<'r>>(row: &'r Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(|error| {
+        Error::new(ErrorKind::Internal, "read an answer", "the server answered with another type").caused_by(error)
+    })
+}
+
+/// A point in time as the server keeps it, in microseconds since 1970: read without a detour through
+/// a calendar.
+pub(crate) struct Microseconds(pub(crate) i64);
+
+impl<'a> FromSql<'a> for Microseconds {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        const SINCE_2000: i64 = 946_684_800_000_000;
+        Ok(Self(i64::from_be_bytes(raw.try_into()?).saturating_add(SINCE_2000)))
+    }
+
+    fn accepts(column_type: &Type) -> bool {
+        *column_type == Type::TIMESTAMPTZ
+    }
+}

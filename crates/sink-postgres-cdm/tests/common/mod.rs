@@ -1,0 +1,243 @@
+//! A model of the test's own, and a sink on a database of the test's own.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use cdm_models::{Json, Model, ModelDescriptor, RawJson, Timestamp};
+use endpoint_api::{
+    Batch, Begun, CdmBatch, Commit, Counts, Driver, Endpoint, EndpointId, Ingestion, Load, LoadReceipt, Mapped, Mode,
+    OpenContext, Overlap, RawBatch, Resource, Result, Run, RunId, RunSpec, Sink, Slice, UnitId,
+    batch::{CdmBatchBuilder, NewRecord, Rank},
+};
+use local_postgres::TestDatabase;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use sink_postgres_cdm::{CdmPostgres, PgCdm};
+use tokio_postgres::NoTls;
+
+/// A thing: one field of every kind.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Thing<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name, in 'single' and "double" quotes, with a \ backslash.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// The thing that it is a part of.
+    #[schemars(extend("x-cdm-references" = "test.thing"))]
+    pub(crate) whole: Option<Cow<'a, str>>,
+    /// Whether it is good.
+    pub(crate) good: Option<bool>,
+    /// How many there are.
+    pub(crate) count: Option<i64>,
+    /// How large it is.
+    pub(crate) size: Option<f64>,
+    /// Since when.
+    pub(crate) since: Option<cdm_models::Date>,
+    /// When it changed.
+    #[schemars(extend("x-cdm-index" = true))]
+    pub(crate) updated_at: Option<Timestamp>,
+    /// Labels.
+    pub(crate) labels: Option<Vec<Cow<'a, str>>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Thing<'_> {
+    const ID: &'static str = "test.thing";
+    const VERSION: &'static str = "1.0.0";
+}
+
+impl<'a> Thing<'a> {
+    pub(crate) fn new(id: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            cdm_id: id.into(),
+            name: None,
+            whole: None,
+            good: None,
+            count: None,
+            size: None,
+            since: None,
+            updated_at: None,
+            labels: None,
+            raw_source: None,
+            properties: None,
+        }
+    }
+
+    pub(crate) fn named(id: impl Into<Cow<'a, str>>, name: impl Into<Cow<'a, str>>) -> Self {
+        Self { name: Some(name.into()), ..Self::new(id) }
+    }
+}
+
+/// What goes into a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Row<'a> {
+    /// A row with its rank and version time.
+    Put(Thing<'a>, Rank, Option<i64>),
+    /// The deletion of a key.
+    Delete(String),
+}
+
+pub(crate) fn put<'a>(thing: Thing<'a>, version_at: i64) -> Row<'a> {
+    Row::Put(thing, Rank::Whole, Some(version_at))
+}
+
+pub(crate) fn timeless<'a>(thing: Thing<'a>) -> Row<'a> {
+    Row::Put(thing, Rank::Whole, None)
+}
+
+pub(crate) fn part<'a>(thing: Thing<'a>) -> Row<'a> {
+    Row::Put(thing, Rank::Part, None)
+}
+
+pub(crate) fn model() -> Arc<ModelDescriptor> {
+    Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap())
+}
+
+pub(crate) fn batch(rows: &[Row<'_>]) -> CdmBatch {
+    let at = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
+    let mut source =
+        RawBatch::builder(UnitId::from_static("test.things"), EndpointId::from_static("acme"), "things.jsonl", at(0));
+    let mut builder = CdmBatchBuilder::new(model(), 1);
+    for (index, row) in rows.iter().enumerate() {
+        source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(index as u64 + 1), ..NewRecord::default() });
+        match row {
+            Row::Put(thing, rank, version_at) => {
+                let mapped = Mapped { row: thing.clone(), version_at: version_at.map(at) };
+                builder.push(&mapped, *rank, 0, index).unwrap();
+            }
+            Row::Delete(key) => builder.push_delete(key, None, index),
+        }
+    }
+    builder.finish(Arc::new(source.finish())).unwrap()
+}
+
+/// A database with a sink on it.
+pub(crate) struct Bench {
+    pub(crate) database: TestDatabase,
+    pub(crate) sink: PgCdm,
+}
+
+impl Bench {
+    /// Nothing is provisioned yet.
+    pub(crate) async fn bare() -> Self {
+        let database = TestDatabase::create();
+        let sink = open(json!({ "connection_url": database.url() })).await.unwrap();
+        Self { database, sink }
+    }
+
+    pub(crate) async fn new() -> Self {
+        let bench = Self::bare().await;
+        bench.provision().await;
+        bench
+    }
+
+    pub(crate) async fn provision(&self) {
+        let provisioner = self.sink.provisioner().unwrap();
+        let plan = provisioner.plan(&[&model()]).await.unwrap();
+        provisioner.apply(&plan).await.unwrap();
+    }
+
+    pub(crate) async fn client(&self) -> tokio_postgres::Client {
+        let (client, connection) = self.database.config().connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) async fn execute(&self, statements: &str) {
+        self.client().await.batch_execute(statements).await.unwrap();
+    }
+
+    /// The rows of a query, each as its columns' texts.
+    pub(crate) async fn ask(&self, query: &str) -> Vec<Vec<String>> {
+        let client = self.client().await;
+        let messages = client.simple_query(query).await.unwrap();
+        let rows = messages.into_iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|index| row.get(index).unwrap_or("null").to_owned()).collect())
+            }
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    /// The one value of a query.
+    pub(crate) async fn value(&self, query: &str) -> String {
+        self.ask(query).await[0][0].clone()
+    }
+
+    /// The things by id and name.
+    pub(crate) async fn names(&self) -> Vec<(String, String)> {
+        let rows = self.ask("select cdm_id, name from cdm_work.cdm_test_thing order by cdm_id collate \"C\"").await;
+        rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+    }
+
+    /// A run in which each slice has its batches, with nothing left behind that tells of resources.
+    pub(crate) async fn load(&self, slices: &[&[&[Row<'_>]]]) -> Counts {
+        load(&self.sink, slices).await.unwrap()
+    }
+}
+
+pub(crate) async fn open(config: serde_json::Value) -> Result<PgCdm> {
+    let config = serde_json::from_value(config).unwrap();
+    CdmPostgres::validate(&config)?;
+    CdmPostgres::open(config, OpenContext::new(EndpointId::from_static("warehouse"), ".")).await
+}
+
+pub(crate) fn ingestion() -> Ingestion {
+    Ingestion {
+        source: EndpointId::from_static("acme"),
+        unit: UnitId::from_static("test.things"),
+        sink: EndpointId::from_static("warehouse"),
+        mode: Mode::Cdm,
+    }
+}
+
+pub(crate) fn spec(run_id: &str) -> RunSpec {
+    RunSpec::new(ingestion(), run_id.parse::<RunId>().unwrap()).model(model()).overlap(Overlap::Fail)
+}
+
+pub(crate) fn plan(slices: usize) -> Vec<Slice> {
+    (0..slices as u64).map(|index| Slice::new(index, json!({ "part": index }))).collect()
+}
+
+pub(crate) fn resource(name: &str, fingerprint: &str) -> Resource {
+    Resource { name: name.to_owned(), fingerprint: fingerprint.to_owned() }
+}
+
+pub(crate) async fn begin<'r>(run: &'r dyn Run, slice: &Slice) -> Box<dyn Load + 'r> {
+    match run.begin(slice).await.unwrap() {
+        Begun::Load(load) => load,
+        Begun::Committed(receipt) => panic!("already committed: {receipt:?}"),
+    }
+}
+
+/// Loads a whole run; says the sum of its receipts.
+pub(crate) async fn load(sink: &PgCdm, slices: &[&[&[Row<'_>]]]) -> Result<Counts> {
+    static RUNS: AtomicU32 = AtomicU32::new(1);
+    let run_id = format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed));
+    let run = sink.open_run(&spec(&run_id).restart(true)).await?;
+    run.record_plan(&plan(slices.len())).await?;
+    let mut counts = Counts::default();
+    for (slice, batches) in plan(slices.len()).iter().zip(slices) {
+        let mut load = begin(run.as_ref(), slice).await;
+        for rows in *batches {
+            load.write(Batch::Cdm(Box::new(batch(rows)))).await?;
+        }
+        let LoadReceipt { counts: of_slice, .. } = load.commit(Commit::default()).await?;
+        counts += of_slice;
+    }
+    run.finish(endpoint_api::RunEnd::Succeeded).await?;
+    Ok(counts)
+}
