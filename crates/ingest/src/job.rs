@@ -1,0 +1,32 @@
+use endpoint_api::{Ingestion, Overlap, RunId, Sink, Source};
+
+use crate::{Mapping, MaxRejects, staging::Staging};
+
+/// The parts of a run.
+pub struct Job<'a> {
+    /// Whose run it is.
+    pub ingestion: Ingestion,
+    /// The id of the run, unless an unfinished one is continued.
+    pub run_id: RunId,
+    /// Where the records come from.
+    pub source: &'a dyn Source,
+    /// Where they wait until they are loaded.
+    pub staging: &'a dyn Staging,
+    /// How they become rows; `None` in raw mode.
+    pub mapping: Option<Mapping>,
+    /// Where they go.
+    pub sink: &'a dyn Sink,
+    /// What the operator asked for.
+    pub options: Options,
+}
+
+/// What an operator can ask of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Read from the beginning and not from the checkpoint; an unfinished run is given up.
+    pub full: bool,
+    /// With more rejects than this the run fails.
+    pub max_rejects: Option<MaxRejects>,
+    /// What to do when another run of the ingestion is alive.
+    pub overlap: Overlap,
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use cdm_models::ModelId;
+use endpoint_api::{Checkpoint, Counts, Error, Incomplete, Ingestion, LoadReceipt, RunId};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// All there was to read is accounted for.
+    Succeeded,
+    /// It stopped at an error, and the next run continues it.
+    Failed,
+    /// It was told to stop, and the next run continues it.
+    Interrupted,
+    /// A newer run has taken over.
+    Fenced,
+}
+
+impl RunStatus {
+    /// The status as scripts see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Fenced => "fenced",
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct RunReport {
+    /// The run's id.
+    pub run_id: RunId,
+    /// Whose run it was.
+    pub ingestion: Ingestion,
+    /// The model of the rows, in CDM mode.
+    pub model: Option<ModelId>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Why it did not succeed.
+    pub error: Option<Error>,
+    /// Whether it had more rejects than were allowed.
+    pub over_max_rejects: bool,
+    /// What became of the records, of the whole run, also of its parts in earlier processes.
+    pub counts: Counts,
+    /// What the source could not give.
+    pub incomplete: Vec<Incomplete>,
+    /// How many slices are committed.
+    pub slices: u64,
+    /// How long this process took.
+    pub elapsed: Duration,
+    /// From where the next run reads on.
+    pub checkpoint: Option<Checkpoint>,
+    /// How many rows all runs together have put where this one loaded.
+    pub rows: Option<u64>,
+}
+
+impl RunReport {
+    pub(crate) fn new(run_id: RunId, ingestion: Ingestion, model: Option<ModelId>) -> Self {
+        Self {
+            run_id,
+            ingestion,
+            model,
+            status: RunStatus::Failed,
+            error: None,
+            over_max_rejects: false,
+            counts: Counts::default(),
+            incomplete: Vec::new(),
+            slices: 0,
+            elapsed: Duration::ZERO,
+            checkpoint: None,
+            rows: None,
+        }
+    }
+
+    /// Adds a slice that is committed.
+    pub(crate) fn add(&mut self, receipt: &LoadReceipt) {
+        self.counts += receipt.counts;
+        self.slices += 1;
+        for note in &receipt.incomplete {
+            match self.incomplete.iter_mut().find(|known| known.merges(note)) {
+                Some(known) => known.count += note.count,
+                None => self.incomplete.push(note.clone()),
+            }
+        }
+    }
+}

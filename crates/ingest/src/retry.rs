@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use endpoint_api::{Error, ErrorKind, Result, Retry};
+use tokio_util::sync::CancellationToken;
+
+/// Pauses between attempts: growing from a fifth of a second to five seconds, with jitter so that many
+/// that failed together do not come back together. After the last one the error stands.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_max_times(5)
+        .with_jitter()
+        .build()
+}
+
+/// Tries `attempt` again for as long as it fails for a passing reason and the run was not told to stop.
+pub(crate) async fn retry<T>(
+    what: &str,
+    cancel: &CancellationToken,
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    let mut pauses = pauses();
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if !matches!(error.retry(), Retry::Backoff | Retry::OutcomeUnknown) {
+            return Err(error);
+        }
+        let Some(pause) = pauses.next() else { return Err(error) };
+        tracing::warn!(%error, ?pause, "{what} failed; trying again");
+        tokio::select! {
+            () = cancel.cancelled() => return Err(interrupted()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// The error of work that was told to stop.
+pub(crate) fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "ingest", "the run was told to stop")
+}

@@ -1,0 +1,146 @@
+use std::time::Instant;
+
+use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunReceipt, RunSpec};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Job, Observer, RunReport, RunStatus,
+    retry::{interrupted, retry},
+    slice,
+};
+
+/// How often a run begins anew because its source changed while it was read.
+const REPLANS: u32 = 3;
+
+/// Carries a job out.
+///
+/// When `cancel` is cancelled, the load that is under way is aborted, or finished if it is being
+/// committed, and the run ends as interrupted. Everything that went wrong is in the report.
+pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &CancellationToken) -> RunReport {
+    let started = Instant::now();
+    let model = job.mapping.as_ref().map(|mapping| mapping.model().id.clone());
+    let mut report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
+    for replans in 0.. {
+        let done = carry_out(job, &mut report, observer, cancel).await;
+        match done {
+            Ok(()) => report.status = RunStatus::Succeeded,
+            Err(error) if error.kind() == ErrorKind::Outdated && replans < REPLANS => {
+                tracing::warn!(%error, "the source has changed since the run was planned; planning anew");
+                // What was committed stays; unless it is a full one, the new run reads from the checkpoint.
+                report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
+                continue;
+            }
+            Err(error) => {
+                report.status = match error.kind() {
+                    ErrorKind::Interrupted => RunStatus::Interrupted,
+                    ErrorKind::Fenced => RunStatus::Fenced,
+                    _ => RunStatus::Failed,
+                };
+                report.error = Some(error);
+            }
+        }
+        break;
+    }
+    report.elapsed = started.elapsed();
+    report
+}
+
+/// Opens a run, carries its plan out and ends it.
+async fn carry_out(
+    job: &Job<'_>,
+    report: &mut RunReport,
+    observer: &dyn Observer,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let mut spec =
+        RunSpec::new(job.ingestion.clone(), job.run_id.clone()).overlap(job.options.overlap).restart(job.options.full);
+    if let Some(mapping) = &job.mapping {
+        spec = spec.model(mapping.model().clone());
+    }
+    let run = retry("opening the run", cancel, async || {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(interrupted()),
+            run = job.sink.open_run(&spec) => run,
+        }
+    })
+    .await?;
+    report.run_id = run.resume().run_id.clone();
+    report.checkpoint = run.resume().checkpoint.clone();
+    tracing::info!(run = %report.run_id, ingestion = %job.ingestion, "run opened");
+
+    let outcome = load_slices(job, run.as_ref(), report, observer, cancel).await;
+    let end = match &outcome {
+        Ok(()) => RunEnd::Succeeded,
+        // Nobody but the newer run may say how this ends.
+        Err(error) if error.kind() == ErrorKind::Fenced => return outcome,
+        Err(error) if error.kind() == ErrorKind::Outdated => RunEnd::Abandoned,
+        Err(error) if error.kind() == ErrorKind::Interrupted => RunEnd::Interrupted,
+        Err(_) => RunEnd::Failed,
+    };
+    match run.finish(end).await {
+        Ok(RunReceipt { rows, checkpoint, .. }) => {
+            report.rows = rows;
+            report.checkpoint = checkpoint.or(report.checkpoint.take());
+        }
+        Err(error) if outcome.is_ok() => return Err(error),
+        Err(error) => tracing::debug!(%error, "the end of the run could not be written down"),
+    }
+    outcome?;
+    refuse_too_many_rejects(job, report, |limit, counts| limit.is_exceeded_by(counts))
+}
+
+/// Loads every slice of the plan that is not committed yet.
+async fn load_slices(
+    job: &Job<'_>,
+    run: &dyn Run,
+    report: &mut RunReport,
+    observer: &dyn Observer,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let resume = run.resume();
+    let plan = match &resume.plan {
+        Some(plan) => plan.clone(),
+        None => {
+            let checkpoint: Option<Checkpoint> = if job.options.full { None } else { resume.checkpoint.clone() };
+            let plan = job.source.plan(&job.ingestion.unit, &PlanRequest::new(job.ingestion.mode, checkpoint)).await?;
+            run.record_plan(&plan).await?;
+            plan
+        }
+    };
+    resume.committed.values().for_each(|receipt| report.add(receipt));
+    let open: Vec<_> = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index)).collect();
+    observer.planned(open.len());
+    for slice in open {
+        refuse_too_many_rejects(job, report, |limit, counts| limit.is_hopeless_after(counts))?;
+        if cancel.is_cancelled() {
+            return Err(interrupted());
+        }
+        let attempt = async || slice::load(job, run, slice, observer, cancel).await;
+        let receipt = retry("loading a slice", cancel, attempt).await?;
+        report.add(&receipt);
+        observer.committed(&report.counts);
+    }
+    Ok(())
+}
+
+fn refuse_too_many_rejects(
+    job: &Job<'_>,
+    report: &mut RunReport,
+    is_too_much: impl Fn(crate::MaxRejects, &endpoint_api::Counts) -> bool,
+) -> Result<()> {
+    match job.options.max_rejects {
+        Some(limit) if is_too_much(limit, &report.counts) => {
+            report.over_max_rejects = true;
+            let message = format!(
+                "{} of {} records were rejected, which is more than --max-rejects {limit} allows; \
+                 what was loaded stays. See `cdm rejects list {}`",
+                report.counts.rejected,
+                report.counts.total(),
+                job.ingestion.sink,
+            );
+            Err(Error::new(ErrorKind::Data, "ingest", message))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use endpoint_api::{
+    Batch, Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Run, Slice,
+};
+use futures::{StreamExt as _, TryFutureExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Job, Observer,
+    retry::interrupted,
+    staging::{StageReader, StageWriter},
+};
+
+/// What was handed to a load.
+#[derive(Default)]
+struct Handed {
+    records: u64,
+    resume_at: Option<Checkpoint>,
+    incomplete: Vec<Incomplete>,
+}
+
+/// Loads one slice: reads it into a stage and takes it from there into the sink.
+pub(crate) async fn load(
+    job: &Job<'_>,
+    run: &dyn Run,
+    slice: &Slice,
+    observer: &dyn Observer,
+    cancel: &CancellationToken,
+) -> Result<LoadReceipt> {
+    let mut load = match run.begin(slice).await? {
+        Begun::Load(load) => load,
+        Begun::Committed(receipt) => return Ok(receipt),
+    };
+    let (writer, reader) = job.staging.open(&run.resume().run_id, slice.index).await?;
+    let handed = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(interrupted()),
+        handed = async {
+            let reading = read(job, slice, writer, observer);
+            let (handed, ()) = futures::try_join!(hand_over(job, load.as_mut(), reader), reading)?;
+            Ok(handed)
+        } => handed,
+    };
+    let handed = match handed {
+        Ok(handed) => handed,
+        Err(error) => {
+            if let Err(second) = load.abort().await {
+                tracing::debug!(error = %second, "the load could not be aborted in good order");
+            }
+            return Err(error);
+        }
+    };
+    let receipt = load.commit(Commit::new(handed.resume_at, handed.incomplete)).await?;
+    let accounted = receipt.counts.total();
+    if accounted != handed.records {
+        let message = format!("{} records were read, and {accounted} are accounted for", handed.records);
+        return Err(Error::new(ErrorKind::Internal, "account", message).with("slice", slice.index));
+    }
+    Ok(receipt)
+}
+
+/// Reads the slice into its stage.
+async fn read(job: &Job<'_>, slice: &Slice, mut stage: Box<dyn StageWriter>, observer: &dyn Observer) -> Result<()> {
+    let mut batches = job.source.read(&job.ingestion.unit, slice);
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let records = batch.len() + batch.rejects().len();
+        observer.read(number(records), number(batch.bytes()));
+        stage.put(batch).await?;
+    }
+    stage.seal().await
+}
+
+/// Takes the slice out of its stage, maps it in CDM mode, and hands it to the load.
+async fn hand_over(job: &Job<'_>, load: &mut dyn Load, mut stage: Box<dyn StageReader>) -> Result<Handed> {
+    let mut handed = Handed::default();
+    let mut rows = job.mapping.as_ref().map(|mapping| (mapping, mapping.rows()));
+    while let Some(mut batch) = stage.next().await? {
+        handed.records += number(batch.len() + batch.rejects().len());
+        handed.resume_at = batch.resume_at().cloned().or(handed.resume_at);
+        for note in batch.incomplete() {
+            match handed.incomplete.iter_mut().find(|known| known.merges(note)) {
+                Some(known) => known.count += note.count,
+                None => handed.incomplete.push(note.clone()),
+            }
+        }
+        let mut rejects = batch.take_rejects();
+        let batch = match &mut rows {
+            None => Some(Batch::Raw(Box::new(batch))).filter(|batch| !is_empty(batch)),
+            Some((mapping, rows)) => {
+                let (mapped, rejected) = mapping.map(Arc::new(batch), rows)?;
+                rejects.extend(rejected);
+                mapped.map(|mapped| Batch::Cdm(Box::new(mapped)))
+            }
+        };
+        if !rejects.is_empty() {
+            load.reject(rejects).map_err(|error| error.with("what", "rejects")).await?;
+        }
+        if let Some(batch) = batch {
+            load.write(batch).await?;
+        }
+    }
+    Ok(handed)
+}
+
+fn is_empty(batch: &Batch) -> bool {
+    match batch {
+        Batch::Raw(batch) => batch.is_empty(),
+        Batch::Cdm(batch) => batch.is_empty(),
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

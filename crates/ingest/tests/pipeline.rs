@@ -1,0 +1,172 @@
+//! What becomes of records, and of runs that do not go straight through.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Fault, TestSink, TestSource, run, run_until};
+use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Mode, Retry, RunEnd};
+use ingest::{MaxRejects, Options, RunStatus};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+const A: &str = r#"{"id":"a","name":"x"}"#;
+const B: &str = r#"{ "id" : "b" }"#;
+const C: &str = r#"{"id":"c"}"#;
+const NOT_A_THING: &str = r#"{"id":7}"#;
+
+fn faulty(faults: &[Fault]) -> TestSink {
+    let sink = TestSink::default();
+    sink.faults.lock().unwrap().extend(faults);
+    sink
+}
+
+fn options() -> Options {
+    Options::default()
+}
+
+#[tokio::test]
+async fn every_record_becomes_a_row_or_a_reject() {
+    let (source, sink) = (TestSource::new(&[&[A, NOT_A_THING, "!oops"], &[B, A]]), TestSink::default());
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!(report.status, RunStatus::Succeeded, "{:?}", report.error);
+    assert_eq!(report.counts, Counts { inserted: 2, unchanged: 1, rejected: 2, ..Counts::default() });
+    assert_eq!((report.slices, report.rows, report.checkpoint), (2, Some(2), Some(Checkpoint(json!(2)))));
+    let incomplete = &report.incomplete[0];
+    assert_eq!((incomplete.count, incomplete.first_at.as_str()), (5, "1"), "notes of the same thing are one");
+    let state = sink.state.lock().unwrap();
+    let mut rejects: Vec<String> =
+        state.rejects.values().map(|reject| format!("{} {}: {}", reject.stage, reject.origin, reject.reason)).collect();
+    rejects.sort();
+    assert_eq!(rejects, ["map file-0:2: no thing", "source file-0:3: no record"]);
+    assert_eq!(state.rows.keys().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn raw_records_pass_as_they_are() {
+    let (source, sink) = (TestSource::new(&[&[A, NOT_A_THING, "!oops"], &[B]]), TestSink::default());
+    let report = run(&source, &sink, Mode::Raw, options()).await;
+    assert_eq!((report.status, report.model), (RunStatus::Succeeded, None));
+    assert_eq!(report.counts, Counts { inserted: 3, rejected: 1, ..Counts::default() });
+    assert_eq!(sink.state.lock().unwrap().raw, [A, NOT_A_THING, B]);
+    assert_eq!(source.planned.lock().unwrap()[0].mode, Mode::Raw);
+}
+
+#[tokio::test]
+async fn a_run_reads_on_from_the_checkpoint_and_a_full_one_from_the_beginning() {
+    let (source, sink) = (TestSource::new(&[&[A]]), TestSink::default());
+    run(&source, &sink, Mode::Cdm, options()).await;
+    let again = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((again.counts.total(), again.slices), (0, 0));
+    source.slices.lock().unwrap().push(vec![B.to_owned()]);
+    let on = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((on.counts.inserted, on.slices), (1, 1));
+    let full = run(&source, &sink, Mode::Cdm, Options { full: true, ..options() }).await;
+    assert_eq!((full.counts.unchanged, full.slices), (2, 2));
+    assert_eq!(*source.read.lock().unwrap(), [0, 1, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_failed_for_a_passing_reason_is_loaded_again() {
+    let source = TestSource::new(&[&[A, B], &[C]]);
+    let sink = faulty(&[Fault::Write(Retry::Backoff), Fault::Write(Retry::Backoff)]);
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((report.status, report.counts.inserted), (RunStatus::Succeeded, 3));
+    assert_eq!(sink.state.lock().unwrap().aborted, 2);
+    assert_eq!(*source.read.lock().unwrap(), [0, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_to_a_commit_is_settled_by_the_ledger() {
+    let (source, sink) = (TestSource::new(&[&[A, B], &[C]]), faulty(&[Fault::LostAnswer]));
+    let report = run(&source, &sink, Mode::Raw, options()).await;
+    assert_eq!((report.status, report.counts.inserted), (RunStatus::Succeeded, 3));
+    assert_eq!(sink.state.lock().unwrap().raw.len(), 3, "never twice");
+    assert_eq!(*source.read.lock().unwrap(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_ends_the_run_and_the_next_one_goes_on() {
+    let source = TestSource::new(&[&[A, "!oops"], &[B], &[C]]);
+    let sink = faulty(&[Fault::LostAnswer, Fault::Write(Retry::AfterOperator)]);
+    let failed = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((failed.status, failed.slices), (RunStatus::Failed, 1));
+    assert_eq!(failed.error.unwrap().retry(), Retry::AfterOperator);
+    let on = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((on.run_id, on.status), (failed.run_id, RunStatus::Succeeded));
+    assert_eq!(
+        on.counts,
+        Counts { inserted: 3, rejected: 1, ..Counts::default() },
+        "the counts are those of the whole run"
+    );
+    assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Failed, RunEnd::Succeeded]);
+    assert_eq!(*source.read.lock().unwrap(), [0, 1, 1, 2], "what was committed is not read again");
+}
+
+#[tokio::test]
+async fn a_plan_that_no_longer_fits_its_source_is_made_anew() {
+    let (source, sink) = (TestSource::new(&[&[A], &[B]]), TestSink::default());
+    let outdated = Error::new(ErrorKind::Outdated, "read", "the file has changed");
+    source.failures.lock().unwrap().push_back(outdated);
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((report.status, report.counts.inserted), (RunStatus::Succeeded, 2));
+    assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Abandoned, RunEnd::Succeeded]);
+
+    let always = (0..10).map(|_| Error::new(ErrorKind::Outdated, "read", "the file has changed"));
+    source.failures.lock().unwrap().extend(always);
+    let report = run(&source, &sink, Mode::Cdm, Options { full: true, ..options() }).await;
+    assert_eq!(report.status, RunStatus::Failed, "but not for ever");
+}
+
+#[tokio::test]
+async fn a_run_that_was_overtaken_ends_as_fenced() {
+    let (source, sink) = (TestSource::new(&[&[A], &[B]]), faulty(&[Fault::Overtaken]));
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((report.status, report.slices), (RunStatus::Fenced, 0));
+    assert!(sink.state.lock().unwrap().ends.is_empty(), "how the run ends is for the newer one to say");
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_aborts_its_load() {
+    let mut source = TestSource::new(&[&[A], &[B]]);
+    source.hangs = true;
+    let (sink, cancel) = (TestSink::default(), CancellationToken::new());
+    let (report, ()) = tokio::join!(run_until(&source, &sink, Mode::Cdm, options(), &cancel), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        cancel.cancel();
+    });
+    assert_eq!((report.status, report.slices), (RunStatus::Interrupted, 0));
+    let state = sink.state.lock().unwrap();
+    assert_eq!((state.aborted, state.ends.as_slice()), (1, [RunEnd::Interrupted].as_slice()));
+}
+
+#[tokio::test]
+async fn sums_that_differ_fail_the_run() {
+    let (source, sink) = (TestSource::new(&[&[A]]), faulty(&[Fault::Miscount]));
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!(report.status, RunStatus::Failed);
+    assert_eq!(report.error.unwrap().to_string(), "1 records were read, and 2 are accounted for (slice: 0)");
+}
+
+#[tokio::test]
+async fn too_many_rejects_fail_the_run_and_what_was_committed_stays() {
+    let slices: &[&[&str]] = &[&[A, "!1", "!2"], &[B], &[C]];
+    let limited = |limit: &str| Options { max_rejects: Some(limit.parse::<MaxRejects>().unwrap()), ..options() };
+    let (source, sink) = (TestSource::new(slices), TestSink::default());
+    let report = run(&source, &sink, Mode::Cdm, limited("1")).await;
+    assert_eq!((report.status, report.over_max_rejects, report.slices), (RunStatus::Failed, true, 1));
+    assert_eq!(
+        report.error.unwrap().to_string(),
+        "2 of 3 records were rejected, which is more than --max-rejects 1 allows; what was loaded stays. \
+         See `cdm rejects list warehouse`"
+    );
+    assert_eq!(sink.state.lock().unwrap().rows.len(), 1);
+    let on = run(&source, &sink, Mode::Cdm, limited("2")).await;
+    assert_eq!((on.status, on.slices), (RunStatus::Succeeded, 3), "with a higher limit it goes on");
+
+    let sink = TestSink::default();
+    let share = run(&source, &sink, Mode::Cdm, limited("10%")).await;
+    assert_eq!((share.status, share.over_max_rejects, share.slices), (RunStatus::Failed, true, 3));
+    assert_eq!(run(&source, &TestSink::default(), Mode::Cdm, limited("40%")).await.status, RunStatus::Succeeded);
+}
