@@ -141,6 +141,11 @@ impl Error {
         self.0.retry
     }
 
+    /// What failed and what to do, without the context and the errors below.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What was being done.
     pub fn operation(&self) -> &str {
         &self.0.operation
