@@ -30,7 +30,7 @@ pub trait Sink: Send + Sync {
     /// driver does not declare is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>>;
 
-    /// The newest rejects first, at most `query.limit`.
+    /// The newest rejects first, by the time that the sink keeps of them, at most `query.limit`.
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>>;
 }
 
@@ -40,7 +40,8 @@ pub trait Run: Send + Sync {
     /// What the sink knew when the run was opened.
     fn resume(&self) -> &Resume;
 
-    /// Stores the plan of a run that has none yet, so that a later process can go on with it.
+    /// Stores the plan of a run that has none yet, so that a later process can go on with it. Storing
+    /// another one is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
     async fn record_plan(&self, plan: &[Slice]) -> Result<()>;
 
     /// Begins to load a slice. Several loads may be open at once.
@@ -49,7 +50,8 @@ pub trait Run: Send + Sync {
     /// answer is the receipt of that: this is how a commit whose outcome was lost is settled.
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>>;
 
-    /// Ends the run. With [`RunEnd::Succeeded`] every slice of the plan has been committed.
+    /// Ends the run. With [`RunEnd::Succeeded`] every slice of the plan has been committed; when one
+    /// has not, that is [`ErrorKind::Internal`](crate::ErrorKind::Internal) and the run stays open.
     async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt>;
 }
 
@@ -64,7 +66,8 @@ pub enum Begun<'r> {
 /// The writing of one slice. Dropping it without a commit aborts it.
 #[async_trait]
 pub trait Load: Send {
-    /// Takes rows or records. They are not durable before [`commit`](Self::commit).
+    /// Takes rows or records. They are not durable before [`commit`](Self::commit). What a raw batch
+    /// holds beside its records (rejects, notes, the point to resume at) is for the host to hand over.
     ///
     /// A row that the sink cannot store is a reject of the sink's, with its reason; it MUST NOT fail
     /// the others.
@@ -78,8 +81,8 @@ pub trait Load: Send {
     /// On a sink that declares
     /// [`SinkCapabilities::transactional`](crate::SinkCapabilities::transactional) the rows, the
     /// rejects, the receipt and the advance of the checkpoint become visible together or not at all.
-    /// The checkpoint moves to the [`Commit::resume_at`] of the last slice before the first gap in
-    /// the committed ones. A run that has been overtaken fails with
+    /// The checkpoint moves to the [`Commit::resume_at`] of the last slice that has one before the
+    /// first gap in the committed ones. A run that has been overtaken fails with
     /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) and leaves no trace.
     async fn commit(self: Box<Self>, commit: Commit) -> Result<LoadReceipt>;
 

@@ -267,16 +267,19 @@ impl Run for PgRun<'_> {
     }
 
     async fn record_plan(&self, plan: &[Slice]) -> Result<()> {
+        let operation = "store the plan";
         let plan = self.observations.observe(plan, self.resume.observation);
+        let json = to_json(&plan)?;
         let statement = format!(
-            "update {} set plan = $3::text::json, prefix = 0 where ingestion = $1 and fence = $2",
+            "update {} set plan = coalesce(plan, $3::text::json) where ingestion = $1 and fence = $2 returning plan::text",
             self.tables.ingestion
         );
-        let json = to_json(&plan)?;
         let parameters =
             [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8), (&json as _, Type::TEXT)];
-        if self.session.execute("store the plan", &statement, &parameters).await? == 0 {
-            return Err(fenced(&self.ingestion));
+        let row = self.session.query_opt(operation, &statement, &parameters).await?;
+        let stored: &str = column(row.as_ref().ok_or_else(|| fenced(&self.ingestion))?, 0)?;
+        if stored != json {
+            return Err(Error::new(ErrorKind::Conflict, operation, "the run has another plan already"));
         }
         let observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = observed;
@@ -306,7 +309,7 @@ impl Run for PgRun<'_> {
         self.session.batch(operation, "begin").await?;
         self.session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
         let statement = format!(
-            "select plan::text, checkpoint::text from {} where ingestion = $1 and fence = $2 for update",
+            "select plan::text, checkpoint::text, prefix from {} where ingestion = $1 and fence = $2 for update",
             self.tables.ingestion
         );
         let mine = [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8)];
@@ -315,7 +318,13 @@ impl Run for PgRun<'_> {
         };
         let mut observations = self.observations.clone();
         if end == RunEnd::Succeeded {
-            observations.remember(&from_json::<Vec<ObservedSlice>>("plan", column(&row, 0)?)?.unwrap_or_default());
+            let plan: Vec<ObservedSlice> = from_json("plan", column(&row, 0)?)?.unwrap_or_default();
+            if unsigned(column(&row, 2)?) < u64::try_from(plan.len()).unwrap_or(u64::MAX) {
+                self.session.batch(operation, "rollback").await?;
+                let message = "the run has not committed every slice of its plan";
+                return Err(Error::new(ErrorKind::Internal, operation, message).with("ingestion", &self.ingestion));
+            }
+            observations.remember(&plan);
         }
         let checkpoint = from_json("checkpoint", column(&row, 1)?)?;
         let statement = format!(

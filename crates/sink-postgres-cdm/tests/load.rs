@@ -10,7 +10,7 @@ use common::{Bench, Row, Thing, batch, begin, ingestion, load, open, part, plan,
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, Endpoint as _, ErrorKind, Incomplete, Overlap, Reject, RejectQuery,
     Retry, RunEnd, Sink as _, Slice,
-    batch::{ContentHasher, HashValue},
+    batch::{ContentHasher, HashValue, Rank},
 };
 use serde_json::json;
 
@@ -145,6 +145,9 @@ async fn the_greatest_record_of_a_key_wins() {
         counts(1, 0, 0, 0, 1)
     );
     assert_eq!(bench.names().await[1], ("b".to_owned(), "whole".to_owned()));
+    let newer_part = Row::Put(Thing::named("c", "part"), Rank::Part, Some(9));
+    assert_eq!(bench.load(&[&[&[newer_part, timeless(Thing::named("c", "whole"))]]]).await, counts(1, 0, 0, 0, 1));
+    assert_eq!(bench.names().await[2], ("c".to_owned(), "whole".to_owned()), "the rank counts before the time");
 }
 
 #[tokio::test]
@@ -170,38 +173,39 @@ async fn records_that_contradict_each_other_do_not_take_turns() {
 #[tokio::test]
 async fn an_unchanged_resource_is_no_newer_for_being_read_again() {
     let bench = Bench::new().await;
-    let things = [timeless(Thing::named("a", "one")), timeless(Thing::named("a", "other"))];
-    let run = |run_id: &'static str, fingerprints: [&'static str; 2]| {
-        let (sink, things) = (&bench.sink, &things);
+    let run = |run_id: &'static str, files: [(&'static str, &'static str); 2]| {
+        let sink = &bench.sink;
         async move {
             let run = sink.open_run(&spec(run_id).restart(true)).await.unwrap();
-            let plan: Vec<Slice> = plan(2)
-                .into_iter()
-                .zip(fingerprints)
-                .map(|(slice, fingerprint)| {
-                    let name = format!("file-{}", slice.index);
-                    slice.of(resource(&name, fingerprint))
-                })
-                .collect();
+            let plan: Vec<Slice> =
+                plan(2).into_iter().zip(files).map(|(slice, (file, state))| slice.of(resource(file, state))).collect();
             run.record_plan(&plan).await.unwrap();
             let mut counts = Counts::default();
-            for (slice, thing) in plan.iter().zip(things) {
+            for (slice, (file, _)) in plan.iter().zip(files) {
                 let mut load = begin(run.as_ref(), slice).await;
-                load.write(Batch::Cdm(Box::new(batch(std::slice::from_ref(thing))))).await.unwrap();
+                let rows = [timeless(Thing::named("a", file))];
+                load.write(Batch::Cdm(Box::new(batch(&rows)))).await.unwrap();
                 counts += load.commit(Commit::default()).await.unwrap().counts;
             }
             run.finish(RunEnd::Succeeded).await.unwrap();
             counts
         }
     };
-    let first = run("run-1", ["one", "other"]).await;
-    assert_eq!(first.total(), 2);
+    // Two files contradict each other, and neither record is newer: the greater hash has won.
+    assert_eq!(run("run-1", [("one", "1"), ("other", "1")]).await.total(), 2);
     let settled = bench.names().await;
-    let again = run("run-2", ["one", "other"]).await;
-    assert_eq!((again.inserted, again.updated), (0, 0));
-    assert_eq!(bench.names().await, settled);
-    run("run-3", ["one changed", "other"]).await;
-    assert_eq!(bench.names().await[0].1, "one", "what changed was seen later");
+    for (run_id, files) in [("run-2", [("one", "1"), ("other", "1")]), ("run-3", [("other", "1"), ("one", "1")])] {
+        let again = run(run_id, files).await;
+        assert_eq!((again.inserted, again.updated), (0, 0), "{run_id}");
+        assert_eq!(bench.names().await, settled);
+    }
+    let loser = if settled[0].1 == "one" { "other" } else { "one" };
+    run(
+        "run-4",
+        [("one", if loser == "one" { "2" } else { "1" }), ("other", if loser == "other" { "2" } else { "1" })],
+    )
+    .await;
+    assert_eq!(bench.names().await[0].1, loser, "what changed was seen later");
 }
 
 #[tokio::test]
@@ -286,6 +290,17 @@ async fn an_unfinished_run_is_continued() {
     run.finish(RunEnd::Succeeded).await.unwrap();
     let run = bench.sink.open_run(&spec("run-5")).await.unwrap();
     assert_eq!(run.resume().run_id.as_str(), "run-5");
+}
+
+#[tokio::test]
+async fn a_run_has_one_plan_and_succeeds_with_all_of_it() {
+    let bench = Bench::new().await;
+    let run = bench.sink.open_run(&spec("run-1")).await.unwrap();
+    run.record_plan(&plan(2)).await.unwrap();
+    run.record_plan(&plan(2)).await.unwrap();
+    assert_eq!(run.record_plan(&plan(3)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    begin(run.as_ref(), &plan(2)[1]).await.commit(Commit::default()).await.unwrap();
+    assert_eq!(run.finish(RunEnd::Succeeded).await.unwrap_err().kind(), ErrorKind::Internal);
 }
 
 #[tokio::test]
@@ -384,7 +399,7 @@ async fn a_run_that_was_overtaken_commits_nothing_more() {
     let error = load.commit(Commit::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Fenced, Retry::Never));
     assert_eq!(bench.value("select count(*) from cdm_work.cdm_test_thing").await, "0");
-    assert_eq!(old.record_plan(&plan(1)).await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(old.record_plan(&plan(2)).await.unwrap_err().kind(), ErrorKind::Fenced);
     assert_eq!(old.finish(RunEnd::Failed).await.unwrap_err().kind(), ErrorKind::Fenced);
     let mut load = begin(new.as_ref(), &plan(2)[0]).await;
     load.write(Batch::Cdm(Box::new(batch(&[put(Thing::new("a"), 1)])))).await.unwrap();

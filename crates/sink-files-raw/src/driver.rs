@@ -1,0 +1,128 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use endpoint_api::{
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, OpenContext, Provisioner, RejectQuery, Result, Run,
+    RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, async_trait, register_driver,
+};
+use rustix::fs::Access;
+
+use crate::{
+    config::{Compression, Config},
+    error::blocking,
+    layout::Layout,
+    open, rejects,
+};
+
+/// The driver `raw.files`.
+#[derive(Debug)]
+pub struct RawFiles;
+
+impl Driver for RawFiles {
+    const ID: &'static str = "raw.files";
+    const ALIASES: &'static [&'static str] = &[];
+    const CAPABILITIES: Capabilities = Capabilities::NONE.sink(SinkCapabilities::NONE.raw().transactional());
+    type Config = Config;
+    type Endpoint = FilesEndpoint;
+
+    fn template() -> TemplateInfo {
+        TemplateInfo::new("Raw files (JSON lines)", "CDM", "files")
+            .docs(
+                "Keeps records as the source has them: one JSON object a line, byte for byte, in one file a slice \
+                 with a sidecar of envelopes. What is committed stands in the manifests below `_cdm`; readers follow \
+                 those, and files that no manifest names are swept by the next run. The folder belongs to one sink \
+                 and must be on a file system with hard links and file locks.",
+            )
+            .sample_config(serde_json::json!({ "path": "./raw", "compression": "zstd" }))
+    }
+
+    fn validate(config: &Config) -> Result<()> {
+        config.validate()
+    }
+
+    async fn open(config: Config, context: OpenContext) -> Result<FilesEndpoint> {
+        let root = std::path::absolute(context.base_dir.join(&config.path)).map_err(|error| {
+            let message = "the path cannot be made absolute";
+            Error::new(ErrorKind::Config, "open", message).with("key", "path").caused_by(error)
+        })?;
+        Ok(FilesEndpoint { layout: Layout::below(root), compression: config.compression })
+    }
+}
+
+register_driver!(RawFiles);
+
+/// A folder into which records are written.
+#[derive(Debug)]
+pub struct FilesEndpoint {
+    layout: Layout,
+    compression: Compression,
+}
+
+#[async_trait]
+impl Endpoint for FilesEndpoint {
+    async fn check(&self) -> Result<CheckReport> {
+        let layout = self.layout.clone();
+        blocking("check", move || Ok(check(&layout))).await
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        None
+    }
+
+    fn sink(&self) -> Option<&dyn Sink> {
+        Some(self)
+    }
+
+    fn provisioner(&self) -> Option<&dyn Provisioner> {
+        None
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for FilesEndpoint {
+    async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
+        Ok(Box::new(open::open(&self.layout, self.compression, spec).await?))
+    }
+
+    async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+        let (layout, query) = (self.layout.clone(), query.clone());
+        blocking("read rejects", move || rejects::newest(&layout, &query)).await
+    }
+}
+
+fn check(layout: &Layout) -> CheckReport {
+    let mut report = CheckReport::new();
+    let root = layout.root();
+    let (is_folder, detail) = match fs::metadata(root) {
+        Ok(found) if found.is_dir() => (true, format!("`{}` is there", root.display())),
+        Ok(_) => (false, format!("`{}` is a file; `path` must name a folder", root.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (true, format!("`{}` is missing; the first run makes it", root.display()))
+        }
+        Err(error) => (false, format!("`{}` cannot be looked at: {error}", root.display())),
+    };
+    report.add("folder", is_folder, detail);
+    if is_folder {
+        let unwritable = writable_folders(layout).into_iter().find_map(|folder| {
+            let refusal = rustix::fs::access(&folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).err()?;
+            Some(format!("`{}` cannot be written: {}", folder.display(), io::Error::from(refusal)))
+        });
+        let writable = unwritable.is_none();
+        report.add("writable", writable, unwritable.unwrap_or_else(|| "files can be created".to_owned()));
+    }
+    report
+}
+
+/// The folders in which a run makes files or other folders: those that are there, and above one that is
+/// not, the one in which it would be made.
+fn writable_folders(layout: &Layout) -> Vec<PathBuf> {
+    let nearest = layout.root().ancestors().find(|folder| folder.is_dir()).map(Path::to_owned);
+    let own = [layout.states(), layout.fences()].into_iter().filter(|folder| folder.is_dir());
+    nearest.into_iter().chain(own).collect()
+}

@@ -1,0 +1,198 @@
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet, VecDeque},
+    io::BufRead as _,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use cdm_models::Timestamp;
+use endpoint_api::{Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject, batch::Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{damaged, failed},
+    layout::{Layout, is_state, manifest_name, names},
+    lines::open_lines,
+    log::Log,
+    manifest::{Entry, Manifest},
+};
+
+const READ: &str = "read rejects";
+
+/// A reject as a line of its file.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RejectLine<'a> {
+    id: Cow<'a, str>,
+    stage: Stage,
+    reason: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    field: Option<Cow<'a, str>>,
+    origin: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    raw: Raw<'a>,
+    raw_length: u64,
+    raw_hash: Cow<'a, str>,
+}
+
+/// The bytes of a reject: as text where they are text, so that people can read them.
+#[derive(Serialize, Deserialize)]
+enum Raw<'a> {
+    #[serde(rename = "raw")]
+    Text(Cow<'a, str>),
+    #[serde(rename = "raw_base64")]
+    Base64(String),
+}
+
+impl<'a> RejectLine<'a> {
+    pub(crate) fn of(reject: &'a Reject, id: &'a str) -> Self {
+        let raw = match std::str::from_utf8(&reject.raw) {
+            Ok(text) => Raw::Text(text.into()),
+            Err(_) => Raw::Base64(BASE64_STANDARD.encode(&reject.raw)),
+        };
+        Self {
+            id: id.into(),
+            stage: reject.stage,
+            reason: Cow::Borrowed(&reject.reason),
+            field: reject.field.as_deref().map(Cow::Borrowed),
+            origin: Cow::Borrowed(&reject.origin),
+            key: reject.key.as_deref().map(Cow::Borrowed),
+            raw,
+            raw_length: reject.raw_length,
+            raw_hash: Cow::Borrowed(&reject.raw_hash),
+        }
+    }
+}
+
+/// A committed file of rejects.
+struct RejectFile {
+    ingestion: Ingestion,
+    run_id: String,
+    rejected_at: Timestamp,
+    fence: u64,
+    sequence: u64,
+    path: String,
+}
+
+/// The newest rejects first: by the run that rejected them last. Reads every committed file of rejects
+/// that the query may concern, because the oldest one tells when a reject was first met; holds no more
+/// rejects than are asked for.
+pub(crate) fn newest(layout: &Layout, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+    let mut found: Vec<StoredReject> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    if query.limit == 0 {
+        return Ok(found);
+    }
+    let mut files = committed_files(layout, query.ingestion.as_ref())?;
+    files.sort_by_key(|file| std::cmp::Reverse((file.rejected_at, file.fence, file.sequence)));
+    for file in files {
+        let missing = query.limit - found.len();
+        let mut last: VecDeque<StoredReject> = VecDeque::new();
+        let mut ids: HashSet<String> = HashSet::new();
+        file.read(layout, |reject| {
+            if query.id.as_ref().is_some_and(|id| *id != reject.id) {
+                return;
+            }
+            if let Some(known) = places.get(&reject.id).and_then(|place| found.get_mut(*place)) {
+                known.rejected_at = reject.rejected_at;
+            } else if missing > 0 && ids.insert(reject.id.clone()) {
+                if last.len() == missing
+                    && let Some(dropped) = last.pop_front()
+                {
+                    ids.remove(&dropped.id);
+                }
+                last.push_back(reject);
+            }
+        })?;
+        for reject in last.into_iter().rev() {
+            places.insert(reject.id.clone(), found.len());
+            found.push(reject);
+        }
+    }
+    Ok(found)
+}
+
+impl RejectFile {
+    fn read(&self, layout: &Layout, mut each: impl FnMut(StoredReject)) -> Result<()> {
+        let path = layout.file(&self.path);
+        let mut lines = open_lines(&path, READ)?;
+        let mut bytes = Vec::new();
+        for line in 1_u64.. {
+            bytes.clear();
+            if lines.read_until(b'\n', &mut bytes).map_err(failed(READ, "read the file", &path))? == 0 {
+                break;
+            }
+            let reject = serde_json::from_slice(&bytes).ok().and_then(|line| self.stored(line));
+            each(
+                reject
+                    .ok_or_else(|| damaged(READ, &path, "it holds something else than rejects").with("line", line))?,
+            );
+        }
+        Ok(())
+    }
+
+    fn stored(&self, line: RejectLine<'_>) -> Option<StoredReject> {
+        Some(StoredReject {
+            id: line.id.into_owned(),
+            ingestion: self.ingestion.to_string(),
+            run_id: self.run_id.clone(),
+            stage: line.stage,
+            reason: line.reason.into_owned(),
+            field: line.field.map(Cow::into_owned),
+            origin: line.origin.into_owned(),
+            key: line.key.map(Cow::into_owned),
+            rejected_at: self.rejected_at.to_string(),
+            raw: match line.raw {
+                Raw::Text(text) => text.into_owned().into_bytes(),
+                Raw::Base64(text) => BASE64_STANDARD.decode(text).ok()?,
+            },
+            raw_length: line.raw_length,
+            raw_hash: line.raw_hash.into_owned(),
+        })
+    }
+}
+
+/// The committed files of rejects of one ingestion or of all.
+fn committed_files(layout: &Layout, wanted: Option<&Ingestion>) -> Result<Vec<RejectFile>> {
+    let states = layout.states();
+    let folders = match wanted {
+        Some(ingestion) => vec![layout.state(ingestion)],
+        None => {
+            let names = names(&states).map_err(failed(READ, "list the ingestions", &states))?;
+            names.iter().filter(|name| is_state(name)).map(|name| states.join(name)).collect()
+        }
+    };
+    let mut files = Vec::new();
+    for folder in folders {
+        // The first manifest says which sink and mode the folder is for.
+        let Some(Manifest { ingestion, .. }) = Manifest::read(&folder, 1, READ)? else { continue };
+        if wanted.is_some_and(|wanted| *wanted != ingestion) {
+            continue;
+        }
+        if layout.state(&ingestion) != folder {
+            return Err(damaged(READ, &folder.join(manifest_name(1)), "it stands in the folder of another ingestion"));
+        }
+        let mut log = Log::unread(layout, &ingestion);
+        while let Some(manifest) = log.advance(READ)? {
+            let Entry::Slice(entry) = manifest.entry else { continue };
+            let Some(rejects) = entry.files.rejects else { continue };
+            let rejected_at = Timestamp::parse(&manifest.at).map_err(|error| {
+                let path = folder.join(manifest_name(manifest.sequence));
+                Error::new(ErrorKind::Data, READ, "a manifest has no time")
+                    .with("file", path.display())
+                    .caused_by(error)
+            })?;
+            files.push(RejectFile {
+                ingestion: ingestion.clone(),
+                run_id: manifest.run_id.to_string(),
+                rejected_at,
+                fence: manifest.fence,
+                sequence: manifest.sequence,
+                path: rejects.path,
+            });
+        }
+        log.refuse_gap(READ)?;
+    }
+    Ok(files)
+}

@@ -1,0 +1,48 @@
+//! What developers do with this repository, the same on a desk as in continuous integration.
+
+mod generate;
+mod policy;
+mod setup;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands: `cargo xtask test` is all that has to pass.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing, then formatting, lints, generated files, all tests and the dependency policy.
+    Test,
+    /// Install what tests need: PostgreSQL's server programs.
+    Setup,
+    /// Write the generated documentation.
+    Generate {
+        /// Change nothing; fail when something is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test => test::test(),
+        Command::Setup => setup::postgres().map(|_| ()),
+        Command::Generate { check } => generate::generate(check),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

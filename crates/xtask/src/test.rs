@@ -1,0 +1,35 @@
+use local_postgres::{CLUSTER_VARIABLE, Cluster, Options};
+
+use crate::{
+    generate, policy, setup,
+    steps::{Done, cargo, cargo_has, root, step},
+};
+
+/// Everything that has to pass.
+pub(crate) fn test() -> Done {
+    let programs = setup::postgres()?;
+    step("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"];
+    step("lints", &mut cargo(&lints))?;
+    step("build", &mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
+    generate::generate(true)?;
+
+    // One cluster serves all tests of this run, each in a database of its own. It goes with this
+    // process, however that ends.
+    let cluster = Cluster::start(&programs, &Options::default())?;
+    let binary = root().join("target/debug").join(format!("cdm{}", std::env::consts::EXE_SUFFIX));
+    let with_server = |mut command: std::process::Command| {
+        command.env(CLUSTER_VARIABLE, cluster.url("postgres")).env("CDM_BIN", &binary);
+        command
+    };
+    if cargo_has("nextest") {
+        step("tests", &mut with_server(cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])))?;
+    } else {
+        step("tests", &mut with_server(cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast", "--quiet"])))?;
+    }
+    step("documentation tests", &mut with_server(cargo(&["test", "--workspace", "--doc", "--quiet"])))?;
+    drop(cluster);
+    policy::check()?;
+    eprintln!("\nAll is well.");
+    Ok(())
+}
