@@ -80,6 +80,7 @@ impl<'a> Thing<'a> {
 }
 
 /// What goes into a batch.
+#[allow(clippy::large_enum_variant, reason = "tests have few of them")]
 #[derive(Debug, Clone)]
 pub(crate) enum Row<'a> {
     /// A row with its rank and version time.

@@ -1,0 +1,210 @@
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use cdm_models::Timestamp;
+use endpoint_api::{
+    Checkpoint, EndpointId, Error, ErrorKind, Incomplete, RawBatch, Reject, Result, UnitId,
+    batch::{NewRecord, RawBatchBuilder},
+};
+
+use crate::{
+    export::Export,
+    issue_keys::{IssueFiles, IssueIds},
+    parent::IssueRef,
+    stop::Stop,
+};
+
+/// A batch is handed over when it holds so many bytes; it is larger only by its last record.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Whose records are put into batches, and where they stand.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    pub(crate) unit: UnitId,
+    pub(crate) endpoint: EndpointId,
+    /// The name of the file.
+    pub(crate) resource: Arc<str>,
+}
+
+/// Puts records into batches of about one size and hands these over.
+pub(crate) struct Batches<'h> {
+    envelope: Envelope,
+    batch: RawBatchBuilder,
+    /// Records that wait until their issues are looked up together, and those behind them.
+    waiting: Vec<WaitingRecord>,
+    waiting_bytes: usize,
+    lookup: Option<Lookup<'h>>,
+    hand_over: &'h mut dyn FnMut(RawBatch) -> Result<()>,
+}
+
+/// A record and what is known of it.
+#[derive(Debug, Default)]
+pub(crate) struct FoundRecord<'a> {
+    pub(crate) json: &'a str,
+    pub(crate) line: u64,
+    pub(crate) part: Option<Cow<'static, str>>,
+    pub(crate) issue: IssueRef<'a>,
+    pub(crate) is_part: bool,
+}
+
+#[derive(Debug)]
+struct WaitingRecord {
+    json: Box<str>,
+    line: u64,
+    part: Option<Cow<'static, str>>,
+    id: Option<Box<str>>,
+    key: Option<Box<str>>,
+    is_part: bool,
+}
+
+/// How the ids of issues are found that are named only by key.
+pub(crate) struct Lookup<'e> {
+    export: &'e Export,
+    stop: &'e Stop,
+    /// Once it was needed: where they are looked up, and all of them where they fit into memory.
+    issues: Option<(IssueFiles<'e>, Option<Arc<IssueIds>>)>,
+}
+
+impl<'e> Lookup<'e> {
+    /// In the issues of `export`.
+    pub(crate) fn new(export: &'e Export, stop: &'e Stop) -> Self {
+        Self { export, stop, issues: None }
+    }
+
+    /// All ids, where they fit into memory.
+    fn all(&mut self) -> Result<Option<&IssueIds>> {
+        if self.issues.is_none() {
+            let files = IssueFiles::among(&self.export.listed()?, self.export.record_limit, self.stop);
+            let all = self.export.issue_keys.all(&files)?;
+            self.issues = Some((files, all));
+        }
+        Ok(self.issues.as_ref().and_then(|(_, all)| all.as_deref()))
+    }
+
+    /// The ids of these.
+    fn some(&self, keys: &HashSet<&str>) -> Result<IssueIds> {
+        match &self.issues {
+            Some((files, _)) if !keys.is_empty() => self.export.issue_keys.some(keys, files),
+            _ => Ok(IssueIds::default()),
+        }
+    }
+}
+
+impl<'h> Batches<'h> {
+    /// Hands batches over with `hand_over`. Without a `lookup`, an issue stays as its record tells it.
+    pub(crate) fn new(
+        envelope: Envelope,
+        lookup: Option<Lookup<'h>>,
+        hand_over: &'h mut dyn FnMut(RawBatch) -> Result<()>,
+    ) -> Result<Self> {
+        let batch = begin(&envelope)?;
+        Ok(Self { envelope, batch, waiting: Vec::new(), waiting_bytes: 0, lookup, hand_over })
+    }
+
+    /// Adds a record.
+    pub(crate) fn record(&mut self, mut record: FoundRecord<'_>) -> Result<()> {
+        let mut waits = !self.waiting.is_empty();
+        if let (None, Some(key), Some(lookup)) = (&record.issue.id, &record.issue.key, &mut self.lookup) {
+            match lookup.all()? {
+                Some(ids) => record.issue.id = ids.get(key).map(|id| Cow::Owned(id.to_owned())),
+                None => waits = true,
+            }
+        }
+        if waits {
+            let record = WaitingRecord::from(record);
+            self.waiting_bytes += record.bytes();
+            self.waiting.push(record);
+        } else {
+            push(&mut self.batch, &record);
+        }
+        self.hand_over_when_full()
+    }
+
+    /// Adds what is no record.
+    pub(crate) fn reject(&mut self, reject: Reject) -> Result<()> {
+        self.batch.reject(reject);
+        self.hand_over_when_full()
+    }
+
+    /// Notes what is missing.
+    pub(crate) fn incomplete(&mut self, note: Incomplete) {
+        self.batch.incomplete(note);
+    }
+
+    /// Hands over the last batch, also when nothing is in it.
+    pub(crate) fn finish(mut self, resume_at: Option<Checkpoint>) -> Result<()> {
+        self.look_up_waiting()?;
+        (self.hand_over)(self.batch.finish_at(resume_at))
+    }
+
+    fn hand_over_when_full(&mut self) -> Result<()> {
+        if self.batch.bytes() + self.waiting_bytes < BATCH_BYTES {
+            return Ok(());
+        }
+        self.look_up_waiting()?;
+        let full = std::mem::replace(&mut self.batch, begin(&self.envelope)?);
+        (self.hand_over)(full.finish())
+    }
+
+    /// Looks up the issues of the records that wait, all at once.
+    fn look_up_waiting(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let keys: HashSet<&str> =
+            waiting.iter().filter(|record| record.id.is_none()).filter_map(|record| record.key.as_deref()).collect();
+        let ids = self.lookup.as_ref().map(|lookup| lookup.some(&keys)).transpose()?.unwrap_or_default();
+        for record in &waiting {
+            let WaitingRecord { json, part, id, key, .. } = record;
+            let id = id.as_deref().or_else(|| ids.get(key.as_deref()?));
+            let issue = IssueRef { id: id.map(Cow::Borrowed), key: key.as_deref().map(Cow::Borrowed) };
+            let (line, is_part) = (record.line, record.is_part);
+            push(&mut self.batch, &FoundRecord { json, line, part: part.clone(), issue, is_part });
+        }
+        Ok(())
+    }
+}
+
+impl WaitingRecord {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.json.len()
+    }
+}
+
+impl From<FoundRecord<'_>> for WaitingRecord {
+    fn from(record: FoundRecord<'_>) -> Self {
+        let FoundRecord { json, line, part, issue, is_part } = record;
+        Self { json: json.into(), line, part, id: issue.id.map(Into::into), key: issue.key.map(Into::into), is_part }
+    }
+}
+
+fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
+    batch.push(NewRecord {
+        json: record.json,
+        line: Some(record.line),
+        part: record.part.clone(),
+        parent_id: record.issue.id.as_deref(),
+        parent_key: record.issue.key.as_deref(),
+        key: None,
+        is_part: record.is_part,
+    });
+}
+
+fn begin(envelope: &Envelope) -> Result<RawBatchBuilder> {
+    let Envelope { unit, endpoint, resource } = envelope.clone();
+    Ok(RawBatch::builder(unit, endpoint, resource, now()?))
+}
+
+fn now() -> Result<Timestamp> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since_1970
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .and_then(|microseconds| Timestamp::from_microsecond(microseconds).ok())
+        .ok_or_else(|| {
+            let message = "the clock of this machine shows no time between the years 1970 and 9999; set it";
+            Error::new(ErrorKind::Unavailable, "read", message)
+        })
+}

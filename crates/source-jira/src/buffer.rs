@@ -1,0 +1,149 @@
+/// Of a record above the limit so many bytes are kept.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// What the buffer keeps for the next record after a large one.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// The bytes of one record, as they come in: all of them up to the limit, and of a record above it
+/// the beginning, the length and the hash.
+#[derive(Debug)]
+pub(crate) struct RecordBuffer {
+    bytes: Vec<u8>,
+    limit: usize,
+    rest: Option<blake3::Hasher>,
+}
+
+/// A piece of a file that should be a record.
+#[derive(Debug)]
+pub(crate) struct Piece<'a> {
+    /// Its line, or in a file without lines its place among the others, from 1.
+    pub(crate) line: u64,
+    pub(crate) content: Content<'a>,
+}
+
+/// What was kept of a piece.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// It is above the limit.
+    Oversized {
+        /// Its first 64 KiB.
+        head: &'a [u8],
+        /// How many bytes it has.
+        length: u64,
+        /// BLAKE3 of all of them.
+        hash: blake3::Hash,
+    },
+}
+
+impl RecordBuffer {
+    /// A buffer for records of at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, rest: None }
+    }
+
+    /// Makes room for the next record.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.rest = None;
+    }
+
+    /// Adds bytes to the record.
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        match &mut self.rest {
+            Some(hasher) => {
+                hasher.update(piece);
+                let room = HEAD_BYTES.saturating_sub(self.bytes.len());
+                self.append(piece.get(..room).unwrap_or(piece));
+            }
+            None if self.limit - self.bytes.len() >= piece.len() => self.append(piece),
+            None => {
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&self.bytes);
+                self.bytes.truncate(HEAD_BYTES);
+                self.bytes.shrink_to(HEAD_BYTES);
+                self.rest = Some(hasher);
+                self.push(piece);
+            }
+        }
+    }
+
+    /// Appends bytes, and never takes more memory than the largest record needs.
+    fn append(&mut self, piece: &[u8]) {
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            let doubled = self.bytes.capacity().saturating_mul(2);
+            let capacity = doubled.min(self.limit.max(HEAD_BYTES)).max(needed);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// What has come in since the buffer was cleared.
+    pub(crate) fn content(&self) -> Content<'_> {
+        match &self.rest {
+            None => Content::Whole(&self.bytes),
+            Some(hasher) => Content::Oversized { head: &self.bytes, length: hasher.count(), hash: hasher.finalize() },
+        }
+    }
+
+    /// Whether the record is the JSON string of `text`, which needs no escapes.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        let quoted = self.bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        self.rest.is_none() && quoted == Some(text.as_bytes())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(limit: usize, record: &[u8], piece: usize) -> RecordBuffer {
+        let mut buffer = RecordBuffer::new(limit);
+        for piece in record.chunks(piece) {
+            buffer.push(piece);
+            assert!(buffer.capacity() <= limit.max(HEAD_BYTES), "{} bytes", buffer.capacity());
+        }
+        buffer
+    }
+
+    #[test]
+    fn a_record_at_the_limit_is_whole_and_one_above_it_is_not() {
+        let record: Vec<u8> = (0..3000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        for piece in [1, 7, 1024, 5000] {
+            let buffer = fill(3000, &record, piece);
+            assert!(matches!(buffer.content(), Content::Whole(bytes) if bytes == record));
+            let buffer = fill(2999, &record, piece);
+            let Content::Oversized { head, length, hash } = buffer.content() else { panic!("not oversized") };
+            assert_eq!((head, length, hash), (record.as_slice(), 3000, blake3::hash(&record)));
+        }
+    }
+
+    #[test]
+    fn of_a_record_above_the_limit_only_the_beginning_is_kept() {
+        let record: Vec<u8> = (0..300_000_u32).map(|number| (number % 251).to_le_bytes()[0]).collect();
+        for (limit, piece) in [(1024, 1000), (1024, 70_000), (250_000, 1000), (250_000, 300_000)] {
+            let buffer = fill(limit, &record, piece);
+            let Content::Oversized { head, length, hash } = buffer.content() else { panic!("not oversized") };
+            assert_eq!((head, length, hash), (&record[..HEAD_BYTES], 300_000, blake3::hash(&record)));
+            assert!(buffer.capacity() <= 2 * HEAD_BYTES, "{} bytes", buffer.capacity());
+        }
+    }
+
+    #[test]
+    fn after_a_large_record_its_memory_is_given_back() {
+        let mut buffer = fill(8 * KEPT_BYTES, &vec![b' '; 4 * KEPT_BYTES], 4096);
+        assert!(buffer.capacity() >= 4 * KEPT_BYTES);
+        buffer.clear();
+        assert!(buffer.capacity() <= KEPT_BYTES);
+        buffer.push(b"{}");
+        assert!(matches!(buffer.content(), Content::Whole(b"{}")));
+    }
+}

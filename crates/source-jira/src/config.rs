@@ -1,0 +1,167 @@
+use std::path::PathBuf;
+
+use endpoint_api::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The smallest `max_record_bytes`: below it hardly a record would pass.
+const LEAST_RECORD_BYTES: u64 = 1024;
+
+/// The smallest `slice_bytes`: below it the plan would be larger than what it plans.
+const LEAST_SLICE_BYTES: u64 = 4096;
+
+/// Where the export is and how it is read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder of the export, or its files, or a list of both; relative to the configuration file.
+    /// Of a folder are read `projects`, `users`, `issues`, `comments` and `worklogs`, also numbered
+    /// (`issues-0001`), as `.jsonl` or `.json`, plain or with `.gz` or `.zst`; not what lies deeper.
+    pub(crate) path: Paths,
+    /// The name that stands in the ids of the records (`cdm:work:item:<source_system>:10001`): give
+    /// each Jira its own. Do not change it once something has been loaded.
+    #[serde(default = "default_source_system")]
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_.-]{0,62}$"))]
+    pub(crate) source_system: String,
+    /// The size in bytes above which a record is rejected instead of read. 16 MiB by default.
+    #[serde(default = "default_max_record_bytes")]
+    #[schemars(range(min = 1024))]
+    pub(crate) max_record_bytes: u64,
+    /// About how many bytes of a plain `.jsonl` file make one slice, which is what is loaded and tried
+    /// again as one. 32 MiB by default. Other files are one slice each.
+    #[serde(default = "default_slice_bytes")]
+    #[schemars(range(min = 4096))]
+    pub(crate) slice_bytes: u64,
+}
+
+/// One path or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Paths {
+    /// A folder or a file.
+    One(String),
+    /// Folders and files.
+    Several(#[schemars(length(min = 1))] Vec<String>),
+}
+
+fn default_source_system() -> String {
+    "jira".to_owned()
+}
+
+fn default_max_record_bytes() -> u64 {
+    16 * 1024 * 1024
+}
+
+fn default_slice_bytes() -> u64 {
+    32 * 1024 * 1024
+}
+
+impl Config {
+    pub(crate) fn validate(&self) -> Result<()> {
+        let paths = self.path.as_slice();
+        if paths.is_empty() || paths.iter().any(|path| path.is_empty() || path.contains('\0')) {
+            return Err(wrong("path", "must be the path of a folder or a file, or a list of them, such as `./export`"));
+        }
+        if !is_source_system(&self.source_system) {
+            let message = "must be at most 63 of a-z, 0-9, `_`, `.` and `-`, beginning with a letter, such as `jira`";
+            return Err(wrong("source_system", message));
+        }
+        for (key, value, least) in [
+            ("max_record_bytes", self.max_record_bytes, LEAST_RECORD_BYTES),
+            ("slice_bytes", self.slice_bytes, LEAST_SLICE_BYTES),
+        ] {
+            if value < least {
+                return Err(wrong(key, format!("must be at least {least} bytes")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Paths {
+    /// The paths as they were configured.
+    pub(crate) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        }
+    }
+}
+
+/// A path as people gave it, and what it means.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfiguredPath {
+    /// As it stands in the configuration.
+    pub(crate) given: String,
+    /// Relative to nothing but the file system.
+    pub(crate) path: PathBuf,
+}
+
+fn wrong(key: &'static str, message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, "read the configuration", message).with("key", key)
+}
+
+/// Whether `text` can stand for a source in ids, whose parts are separated by colons.
+fn is_source_system(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use endpoint_api::ConfigSchema;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn validated(config: Value) -> Result<Config> {
+        let config: Config = serde_json::from_value(config).unwrap();
+        config.validate().map(|()| config)
+    }
+
+    #[test]
+    fn what_is_not_configured_has_a_default() {
+        let config = validated(json!({ "path": "./export" })).unwrap();
+        assert_eq!(config.path.as_slice(), ["./export"]);
+        assert_eq!(config.source_system, "jira");
+        assert_eq!((config.max_record_bytes, config.slice_bytes), (16 << 20, 32 << 20));
+        assert_eq!(validated(json!({ "path": ["a", "b.jsonl"] })).unwrap().path.as_slice(), ["a", "b.jsonl"]);
+    }
+
+    #[test]
+    fn the_schema_and_the_validation_refuse_the_same() {
+        let schema = ConfigSchema::of::<Config>();
+        let long = format!("j{}", "x".repeat(63));
+        for (key, value) in [
+            ("source_system", json!("")),
+            ("source_system", json!("Jira")),
+            ("source_system", json!("2jira")),
+            ("source_system", json!("acme:jira")),
+            ("source_system", json!(long)),
+            ("max_record_bytes", json!(1023)),
+            ("slice_bytes", json!(4095)),
+            ("path", json!([])),
+        ] {
+            let mut config = json!({ "path": "./export" });
+            config[key] = value;
+            assert!(!schema.problems(&config).is_empty(), "{config}");
+            let error = validated(config).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("(key: {key})")), "{error}");
+        }
+        for path in [json!(""), json!("a\0b"), json!(["a", ""])] {
+            assert_eq!(validated(json!({ "path": path })).unwrap_err().context().next(), Some(("key", "path")));
+        }
+        let config =
+            json!({ "path": ["a"], "source_system": "acme.jira-2", "max_record_bytes": 1024, "slice_bytes": 4096 });
+        assert_eq!(schema.problems(&config), []);
+        validated(config).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let config = json!({ "path": "./export", "pattern": "*" });
+        assert!(serde_json::from_value::<Config>(config.clone()).is_err());
+        assert_eq!(ConfigSchema::of::<Config>().problems(&config).len(), 1);
+    }
+}

@@ -1,0 +1,91 @@
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use endpoint_api::{EndpointId, Error, ErrorKind, PlanRequest, Result, Slice, SourceIdentity};
+
+use crate::{
+    config::{Config, ConfiguredPath},
+    files::{self, ExportFile},
+    fingerprint::Confirmations,
+    issue_keys::IssueKeys,
+    plan,
+    stop::Stop,
+    units::Unit,
+};
+
+/// How many bytes of issue keys are kept to find issues that are named only by key.
+const ISSUE_KEY_BYTES: usize = 16 * 1024 * 1024;
+
+/// An export and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) identity: SourceIdentity,
+    pub(crate) paths: Vec<ConfiguredPath>,
+    /// The size in bytes above which a record is rejected.
+    pub(crate) record_limit: usize,
+    slice_bytes: u64,
+    /// The files when they were last listed, so that not each slice lists them all again.
+    listed: Mutex<Option<Arc<[ExportFile]>>>,
+    pub(crate) confirmations: Confirmations,
+    pub(crate) issue_keys: IssueKeys,
+}
+
+impl Export {
+    pub(crate) fn new(endpoint: EndpointId, config: Config, base_dir: &Path) -> Self {
+        let paths = config.path.as_slice().iter();
+        Self {
+            paths: paths.map(|given| ConfiguredPath { given: given.clone(), path: base_dir.join(given) }).collect(),
+            identity: SourceIdentity { endpoint, system: config.source_system },
+            record_limit: usize::try_from(config.max_record_bytes).unwrap_or(usize::MAX),
+            slice_bytes: config.slice_bytes,
+            listed: Mutex::new(None),
+            confirmations: Confirmations::default(),
+            issue_keys: IssueKeys::new(ISSUE_KEY_BYTES),
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &EndpointId {
+        &self.identity.endpoint
+    }
+
+    /// Lists its files, sorted by name.
+    pub(crate) fn list(&self) -> Result<Arc<[ExportFile]>> {
+        let files: Arc<[ExportFile]> = files::find(&self.paths)?.into();
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&files));
+        Ok(files)
+    }
+
+    /// Its files as they were last listed: some may be gone by now, and others not in it yet.
+    pub(crate) fn listed(&self) -> Result<Arc<[ExportFile]>> {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listed.map_or_else(|| self.list(), Ok)
+    }
+
+    /// The file with that name, which may be gone by now.
+    pub(crate) fn file(&self, name: &str) -> Result<Option<ExportFile>> {
+        let find = |files: Arc<[ExportFile]>| files.iter().find(|file| file.name == name).cloned();
+        match find(self.listed()?) {
+            Some(file) => Ok(Some(file)),
+            None => Ok(find(self.list()?)),
+        }
+    }
+
+    /// Cuts what has changed of a unit into slices.
+    pub(crate) fn plan(&self, unit: Unit, request: &PlanRequest, stop: &Stop) -> Result<Vec<Slice>> {
+        let files = self.list()?;
+        if files.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "plan", NO_FILES).with("key", "path"));
+        }
+        if plan::files_of(&files, unit, request.mode).next().is_none() {
+            let (unit, mode) = (unit.id(), request.mode);
+            tracing::warn!(endpoint = %self.endpoint(), %unit, %mode, "the export has no file that the unit reads");
+        }
+        plan::plan(&files, unit, request, self.slice_bytes, stop)
+    }
+}
+
+/// What to say of paths at which there is no file of an export.
+pub(crate) const NO_FILES: &str =
+    "no file of an export is there; one is called `issues.jsonl`, `comments-0001.json.gz` or the like";

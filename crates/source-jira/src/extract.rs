@@ -1,0 +1,191 @@
+use std::sync::Arc;
+
+use endpoint_api::{Error, ErrorKind, Incomplete, Mode, RawBatch, Reject, Result, Slice, UnitId};
+
+use crate::{
+    batches::{Batches, Envelope, FoundRecord, Lookup},
+    buffer::{Content, Piece},
+    error::{outdated, stopped},
+    export::Export,
+    files::ExportFile,
+    gather::{Embedded, gather},
+    json,
+    parent::IssueRef,
+    pieces::{Pieces, origin},
+    plan::{Records, SliceSpec},
+    stop::Stop,
+    units::Unit,
+};
+
+const NO_RECORDS: &str = "holds lines that are no records";
+const OVERSIZED: &str = "holds records larger than `max_record_bytes`";
+
+/// Reads a slice and hands its batches over, the last one when the file is known to be still the one
+/// that was planned.
+pub(crate) fn extract(
+    export: &Export,
+    unit_id: &UnitId,
+    slice: &Slice,
+    stop: &Stop,
+    hand_over: &mut dyn FnMut(RawBatch) -> Result<()>,
+) -> Result<()> {
+    let unit = Unit::find(unit_id)?;
+    let spec = SliceSpec::read(slice)?;
+    let file = export.file(&spec.file).map_err(|error| match error.kind() {
+        ErrorKind::Config => outdated(&spec.file, "the export has been moved or removed").caused_by(error),
+        _ => error,
+    })?;
+    let file = &file.ok_or_else(|| outdated(&spec.file, "the file has been removed"))?;
+    let is_of_unit = match spec.records {
+        Records::Own => file.unit == unit,
+        Records::Embedded => unit.embedded_in().contains(&file.unit),
+    };
+    if !is_of_unit {
+        let message = "the slice is one of another unit";
+        return Err(Error::new(ErrorKind::Config, "read", message).with("unit", unit_id).with("file", &spec.file));
+    }
+    let confirm = || export.confirmations.confirm(file, &spec.state, stop);
+    confirm()?;
+    let resource = Arc::from(spec.file.as_str());
+    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource };
+    let lookup = (spec.mode == Mode::Cdm && unit.is_of_an_issue()).then(|| Lookup::new(export, stop));
+    let mut batches = Batches::new(envelope, lookup, hand_over)?;
+    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, stop };
+    // What is wrong with a file that has changed does not matter.
+    extraction.run(&mut batches).or_else(|error| confirm().and(Err(error)))?;
+    confirm()?;
+    batches.finish(spec.resume_at)
+}
+
+struct Extraction<'e> {
+    unit: Unit,
+    file: &'e ExportFile,
+    spec: &'e SliceSpec,
+    limit: usize,
+    stop: &'e Stop,
+}
+
+impl Extraction<'_> {
+    fn run(&self, batches: &mut Batches<'_>) -> Result<()> {
+        let mut pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+        while let Some(piece) = pieces.next()? {
+            if self.stop.is_set() {
+                return Err(stopped());
+            }
+            match self.spec.records {
+                Records::Own => self.take_record(&piece, batches)?,
+                Records::Embedded => self.take_embedded(&piece, batches)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Each piece of an own file is a record or a reject.
+    fn take_record(&self, piece: &Piece<'_>, batches: &mut Batches<'_>) -> Result<()> {
+        let &Piece { line, ref content } = piece;
+        let origin = origin(&self.file.name, line);
+        match content {
+            Content::Whole(bytes) => match json::object(bytes) {
+                Ok(json) => {
+                    let issue = IssueRef::of_record(self.unit, json);
+                    batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
+                }
+                Err(reason) => batches.reject(Reject::at_source(origin, reason, bytes)),
+            },
+            &Content::Oversized { head, length, hash } => {
+                let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
+                batches.reject(Reject::oversized(origin, reason, head, length, hash))
+            }
+        }
+    }
+
+    /// Of a piece of another unit's file only what it embeds counts; the piece itself is that unit's.
+    fn take_embedded(&self, piece: &Piece<'_>, batches: &mut Batches<'_>) -> Result<()> {
+        let &Piece { line, ref content } = piece;
+        let note = |what| Incomplete::new(&self.file.name, what, origin(&self.file.name, line));
+        let json = match content {
+            Content::Whole(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+            Content::Oversized { .. } => {
+                batches.incomplete(note(OVERSIZED));
+                return Ok(());
+            }
+        };
+        // A user that is embedded is shown in short; a comment or a worklog is all there.
+        let is_part = self.unit == Unit::Users;
+        let is_object = gather(self.unit, self.file.unit, json, &mut |embedded| match embedded {
+            Embedded::Record { json, part, issue } => {
+                batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })
+            }
+            Embedded::Fewer(what) => {
+                batches.incomplete(note(what));
+                Ok(())
+            }
+        })?;
+        if !is_object {
+            batches.incomplete(note(NO_RECORDS));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use endpoint_api::{EndpointId, PlanRequest};
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::issue_keys::IssueKeys;
+
+    /// Origin and issue of each comment in `root`, with at most `budget` bytes of issue keys in memory.
+    fn comments(root: &TempDir, budget: usize) -> (Vec<String>, usize) {
+        let config = serde_json::from_value(json!({ "path": "." })).unwrap();
+        let mut export = Export::new(EndpointId::from_static("acme_jira"), config, root.path());
+        export.issue_keys = IssueKeys::new(budget);
+        let stop = Stop::default();
+        let slices = export.plan(Unit::Comments, &PlanRequest::new(Mode::Cdm, None), &stop).unwrap();
+        let (mut found, mut batches) = (Vec::new(), 0);
+        for slice in &slices {
+            extract(&export, &Unit::Comments.id(), slice, &stop, &mut |batch| {
+                batches += 1;
+                assert!(batch.bytes() < 1024 * 1024 + 64 * 1024, "{} bytes", batch.bytes());
+                found.extend(batch.records().map(|record| {
+                    let parent = record.parent.map(|parent| (parent.id, parent.key));
+                    format!("{} {parent:?} {}", record.origin, record.json.len())
+                }));
+                Ok(())
+            })
+            .unwrap();
+        }
+        (found, batches)
+    }
+
+    #[test]
+    fn the_same_records_come_in_the_same_order_whether_or_not_all_keys_fit_into_memory() {
+        let root = TempDir::new().unwrap();
+        let issues: String = (0..500).map(|id| format!("{{\"id\":\"{id}\",\"key\":\"AB-{}\"}}\n", id % 450)).collect();
+        let comments_of = |number: usize| {
+            let body = "x".repeat(1000 + number % 700);
+            match number % 5 {
+                0 => json!({ "issueId": "7", "issueKey": "AB-9", "body": body }),
+                1 => json!({ "body": body }),
+                _ => json!({ "issueKey": format!("AB-{}", number % 470), "body": body }),
+            }
+        };
+        let lines: String = (0..3000).map(|number| format!("{}\n", comments_of(number))).collect();
+        fs::write(root.path().join("issues.jsonl"), issues).unwrap();
+        fs::write(root.path().join("comments.jsonl"), lines).unwrap();
+
+        let (all, batches) = comments(&root, 1024 * 1024);
+        assert_eq!(all.len(), 3000);
+        assert!(batches > 3, "{batches} batches");
+        assert!(all[52].contains(r#"(Some("52"), Some("AB-52"))"#));
+        assert!(all[42].contains(r#"(None, Some("AB-42"))"#), "two issues have the key: {}", all[42]);
+        assert!(all[462].contains(r#"(None, Some("AB-462"))"#), "no issue has the key: {}", all[462]);
+        for budget in [0, 20_000] {
+            assert_eq!(comments(&root, budget).0, all);
+        }
+    }
+}

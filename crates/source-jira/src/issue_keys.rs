@@ -1,0 +1,250 @@
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use endpoint_api::Result;
+
+use crate::{
+    buffer::{Content, Piece},
+    error::{failed, outdated, stopped},
+    files::ExportFile,
+    fingerprint::FileStat,
+    json::members,
+    parent::IssueRef,
+    pieces::Pieces,
+    stop::Stop,
+    units::Unit,
+};
+
+/// What an entry of an index takes beside its texts: two slots of the table, two allocations.
+const ENTRY_BYTES: usize = 96;
+
+/// The ids of issues by their keys, as far as they are known.
+///
+/// A key that stands for two ids stands for none.
+#[derive(Debug, Default)]
+pub(crate) struct IssueIds {
+    ids: HashMap<Box<str>, Option<Box<str>>>,
+    /// About how much memory they take.
+    bytes: usize,
+}
+
+impl IssueIds {
+    /// The id of the one issue with that key.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.ids.get(key)?.as_deref()
+    }
+
+    fn add(&mut self, key: &str, id: &str) {
+        match self.ids.get_mut(key) {
+            Some(known) if known.as_deref() == Some(id) => {}
+            Some(known) => *known = None,
+            None => {
+                self.bytes += ENTRY_BYTES + key.len() + id.len();
+                self.ids.insert(key.into(), Some(id.into()));
+            }
+        }
+    }
+}
+
+/// Finds the ids of issues that are named only by key, in the files of the same export.
+///
+/// All keys are read once and kept while they fit into a budget. Where they do not, each question
+/// reads the files for the keys that it asks about.
+#[derive(Debug)]
+pub(crate) struct IssueKeys {
+    budget: usize,
+    all: Mutex<Option<All>>,
+}
+
+/// All keys, or that there are too many of them, of files in a certain state.
+#[derive(Debug)]
+struct All {
+    files: Vec<(String, FileStat)>,
+    ids: Option<Arc<IssueIds>>,
+}
+
+/// Where issues are looked up.
+pub(crate) struct IssueFiles<'s> {
+    files: Vec<ExportFile>,
+    limit: usize,
+    stop: &'s Stop,
+}
+
+impl IssueKeys {
+    /// Keeps at most about `budget` bytes.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { budget, all: Mutex::new(None) }
+    }
+
+    /// The ids of all issues; `None` when they do not fit.
+    pub(crate) fn all(&self, issues: &IssueFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
+        // Held while the files are read: who comes second would only read them again.
+        let mut known = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = issues.state()?;
+        if let Some(all) = known.as_ref().filter(|all| all.files == files) {
+            return Ok(all.ids.clone());
+        }
+        let mut ids = IssueIds::default();
+        issues.each(&mut |key, id| {
+            ids.add(key, id);
+            ids.bytes <= self.budget
+        })?;
+        let ids = (ids.bytes <= self.budget).then(|| Arc::new(ids));
+        // A file that may yet change without a trace is not to be remembered.
+        *known = files.iter().all(|(_, stat)| stat.is_settled()).then(|| All { files, ids: ids.clone() });
+        Ok(ids)
+    }
+
+    /// The ids of the issues with these keys.
+    pub(crate) fn some(&self, keys: &HashSet<&str>, issues: &IssueFiles<'_>) -> Result<IssueIds> {
+        let mut ids = IssueIds::default();
+        issues.each(&mut |key, id| {
+            if keys.contains(key) {
+                ids.add(key, id);
+            }
+            true
+        })?;
+        Ok(ids)
+    }
+}
+
+impl<'s> IssueFiles<'s> {
+    /// The issues among `files`; one of more than `limit` bytes is not looked at.
+    pub(crate) fn among(files: &[ExportFile], limit: usize, stop: &'s Stop) -> Self {
+        Self { files: files.iter().filter(|file| file.unit == Unit::Issues).cloned().collect(), limit, stop }
+    }
+
+    fn state(&self) -> Result<Vec<(String, FileStat)>> {
+        let state = |file: &ExportFile| {
+            let stat = FileStat::of(&file.path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => outdated(&file.name, "the file has been removed"),
+                _ => failed("read", "look at the file", &file.name, error),
+            })?;
+            Ok((file.name.clone(), stat))
+        };
+        self.files.iter().map(state).collect()
+    }
+
+    /// Shows `look` the key and the id of each issue until it has seen enough and says `false`.
+    fn each(&self, look: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+        for file in &self.files {
+            let mut pieces = Pieces::open(file, None, self.limit, self.stop)?;
+            while let Some(Piece { content, .. }) = pieces.next()? {
+                if self.stop.is_set() {
+                    return Err(stopped());
+                }
+                let Content::Whole(bytes) = content else { continue };
+                let Ok(json) = std::str::from_utf8(bytes) else { continue };
+                let Some([id, key]) = members(json, ["id", "key"]) else { continue };
+                if let IssueRef { id: Some(id), key: Some(key) } = IssueRef::of_members(id, key)
+                    && !look(&key, &id)
+                {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{config::ConfiguredPath, files};
+
+    const ISSUES: &str = r#"{"id":"1","key":"A-1","fields":{"parent":{"id":"9","key":"A-9"}}}
+no record
+{"key":"A-2","id":2}
+{"id":"3","key":"B-1"}
+{"id":"4","key":"B-1"}
+{"id":"3","key":"B-1"}
+{"id":"5"}
+{"key":"C-1"}
+{"id":"6","key":"D-1"}
+{"id":"6","key":"D-1"}
+"#;
+
+    fn export(files: &[(&str, &str)]) -> (TempDir, Vec<ExportFile>) {
+        let root = TempDir::new().unwrap();
+        for (name, text) in files {
+            fs::write(root.path().join(name), text).unwrap();
+        }
+        let path = ConfiguredPath { given: ".".into(), path: root.path().to_owned() };
+        let files = files::find(&[path]).unwrap();
+        (root, files)
+    }
+
+    fn expected() -> Vec<(&'static str, Option<&'static str>)> {
+        let found = [("A-1", Some("1")), ("A-2", Some("2")), ("D-1", Some("6")), ("Z-1", Some("77"))];
+        let lost = ["A-9", "B-1", "C-1", "X-1", ""].map(|key| (key, None));
+        found.into_iter().chain(lost).collect()
+    }
+
+    #[test]
+    fn both_ways_find_the_same_ids() {
+        let more = r#"[{"id":"77","key":"Z-1"},{"id":"1","key":"A-1"}]"#;
+        let comments = r#"{"id":"8","key":"X-1"}"#;
+        let (_root, files) = export(&[("issues.jsonl", ISSUES), ("issues-2.json", more), ("comments.jsonl", comments)]);
+        let stop = Stop::default();
+        let issues = IssueFiles::among(&files, 1024, &stop);
+        let all = IssueKeys::new(1 << 20).all(&issues).unwrap().unwrap();
+        let keys = expected().into_iter().map(|(key, _)| key).collect();
+        let some = IssueKeys::new(1 << 20).some(&keys, &issues).unwrap();
+        for (key, id) in expected() {
+            assert_eq!(all.get(key), id, "{key}");
+            assert_eq!(some.get(key), id, "{key}");
+        }
+        assert_eq!(some.ids.len(), 5, "only what was asked for is kept");
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_the_budget_are_not_kept() {
+        let issues: String = (0..1000).map(|id| format!("{{\"id\":\"{id}\",\"key\":\"LONG-{id}\"}}\n")).collect();
+        let (_root, files) = export(&[("issues.jsonl", &issues)]);
+        let stop = Stop::default();
+        let issues = IssueFiles::among(&files, 1024, &stop);
+        assert!(IssueKeys::new(1000 * ENTRY_BYTES).all(&issues).unwrap().is_none());
+        let keys = IssueKeys::new(2000 * ENTRY_BYTES);
+        assert_eq!(keys.all(&issues).unwrap().unwrap().get("LONG-999"), Some("999"));
+    }
+
+    #[test]
+    fn what_was_read_serves_until_a_file_changes() {
+        let (root, files) = export(&[("issues.jsonl", "{\"id\":\"1\",\"key\":\"A-1\"}\n")]);
+        let path = root.path().join("issues.jsonl");
+        let age = |hours: u64| {
+            let modified = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        };
+        let stop = Stop::default();
+        let issues = IssueFiles::among(&files, 1024, &stop);
+        let keys = IssueKeys::new(1 << 20);
+        let read = || keys.all(&issues).unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&read(), &read()), "a file that was just written may change unseen");
+        age(2);
+        let first = read();
+        assert!(Arc::ptr_eq(&first, &read()));
+        fs::write(&path, "{\"id\":\"2\",\"key\":\"A-1\"}\n").unwrap();
+        age(1);
+        assert_eq!(read().get("A-1"), Some("2"));
+    }
+
+    #[test]
+    fn an_issue_above_the_limit_is_not_held_in_memory_to_find_its_key() {
+        let long = format!(
+            "{{\"id\":\"1\",\"key\":\"A-1\",\"x\":\"{}\"}}\n{{\"id\":\"2\",\"key\":\"A-2\"}}",
+            "x".repeat(2000)
+        );
+        let (_root, files) = export(&[("issues.jsonl", &long)]);
+        let stop = Stop::default();
+        let ids = IssueKeys::new(1 << 20).all(&IssueFiles::among(&files, 1024, &stop)).unwrap().unwrap();
+        assert_eq!((ids.get("A-1"), ids.get("A-2")), (None, Some("2")));
+    }
+}

@@ -1,0 +1,61 @@
+use std::{fmt, io::Read};
+
+use endpoint_api::{Error, Result, batch::Origin};
+
+use crate::{
+    buffer::Piece,
+    decode::{self, unreadable},
+    elements::{Elements, SplitError},
+    error::damaged,
+    files::{ExportFile, Form},
+    fingerprint::LineRange,
+    lines::Lines,
+    stop::Stop,
+};
+
+/// What should be the records of a file, one after the other, in whatever way they stand there.
+pub(crate) struct Pieces {
+    name: String,
+    splitter: Splitter,
+}
+
+enum Splitter {
+    Lines(Lines<Box<dyn Read>>),
+    Elements(Elements<Box<dyn Read>>),
+}
+
+impl Pieces {
+    /// Opens a file, or a range of one that has ranges. Of a piece longer than `limit` bytes only the
+    /// beginning is held in memory.
+    pub(crate) fn open(file: &ExportFile, range: Option<&LineRange>, limit: usize, stop: &Stop) -> Result<Self> {
+        let text = decode::open(file, range, stop)?;
+        let splitter = match file.form {
+            Form::Lines => Splitter::Lines(Lines::new(text, range.map_or(1, |range| range.first_line), limit)),
+            Form::Values => Splitter::Elements(Elements::new(text, file.unit.name(), limit)),
+        };
+        Ok(Self { name: file.name.clone(), splitter })
+    }
+
+    /// The next piece.
+    pub(crate) fn next(&mut self) -> Result<Option<Piece<'_>>> {
+        match &mut self.splitter {
+            Splitter::Lines(lines) => lines.next().map_err(|error| unreadable(&self.name, error)),
+            Splitter::Elements(elements) => elements.next().map_err(|error| unsplit(&self.name, error)),
+        }
+    }
+}
+
+fn unsplit(name: &str, error: SplitError) -> Error {
+    match error {
+        SplitError::Read(error) => unreadable(name, error),
+        SplitError::Malformed { offset, what } => {
+            let message = format!("{what}; export it again, and call a file of one record a line `.jsonl`");
+            damaged(name, message).with("byte", offset)
+        }
+    }
+}
+
+/// Where a piece of the file `name` stands, as people read it.
+pub(crate) fn origin(name: &str, line: u64) -> impl fmt::Display + '_ {
+    Origin { resource: name, line: Some(line), part: None }
+}

@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+
+use endpoint_api::{Checkpoint, Error, ErrorKind, Mode, PlanRequest, Resource, Result, Slice};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{failed, stopped},
+    files::ExportFile,
+    fingerprint::{FileStat, Fingerprint, LineRange, survey},
+    stop::Stop,
+    units::Unit,
+};
+
+/// With more files to read than this, only the last slice says where to resume: each that says it
+/// names every file, and the plan would grow with the square of their number.
+const RESUMABLE_FILES: usize = 64;
+
+/// What a checkpoint holds: the files whose records have all been read, as they were then.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FilesRead {
+    pub(crate) files: BTreeMap<String, Fingerprint>,
+}
+
+/// What a slice is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SliceSpec {
+    /// The name of the file.
+    pub(crate) file: String,
+    pub(crate) records: Records,
+    pub(crate) mode: Mode,
+    /// The file when the plan was made.
+    pub(crate) state: Fingerprint,
+    /// Which lines of it; all of the file when it has no ranges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lines: Option<LineRange>,
+    /// From where to resume when this slice and all before it are committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resume_at: Option<Checkpoint>,
+}
+
+/// Which records of a file are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Records {
+    /// Those that the file is of.
+    Own,
+    /// Those that these embed.
+    Embedded,
+}
+
+impl FilesRead {
+    fn read(checkpoint: &Checkpoint) -> Result<Self> {
+        Self::deserialize(&checkpoint.0).map_err(|error| {
+            let message = "the checkpoint is not one of this driver's; read from the beginning";
+            Error::new(ErrorKind::Data, "plan", message).caused_by(error)
+        })
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        serde_json::to_value(self).map(Checkpoint).map_err(|error| unwritable("the checkpoint", error))
+    }
+}
+
+impl SliceSpec {
+    /// What `slice` says.
+    pub(crate) fn read(slice: &Slice) -> Result<Self> {
+        Self::deserialize(&slice.spec).map_err(|error| {
+            let message = "the slice was planned by another version of the driver; plan again";
+            Error::new(ErrorKind::Outdated, "read", message).with("slice", slice.index).caused_by(error)
+        })
+    }
+
+    fn slice(&self, index: usize) -> Result<Slice> {
+        let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
+        let resource = Resource { name: self.file.clone(), fingerprint: self.state.blake3.clone() };
+        Ok(Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec).of(resource))
+    }
+}
+
+fn unwritable(what: &str, error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "plan", format!("{what} cannot be written")).caused_by(error)
+}
+
+/// A file that is to be read, and into which ranges it falls.
+struct Changed {
+    name: String,
+    records: Records,
+    state: Fingerprint,
+    ranges: Vec<LineRange>,
+}
+
+/// Cuts what has changed since the checkpoint into slices: a unit's own files first, then those whose
+/// records embed its own, which only CDM mode reads.
+pub(crate) fn plan(
+    files: &[ExportFile],
+    unit: Unit,
+    request: &PlanRequest,
+    slice_bytes: u64,
+    stop: &Stop,
+) -> Result<Vec<Slice>> {
+    let known = request.checkpoint.as_ref().map(FilesRead::read).transpose()?.unwrap_or_default();
+    let mut read = FilesRead::default();
+    let mut changed = Vec::new();
+    for (file, records) in files_of(files, unit, request.mode) {
+        if stop.is_set() {
+            return Err(stopped());
+        }
+        let before = known.files.get(&file.name);
+        let stat = FileStat::of(&file.path).map_err(|error| failed("plan", "look at the file", &file.name, error))?;
+        if let Some(before) = before.filter(|before| before.is_told_by(&stat)) {
+            read.files.insert(file.name.clone(), before.clone());
+            continue;
+        }
+        let (state, ranges) = survey(file, slice_bytes, stop)?;
+        if before.is_some_and(|before| before.is_same_content(&state)) {
+            read.files.insert(file.name.clone(), state);
+        } else {
+            changed.push(Changed { name: file.name.clone(), records, state, ranges });
+        }
+    }
+    slices(changed, read, request.mode)
+}
+
+/// The files that a unit reads in a mode.
+pub(crate) fn files_of(files: &[ExportFile], unit: Unit, mode: Mode) -> impl Iterator<Item = (&ExportFile, Records)> {
+    let embedding = match mode {
+        Mode::Cdm => unit.embedded_in(),
+        Mode::Raw => &[],
+    };
+    let own = files.iter().filter(move |file| file.unit == unit).map(|file| (file, Records::Own));
+    let embedded = files.iter().filter(|file| embedding.contains(&file.unit)).map(|file| (file, Records::Embedded));
+    own.chain(embedded)
+}
+
+/// The slices of the changed files; `read` are the files that have not changed.
+fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode) -> Result<Vec<Slice>> {
+    let resumable = changed.len() <= RESUMABLE_FILES;
+    let mut left = changed.len();
+    let mut slices = Vec::new();
+    for Changed { name, records, state, ranges } in changed {
+        left -= 1;
+        let mut spec = SliceSpec { file: name, records, mode, state, lines: None, resume_at: None };
+        let (last, before) = match ranges.split_last() {
+            Some((last, before)) => (Some(*last), before),
+            None => (None, ranges.as_slice()),
+        };
+        for range in before {
+            spec.lines = Some(*range);
+            slices.push(spec.slice(slices.len())?);
+        }
+        read.files.insert(spec.file.clone(), spec.state.clone());
+        spec.lines = last;
+        if resumable || left == 0 {
+            spec.resume_at = Some(read.checkpoint()?);
+        }
+        slices.push(spec.slice(slices.len())?);
+    }
+    Ok(slices)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(hash: &str) -> Fingerprint {
+        Fingerprint { bytes: 10, blake3: hash.into(), modified_ns: None }
+    }
+
+    fn changed(name: &str, ranges: &[(u64, u64)]) -> Changed {
+        let ranges = ranges.iter().map(|&(start, end)| LineRange { start, end, first_line: 1 });
+        Changed { name: name.into(), records: Records::Own, state: state(name), ranges: ranges.collect() }
+    }
+
+    fn resume_points(slices: &[Slice]) -> Vec<Option<Vec<String>>> {
+        let files = |spec: SliceSpec| {
+            let checkpoint = FilesRead::read(&spec.resume_at?).unwrap();
+            Some(checkpoint.files.into_keys().collect())
+        };
+        slices.iter().map(|slice| files(SliceSpec::read(slice).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_last_slice_of_each_file_says_what_has_been_read_by_then() {
+        let read = FilesRead { files: [("z".to_owned(), state("z"))].into() };
+        let files = vec![changed("a", &[(0, 5), (5, 10)]), changed("b", &[]), changed("c", &[(0, 0)])];
+        let slices = slices(files, read, Mode::Raw).unwrap();
+        let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            resume_points(&slices),
+            [None, names(&["a", "z"]), names(&["a", "b", "z"]), names(&["a", "b", "c", "z"])]
+        );
+        assert_eq!(slices.iter().map(|slice| slice.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let resource = slices[2].resource.as_ref().unwrap();
+        assert_eq!((resource.name.as_str(), resource.fingerprint.as_str()), ("b", "b"));
+    }
+
+    #[test]
+    fn a_plan_of_many_files_says_only_at_its_end_from_where_to_resume() {
+        let plan = |count: usize| {
+            let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)])).collect();
+            resume_points(&slices(files, FilesRead::default(), Mode::Raw).unwrap())
+        };
+        assert!(plan(RESUMABLE_FILES).iter().all(Option::is_some));
+        let many = plan(RESUMABLE_FILES + 1);
+        assert!(many[..RESUMABLE_FILES].iter().all(Option::is_none));
+        assert_eq!(many[RESUMABLE_FILES].as_ref().unwrap().len(), RESUMABLE_FILES + 1);
+    }
+
+    #[test]
+    fn a_checkpoint_has_the_form_that_is_documented() {
+        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), state("ab"))].into() };
+        let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab" } } });
+        assert_eq!(read.checkpoint().unwrap().0, unsettled);
+        read.files.get_mut("issues.jsonl").unwrap().modified_ns = Some(7);
+        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab", "modified_ns": 7 } } });
+        assert_eq!(read.checkpoint().unwrap().0, settled);
+        assert_eq!(FilesRead::read(&Checkpoint(settled)).unwrap(), read);
+    }
+
+    #[test]
+    fn what_another_driver_wrote_is_refused() {
+        let error = FilesRead::read(&Checkpoint(json!({ "since": 5 }))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        let error = SliceSpec::read(&Slice::new(3, json!({ "page": 2 }))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Outdated);
+        assert_eq!(error.context().next(), Some(("slice", "3")));
+    }
+}
