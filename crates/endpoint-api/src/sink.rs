@@ -96,7 +96,7 @@ pub trait Load: Send {
 pub struct RunSpec {
     /// Whose run it is.
     pub ingestion: Ingestion,
-    /// The id for a new run; one that is continued keeps its own.
+    /// The id for a new run, which none has had before; one that is continued keeps its own.
     pub run_id: RunId,
     /// The model whose rows come, in CDM mode; `None` in raw mode.
     pub model: Option<Arc<ModelDescriptor>>,

@@ -6,7 +6,7 @@ use crate::{Mapping, MaxRejects, staging::Staging};
 pub struct Job<'a> {
     /// Whose run it is.
     pub ingestion: Ingestion,
-    /// The id of the run, unless an unfinished one is continued.
+    /// The id of the run, unless an unfinished one is continued. No run may have had it before.
     pub run_id: RunId,
     /// Where the records come from.
     pub source: &'a dyn Source,

@@ -26,4 +26,5 @@ pub use limit::MaxRejects;
 pub use mapping::Mapping;
 pub use observer::{Observer, Silent};
 pub use report::{RunReport, RunStatus};
+pub use retry::retry;
 pub use run::ingest;

@@ -1,8 +1,11 @@
-use endpoint_api::Counts;
+use endpoint_api::{Counts, RunId};
 
 /// Is told how a run gets on. Calls are frequent and must not block.
 pub trait Observer: Send + Sync {
-    /// A run was opened; so many of its slices are still to be loaded.
+    /// A run was opened: a new one, or one that is continued. Again when it had to be planned anew.
+    fn opened(&self, run: &RunId);
+
+    /// The plan is known; so many of its slices are still to be loaded.
     fn planned(&self, slices: usize);
 
     /// So many records were read, of so many bytes.
@@ -17,6 +20,8 @@ pub trait Observer: Send + Sync {
 pub struct Silent;
 
 impl Observer for Silent {
+    fn opened(&self, _: &RunId) {}
+
     fn planned(&self, _: usize) {}
 
     fn read(&self, _: u64, _: u64) {}

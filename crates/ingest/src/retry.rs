@@ -15,8 +15,9 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// Tries `attempt` again for as long as it fails for a passing reason and the run was not told to stop.
-pub(crate) async fn retry<T>(
+/// Tries `attempt` again while it fails for a passing reason, at most five times with pauses of 0.2 to 5 s
+/// between, and until `cancel` is cancelled. `what` is for the log: `opening the run`.
+pub async fn retry<T>(
     what: &str,
     cancel: &CancellationToken,
     mut attempt: impl AsyncFnMut() -> Result<T>,

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunReceipt, RunSpec};
+use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunId, RunReceipt, RunSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,7 +21,10 @@ pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &Cancellatio
     let model = job.mapping.as_ref().map(|mapping| mapping.model().id.clone());
     let mut report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
     for replans in 0.. {
-        let done = carry_out(job, &mut report, observer, cancel).await;
+        let done = match run_id_of(job, replans) {
+            Ok(run_id) => carry_out(job, run_id, &mut report, observer, cancel).await,
+            Err(error) => Err(error),
+        };
         match done {
             Ok(()) => report.status = RunStatus::Succeeded,
             Err(error) if error.kind() == ErrorKind::Outdated && replans < REPLANS => {
@@ -45,15 +48,21 @@ pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &Cancellatio
     report
 }
 
+/// The id of the run with the first plan, or with another one: what is committed is known by the run
+/// and the slice of its plan, so two plans are never one run's.
+fn run_id_of(job: &Job<'_>, replans: u32) -> Result<RunId> {
+    if replans == 0 { Ok(job.run_id.clone()) } else { format!("{}-{replans}", job.run_id).parse() }
+}
+
 /// Opens a run, carries its plan out and ends it.
 async fn carry_out(
     job: &Job<'_>,
+    run_id: RunId,
     report: &mut RunReport,
     observer: &dyn Observer,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let mut spec =
-        RunSpec::new(job.ingestion.clone(), job.run_id.clone()).overlap(job.options.overlap).restart(job.options.full);
+    let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(job.options.overlap).restart(job.options.full);
     if let Some(mapping) = &job.mapping {
         spec = spec.model(mapping.model().clone());
     }
@@ -68,6 +77,7 @@ async fn carry_out(
     report.run_id = run.resume().run_id.clone();
     report.checkpoint = run.resume().checkpoint.clone();
     tracing::info!(run = %report.run_id, ingestion = %job.ingestion, "run opened");
+    observer.opened(&report.run_id);
 
     let outcome = load_slices(job, run.as_ref(), report, observer, cancel).await;
     let end = match &outcome {

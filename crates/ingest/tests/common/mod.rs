@@ -65,8 +65,8 @@ pub(crate) struct TestSource {
     pub(crate) slices: Mutex<Vec<Vec<String>>>,
     pub(crate) planned: Mutex<Vec<PlanRequest>>,
     pub(crate) read: Mutex<Vec<u64>>,
-    /// Errors to answer with, one a read, before all else.
-    pub(crate) failures: Mutex<VecDeque<Error>>,
+    /// What to answer with, one a read, before all else; with `None` that read goes well.
+    pub(crate) failures: Mutex<VecDeque<Option<Error>>>,
     /// Never come to an end of the first slice.
     pub(crate) hangs: bool,
     identity: SourceIdentity,
@@ -106,7 +106,7 @@ impl Source for TestSource {
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
         let number = slice.spec.as_u64().unwrap();
         self.read.lock().unwrap().push(number);
-        if let Some(error) = self.failures.lock().unwrap().pop_front() {
+        if let Some(Some(error)) = self.failures.lock().unwrap().pop_front() {
             return stream::iter([Err(error)]).boxed();
         }
         let records = self.slices.lock().unwrap()[number as usize].clone();
@@ -137,7 +137,8 @@ pub(crate) struct State {
     fence: u64,
     run: Option<(RunId, u64, Option<RunEnd>)>,
     plan: Option<Vec<Slice>>,
-    committed: BTreeMap<u64, (LoadReceipt, Option<Checkpoint>)>,
+    /// By run and slice, of all runs.
+    ledger: BTreeMap<(String, u64), (LoadReceipt, Option<Checkpoint>)>,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) rows: BTreeMap<String, String>,
     pub(crate) raw: Vec<String>,
@@ -196,13 +197,10 @@ impl Sink for TestSink {
                 resume.run_id = run_id.clone();
                 resume.observation = *observation;
                 resume.plan = state.plan.clone();
-                resume.committed =
-                    state.committed.iter().map(|(slice, (receipt, _))| (*slice, receipt.clone())).collect();
+                let mine = state.ledger.iter().filter(|((run, _), _)| run == resume.run_id.as_str());
+                resume.committed = mine.map(|((_, slice), (receipt, _))| (*slice, receipt.clone())).collect();
             }
-            _ => {
-                state.plan = None;
-                state.committed.clear();
-            }
+            _ => state.plan = None,
         }
         state.run = Some((resume.run_id.clone(), resume.observation, None));
         Ok(Box::new(TestRun { sink: self, resume, ingestion: spec.ingestion.clone() }))
@@ -226,7 +224,7 @@ impl Run for TestRun<'_> {
 
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
         let state = self.sink.state.lock().unwrap();
-        if let Some((receipt, _)) = state.committed.get(&slice.index) {
+        if let Some((receipt, _)) = state.ledger.get(&(self.resume.run_id.to_string(), slice.index)) {
             return Ok(Begun::Committed(receipt.clone()));
         }
         let load = TestLoad { run: self, slice: slice.index, rows: Vec::new(), raw: Vec::new(), rejects: Vec::new() };
@@ -292,10 +290,11 @@ impl Load for TestLoad<'_> {
             state.rejects.insert(reject.id(&self.run.ingestion), reject);
         }
         let receipt = LoadReceipt::new(counts, commit.incomplete);
-        state.committed.insert(self.slice, (receipt.clone(), commit.resume_at));
-        let prefix = (0..).take_while(|slice| state.committed.contains_key(slice));
-        state.checkpoint =
-            prefix.filter_map(|slice| state.committed[&slice].1.clone()).last().or(state.checkpoint.take());
+        let key = |slice| (self.run.resume.run_id.to_string(), slice);
+        state.ledger.insert(key(self.slice), (receipt.clone(), commit.resume_at));
+        let prefix = (0..).map_while(|slice| state.ledger.get(&key(slice)));
+        let reached = prefix.filter_map(|(_, resume_at)| resume_at.clone()).last();
+        state.checkpoint = reached.or(state.checkpoint.take());
         match fault {
             Some(Fault::LostAnswer) => Err(passing().with_retry(Retry::OutcomeUnknown)),
             _ => Ok(receipt),
