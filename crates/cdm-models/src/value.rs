@@ -1,4 +1,8 @@
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use jiff::civil;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,12 +29,23 @@ impl Timestamp {
     /// Digits below the microsecond are cut off.
     pub fn parse(text: &str) -> Result<Self, InvalidTime> {
         let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
-        Ok(Self(time.as_microsecond()))
+        Self::from_microsecond(time.as_microsecond())
     }
 
     /// Microseconds since the Unix epoch.
     pub const fn as_microsecond(self) -> i64 {
         self.0
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Digits below the microsecond are cut off; a time outside the years -9999 to 9999 becomes the
+    /// nearest one within.
+    fn from(time: SystemTime) -> Self {
+        let nearest = if time < UNIX_EPOCH { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let within = jiff::Timestamp::try_from(time).map(|time| time.as_microsecond());
+        let within = within.ok().and_then(|microsecond| Self::from_microsecond(microsecond).ok());
+        within.unwrap_or(Self(nearest.as_second() * 1_000_000))
     }
 }
 
@@ -214,6 +229,8 @@ impl JsonSchema for RawJson<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -222,9 +239,19 @@ mod tests {
         assert_eq!(at("2021-03-04T05:06:07.000+0000").unwrap(), "2021-03-04T05:06:07Z");
         assert_eq!(at("2021-03-04T05:06:07.123-0730").unwrap(), "2021-03-04T12:36:07.123Z");
         assert_eq!(at("2021-03-04T05:06:07+13:00").unwrap(), "2021-03-03T16:06:07Z");
-        for bad in ["", "2021-03-04", "2021-03-04T05:06:07", "2021-02-30T05:06:07Z", "yesterday"] {
+        let too_late = "9999-12-30T22:00:00.5Z";
+        for bad in ["", "2021-03-04", "2021-03-04T05:06:07", "2021-02-30T05:06:07Z", "yesterday", too_late] {
             assert_eq!(at(bad), Err(InvalidTime), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_times_of_a_clock_are_taken_whatever_it_shows() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Timestamp::from(UNIX_EPOCH + second + Duration::from_nanos(1999)).as_microsecond(), 1_000_001);
+        assert_eq!(Timestamp::from(UNIX_EPOCH - second).as_microsecond(), -1_000_000);
+        let never = UNIX_EPOCH + Duration::from_secs(1 << 60);
+        assert_eq!(Timestamp::from(never).to_string(), "9999-12-30T22:00:00Z");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use cdm_models::ModelId;
-use endpoint_api::{Checkpoint, Counts, Error, Incomplete, Ingestion, LoadReceipt, RunId};
+use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Incomplete, Ingestion, LoadReceipt, RunId};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,23 @@ impl RunReport {
             checkpoint: None,
             rows: None,
         }
+    }
+
+    /// A run that failed before it could be opened.
+    pub fn failed(run_id: RunId, ingestion: Ingestion, model: Option<ModelId>, error: Error) -> Self {
+        let mut report = Self::new(run_id, ingestion, model);
+        report.end_with(error);
+        report
+    }
+
+    /// The run did not succeed.
+    pub(crate) fn end_with(&mut self, error: Error) {
+        self.status = match error.kind() {
+            ErrorKind::Interrupted => RunStatus::Interrupted,
+            ErrorKind::Fenced => RunStatus::Fenced,
+            _ => RunStatus::Failed,
+        };
+        self.error = Some(error);
     }
 
     /// Adds a slice that is committed.

@@ -33,14 +33,7 @@ pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &Cancellatio
                 report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
                 continue;
             }
-            Err(error) => {
-                report.status = match error.kind() {
-                    ErrorKind::Interrupted => RunStatus::Interrupted,
-                    ErrorKind::Fenced => RunStatus::Fenced,
-                    _ => RunStatus::Failed,
-                };
-                report.error = Some(error);
-            }
+            Err(error) => report.end_with(error),
         }
         break;
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Error, Programs, error::io as failed};
+use crate::{Error, Programs, Row, error::io as failed, query::query};
 
 /// How long a cluster may take to be made and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,6 +105,12 @@ impl Cluster {
     /// The superuser's password.
     pub fn password(&self) -> &str {
         &self.password
+    }
+
+    /// The rows of statements in a database, asked as the superuser. Blocks.
+    pub fn query(&self, database: &str, statements: &str) -> Result<Vec<Row>, Error> {
+        let config = self.url(database).parse().map_err(|_| Error::Query("the URL cannot be read".to_owned()))?;
+        query(&config, statements)
     }
 
     /// The folder of the server's data, for those who look into its files.

@@ -20,6 +20,8 @@ pub enum Error {
         /// What the program said.
         output: String,
     },
+    /// A statement failed, or the connection did.
+    Query(String),
 }
 
 impl fmt::Display for Error {
@@ -31,6 +33,7 @@ impl fmt::Display for Error {
                  or name their folder in CDM_POSTGRES_BIN",
             ),
             Self::Io { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Self::Query(reason) => write!(f, "cannot query: {reason}"),
             Self::Server { doing, output } => write!(f, "cannot {doing}: {}", output.trim()),
         }
     }

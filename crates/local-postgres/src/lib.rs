@@ -16,9 +16,11 @@
 mod cluster;
 mod error;
 mod programs;
+mod query;
 mod test_database;
 
 pub use cluster::{Cluster, Options};
 pub use error::Error;
 pub use programs::Programs;
+pub use query::Row;
 pub use test_database::{CLUSTER_VARIABLE, TestDatabase};

@@ -4,13 +4,12 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    thread,
     time::SystemTime,
 };
 
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
-use crate::{Cluster, Error, Options, Programs};
+use crate::{Cluster, Error, Options, Programs, Row, query::query};
 
 /// The environment variable that names a running cluster for tests, by the URL of its superuser.
 /// Where it is not set, every test process starts a cluster of its own.
@@ -39,7 +38,7 @@ impl TestDatabase {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{}_{count}", process::id(), since_epoch.subsec_nanos());
         let superuser: Config = server.parse().unwrap_or_else(|_| panic!("{CLUSTER_VARIABLE} is no URL"));
-        if let Err(error) = execute(superuser.clone(), format!("create database {name}")) {
+        if let Err(error) = query(&superuser, &format!("create database {name}")) {
             panic!("cannot create a database for the test: {error}");
         }
         let url = match server.rsplit_once('/') {
@@ -59,6 +58,16 @@ impl TestDatabase {
         &self.name
     }
 
+    /// The rows of statements, asked as the superuser. Blocks.
+    ///
+    /// # Panics
+    ///
+    /// When they fail.
+    #[allow(clippy::panic, reason = "for tests")]
+    pub fn query(&self, statements: &str) -> Vec<Row> {
+        query(&self.config(), statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
     /// How to connect to it as the superuser.
     pub fn config(&self) -> Config {
         let mut config = self.superuser.clone();
@@ -70,7 +79,7 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         // The cluster goes as a whole in the end; this only keeps it small until then.
-        let _ = execute(self.superuser.clone(), format!("drop database if exists {} with (force)", self.name));
+        let _ = query(&self.superuser, &format!("drop database if exists {} with (force)", self.name));
     }
 }
 
@@ -85,20 +94,4 @@ fn server_url() -> Result<&'static str, &'static Error> {
         }
     });
     server.as_ref().map(|(url, _)| url.as_str())
-}
-
-/// Runs one statement on a thread of its own, so that it works within and without a runtime.
-fn execute(config: Config, statement: String) -> Result<(), String> {
-    let work = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-        runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await.map_err(|e| e.to_string())?;
-            let connection = tokio::spawn(connection);
-            let done = client.batch_execute(&statement).await.map_err(|e| format!("{e:?}"));
-            drop(client);
-            let _ = connection.await;
-            done
-        })
-    });
-    work.join().unwrap_or_else(|_| Err("the statement's thread died".to_owned()))
 }

@@ -1,13 +1,8 @@
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::SystemTime};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Checkpoint, EndpointId, Error, ErrorKind, Incomplete, RawBatch, Reject, Result, UnitId,
+    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result, UnitId,
     batch::{NewRecord, RawBatchBuilder},
 };
 
@@ -101,7 +96,7 @@ impl<'h> Batches<'h> {
         lookup: Option<Lookup<'h>>,
         hand_over: &'h mut dyn FnMut(RawBatch) -> Result<()>,
     ) -> Result<Self> {
-        let batch = begin(&envelope)?;
+        let batch = begin(&envelope);
         Ok(Self { envelope, batch, waiting: Vec::new(), waiting_bytes: 0, lookup, hand_over })
     }
 
@@ -146,7 +141,7 @@ impl<'h> Batches<'h> {
             return Ok(());
         }
         self.look_up_waiting()?;
-        let full = std::mem::replace(&mut self.batch, begin(&self.envelope)?);
+        let full = std::mem::replace(&mut self.batch, begin(&self.envelope));
         (self.hand_over)(full.finish())
     }
 
@@ -193,18 +188,7 @@ fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
     });
 }
 
-fn begin(envelope: &Envelope) -> Result<RawBatchBuilder> {
+fn begin(envelope: &Envelope) -> RawBatchBuilder {
     let Envelope { unit, endpoint, resource } = envelope.clone();
-    Ok(RawBatch::builder(unit, endpoint, resource, now()?))
-}
-
-fn now() -> Result<Timestamp> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-    since_1970
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .and_then(|microseconds| Timestamp::from_microsecond(microseconds).ok())
-        .ok_or_else(|| {
-            let message = "the clock of this machine shows no time between the years 1970 and 9999; set it";
-            Error::new(ErrorKind::Unavailable, "read", message)
-        })
+    RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now()))
 }
