@@ -1,0 +1,175 @@
+//! Provisioning against a sink that is a double and a catalog that is real: the faults that a real sink
+//! has only at certain moments are made here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use autoprovision::{Plan, Target};
+use catalog::{Catalog, DatasetFilter};
+use cdm_models::{
+    ModelDescriptor, Timestamp,
+    work::{Item, User},
+};
+use endpoint_api::{
+    Change, EndpointId, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
+    Result, async_trait,
+};
+
+/// A sink that keeps on record which models it was provisioned with, and counts what it was asked.
+#[derive(Default)]
+struct Shelf {
+    recorded: Mutex<Vec<(String, ProvisionedModel)>>,
+    applied: AtomicU32,
+    /// So many times still, `apply` finds that somebody else has changed something.
+    outdated: AtomicU32,
+}
+
+#[async_trait]
+impl Provisioner for Shelf {
+    async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
+        let recorded = self.recorded.lock().unwrap();
+        let models = models.iter().map(|model| {
+            let found = recorded.iter().find(|(id, _)| id == model.id.as_str()).map(|(_, record)| record.clone());
+            let change = Change {
+                action: "create table",
+                object: model.id.to_string(),
+                reason: "rows go there".into(),
+                sql: Some("create table".into()),
+            };
+            let changes = if found.is_some() { Vec::new() } else { vec![change] };
+            ModelPlan::new(Arc::new((*model).clone()), format!("shelf.{}", model.id), changes, found)
+        });
+        Ok(ProvisionPlan::new(Vec::new(), models.collect()))
+    }
+
+    async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {
+        if self.outdated.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(Error::new(ErrorKind::Outdated, "apply", "the sink has changed since the plan was made"));
+        }
+        self.applied.fetch_add(1, Ordering::SeqCst);
+        let mut recorded = self.recorded.lock().unwrap();
+        let mut records = Vec::new();
+        for model in &plan.models {
+            let record = ProvisionedModel::new(model.descriptor.version.clone(), plan.hash(), at(1));
+            recorded.push((model.descriptor.id.to_string(), record.clone()));
+            records.push(record);
+        }
+        Ok(ProvisionReceipt::new(true, records))
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_microsecond(second * 1_000_000).unwrap()
+}
+
+fn models() -> Vec<Arc<ModelDescriptor>> {
+    vec![Arc::new(ModelDescriptor::of::<Item>().unwrap()), Arc::new(ModelDescriptor::of::<User>().unwrap())]
+}
+
+async fn memory() -> Box<dyn Catalog> {
+    catalog::open("sqlite::memory:", ".".as_ref()).await.unwrap()
+}
+
+fn steps(plan: &Plan) -> Vec<String> {
+    plan.models()
+        .flat_map(|model| model.changes().map(|change| format!("{} {}", change.action, change.object)))
+        .collect()
+}
+
+static WAREHOUSE: EndpointId = EndpointId::from_static("warehouse");
+
+#[tokio::test]
+async fn a_plan_ends_with_the_registration_and_a_second_one_is_empty() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    let expected = [
+        "create table cdm.work.item",
+        "register cdm.work.item@warehouse",
+        "create table cdm.work.user",
+        "register cdm.work.user@warehouse",
+    ];
+    assert_eq!(steps(&target.plan(&models()).await.unwrap()), expected);
+    assert!(catalog.datasets(&DatasetFilter::all()).await.unwrap().is_empty(), "a plan changes nothing");
+
+    let done = target.provision(&models(), at(5)).await.unwrap();
+    assert!(done.changed);
+    assert_eq!(steps(&done.plan), expected);
+    let again = target.provision(&models(), at(6)).await.unwrap();
+    assert!(!again.changed && again.plan.is_empty(), "{:?}", again.plan);
+    assert_eq!(shelf.applied.load(Ordering::SeqCst), 1, "an empty plan is not applied");
+    for dataset in catalog.datasets(&DatasetFilter::all()).await.unwrap() {
+        assert_eq!((dataset.version, dataset.updated_at), (1, at(5)), "{:?}", dataset.spec);
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_unregistered_is_registered_by_the_next_provision() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    shelf.apply(&shelf.plan(&[&models()[0]]).await.unwrap()).await.unwrap();
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    let plan = target.plan(&models()[..1]).await.unwrap();
+    assert_eq!(steps(&plan), ["register cdm.work.item@warehouse"]);
+    let done = target.provision(&models()[..1], at(7)).await.unwrap();
+    assert!(done.changed);
+    assert_eq!(shelf.applied.load(Ordering::SeqCst), 1, "the sink has everything");
+    let dataset = catalog.dataset(&"cdm.work.item@warehouse".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(dataset.spec.location(), "shelf.cdm.work.item");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_unregistered_is_registered_before_rows_are_loaded() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    shelf.apply(&shelf.plan(&[&models()[0]]).await.unwrap()).await.unwrap();
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    let issues = "jira.issues@acme_jira".parse().unwrap();
+    let id = target.admit(&models()[0], &issues, at(7)).await.unwrap();
+    let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+    assert!(dataset.spec.upstream().contains(&issues));
+    // What feeds it is not a difference of the table's, and stays.
+    assert!(!target.provision(&models()[..1], at(8)).await.unwrap().changed);
+    assert!(catalog.dataset(&id).await.unwrap().unwrap().spec.upstream().contains(&issues));
+}
+
+#[tokio::test]
+async fn rows_are_not_admitted_before_the_sink_is_provisioned() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    let error = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), at(7)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotProvisioned);
+    assert_eq!(
+        error.to_string(),
+        "the sink `warehouse` is not provisioned for cdm.work.item 1.0.0; run `cdm provision warehouse`"
+    );
+    assert!(catalog.datasets(&DatasetFilter::all()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_is_outdated_is_made_anew_but_not_for_ever() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    shelf.outdated.store(3, Ordering::SeqCst);
+    assert!(target.provision(&models(), at(5)).await.unwrap().changed);
+
+    let shelf = Shelf::default();
+    shelf.outdated.store(100, Ordering::SeqCst);
+    let error = Target::new(&WAREHOUSE, &shelf, catalog.as_ref()).provision(&models(), at(5)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Outdated);
+}
+
+#[tokio::test]
+async fn a_catalog_that_tells_something_else_is_put_right() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    target.provision(&models()[..1], at(5)).await.unwrap();
+    shelf.recorded.lock().unwrap()[0].1.plan_hash = "another".into();
+    let plan = target.plan(&models()[..1]).await.unwrap();
+    assert_eq!(
+        plan.models().next().unwrap().changes().next().unwrap().reason,
+        "what the catalog has of it is out of date"
+    );
+    assert!(target.provision(&models()[..1], at(6)).await.unwrap().changed);
+    assert!(target.plan(&models()[..1]).await.unwrap().is_empty());
+}

@@ -1,0 +1,97 @@
+use std::io::{self, Write as _};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+use crate::failure::{Exit, Failure};
+
+/// In which form results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables for people.
+    Table,
+    /// One JSON object for scripts.
+    Json,
+}
+
+/// What a command found or did, in both forms.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    json: Map<String, Value>,
+    text: String,
+    failure: Option<Failure>,
+    exit: Exit,
+}
+
+impl Answer {
+    /// An answer whose JSON has one member.
+    pub(crate) fn new(member: &str, value: impl Into<Value>, text: impl Into<String>) -> Self {
+        let json = Map::from_iter([(member.to_owned(), value.into())]);
+        Self { json, text: text.into(), failure: None, exit: Exit::Ok }
+    }
+
+    /// An answer whose JSON is that object.
+    pub(crate) fn of(json: Map<String, Value>, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), failure: None, exit: Exit::Ok }
+    }
+
+    /// What people see.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What scripts see, of an answer without a failure.
+    pub(crate) fn json(&self) -> Value {
+        Value::Object(self.json.clone())
+    }
+
+    /// The failure, if something failed.
+    pub(crate) fn ok(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Sets how the command ends.
+    #[must_use]
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Something failed although there is something to show.
+    #[must_use]
+    pub(crate) fn failed(mut self, failure: Option<Failure>) -> Self {
+        self.failure = failure;
+        self
+    }
+}
+
+/// Prints what a command came to: results on standard output, a failure for people on standard error.
+pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
+    let answer = result.unwrap_or_else(|failure| {
+        let exit = failure.exit();
+        Answer { json: Map::new(), text: String::new(), failure: Some(failure), exit }
+    });
+    match output {
+        Output::Json => {
+            let mut json = answer.json;
+            if let Some(failure) = &answer.failure {
+                json.insert("error".to_owned(), failure.to_json());
+            }
+            write_out(&format!("{}\n", Value::Object(json)));
+        }
+        Output::Table => {
+            write_out(&answer.text);
+            if let Some(failure) = &answer.failure {
+                // Nothing can be done when standard error is gone.
+                let _ = writeln!(io::stderr(), "error: {failure}");
+            }
+        }
+    }
+    answer.exit
+}
+
+/// A reader that went away, as `head` does, is no failure.
+fn write_out(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

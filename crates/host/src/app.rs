@@ -1,0 +1,20 @@
+use std::path::PathBuf;
+
+use endpoint_api::Registry;
+
+use crate::{config::Settings, failure::Failure, signals::Signals};
+
+/// What every command works with.
+pub(crate) struct App {
+    pub(crate) registry: Registry,
+    /// The configuration file.
+    pub(crate) config: PathBuf,
+    pub(crate) signals: Signals,
+}
+
+impl App {
+    /// Reads the configuration file.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Settings::read(&self.config)
+    }
+}

@@ -1,0 +1,262 @@
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use endpoint_api::{ModelPattern, Overlap, Registry};
+use ingest::MaxRejects;
+
+use crate::{
+    answer::{Answer, Output, print},
+    app::App,
+    commands::{self, demo::DemoOptions},
+    failure::{Exit, Failure},
+    logging::{self, LogFormat},
+    signals::Signals,
+};
+
+/// Lands work-management data in a common data model and makes it findable.
+///
+/// Sources and sinks are endpoints in a configuration file (`cdm init` writes one to begin with). A
+/// sink is provisioned once, `cdm provision SINK`, and then loaded as often as you like, `cdm ingest`:
+/// what is there already is not written again, and what was interrupted goes on where it stopped.
+#[derive(Debug, Parser)]
+#[command(name = "cdm", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes, the first that fits: 130 or 143 interrupted; 2 usage, configuration, wrong mode or a sink
+that is not provisioned; 1 failed; 3 `provision --plan` or `--check` found changes; 4 more rejects than
+--max-rejects allows.
+
+Results go to standard output, logs and progress to standard error. Nothing asks questions.";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "CDM_CONFIG", default_value = "cdm.toml")]
+    config: PathBuf,
+    /// The form of results.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Say what is done; twice: how.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the main job on a small export and a private PostgreSQL server.
+    Demo {
+        /// The folder to work in.
+        #[arg(long, value_name = "DIR", default_value = "cdm-demo")]
+        dir: PathBuf,
+        /// Keep the server running until Ctrl-C, to look around in it.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Write a configuration file to begin with.
+    Init,
+    /// List the drivers that are linked, or show one.
+    Drivers {
+        /// The driver's id or alias.
+        id: Option<String>,
+        /// Print the JSON Schema of the driver's configuration.
+        #[arg(long, requires = "id")]
+        schema: bool,
+    },
+    /// Look whether endpoints can be used: reachable, of a known version, with the needed privileges.
+    Check {
+        /// The endpoints; all when none is named.
+        endpoints: Vec<String>,
+    },
+    /// List the units of a source and the models that they feed.
+    Units {
+        /// The source.
+        endpoint: String,
+    },
+    /// Create the tables of models on a sink and register them in the catalog. Safe to run again.
+    Provision {
+        /// The sink.
+        sink: String,
+        /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
+        #[arg(long = "model", value_name = "PATTERN")]
+        models: Vec<ModelPattern>,
+        /// Show the statements and change nothing; exit code 3 when there is something to do.
+        #[arg(long)]
+        plan: bool,
+        /// Only tell whether there is something to do, by exit code 3.
+        #[arg(long, conflicts_with = "plan")]
+        check: bool,
+    },
+    /// Read from a source and load a sink, as configured under [ingest].
+    Ingest {
+        /// The ingestions; all when none is named.
+        names: Vec<String>,
+        /// Read from the beginning and not only what is new.
+        #[arg(long)]
+        full: bool,
+        /// Fail with more rejects than this: a number, or a share of what was read such as 0.5%.
+        #[arg(long, value_name = "N|P%")]
+        max_rejects: Option<MaxRejects>,
+        /// What to do when another run of the ingestion is alive.
+        #[arg(long, value_enum, default_value_t = OnOverlap::Fail)]
+        on_overlap: OnOverlap,
+    },
+    /// List runs, the newest first, or show one.
+    Runs {
+        /// The run's id.
+        id: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Look at the records that could not be read, mapped or stored.
+    Rejects {
+        #[command(subcommand)]
+        command: RejectsCommand,
+    },
+    /// Look into the metadata catalog.
+    Catalog {
+        #[command(subcommand)]
+        command: CatalogCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RejectsCommand {
+    /// List a sink's rejects, the newest first.
+    List {
+        /// The sink.
+        sink: String,
+        /// Only those of this ingestion.
+        #[arg(long, value_name = "NAME")]
+        ingestion: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show one reject with the record as it was received.
+    Show {
+        /// The sink.
+        sink: String,
+        /// The reject's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CatalogCommand {
+    /// List the datasets: units of sources and tables of sinks.
+    List,
+    /// Show a dataset with its fields.
+    Show {
+        /// The dataset's id, such as `cdm.work.item@warehouse`.
+        id: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnOverlap {
+    /// Fail.
+    Fail,
+    /// Wait until the other has ended.
+    Wait,
+    /// Take over: the other commits nothing more.
+    Takeover,
+}
+
+impl From<OnOverlap> for Overlap {
+    fn from(on_overlap: OnOverlap) -> Self {
+        match on_overlap {
+            OnOverlap::Fail => Self::Fail,
+            OnOverlap::Wait => Self::Wait,
+            OnOverlap::Takeover => Self::Takeover,
+        }
+    }
+}
+
+/// Runs a command line.
+pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+    let wants_json = wants_json(&arguments);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && wants_json => {
+            let message = error.to_string();
+            let message = message.trim().strip_prefix("error: ").unwrap_or(&message).to_owned();
+            return print(Output::Json, Err(Failure::usage(message))).into();
+        }
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print(); // nothing can be done when the terminal is gone
+            return exit.into();
+        }
+    };
+    logging::start(cli.global.log_format, cli.global.verbose);
+    let output = cli.global.output;
+    print(output, carry_out(cli)).into()
+}
+
+/// Whether the command line asks for JSON, told before it is known to be well-formed.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let arguments: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+    arguments.contains(&"--output=json") || arguments.windows(2).any(|pair| pair == ["--output", "json"])
+}
+
+fn carry_out(cli: Cli) -> Result<Answer, Failure> {
+    let registry = Registry::load()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let app = App { registry, config: cli.global.config, signals: Signals::listen() };
+        match cli.command {
+            Command::Demo { dir, keep } => {
+                commands::demo::demo(&app, &DemoOptions { dir, keep, output: cli.global.output }).await
+            }
+            Command::Init => commands::init::init(&app),
+            Command::Drivers { id: None, .. } => Ok(commands::drivers::list(&app)),
+            Command::Drivers { id: Some(id), schema } => commands::drivers::show(&app, &id, schema),
+            Command::Check { endpoints } => commands::check::check(&app, &endpoints).await,
+            Command::Units { endpoint } => commands::units::units(&app, &endpoint).await,
+            Command::Provision { sink, models, plan, check } => {
+                let purpose = match (plan, check) {
+                    (true, _) => commands::provision::Purpose::Plan,
+                    (_, true) => commands::provision::Purpose::Check,
+                    _ => commands::provision::Purpose::Apply,
+                };
+                commands::provision::provision(&app, &sink, &models, purpose).await
+            }
+            Command::Ingest { names, full, max_rejects, on_overlap } => {
+                let options = ingest::Options { full, max_rejects, overlap: on_overlap.into() };
+                commands::ingest::ingest(&app, &names, options).await
+            }
+            Command::Runs { id, limit } => commands::runs::runs(&app, id.as_deref(), limit).await,
+            Command::Rejects { command: RejectsCommand::List { sink, ingestion, limit } } => {
+                commands::rejects::list(&app, &sink, ingestion.as_deref(), limit).await
+            }
+            Command::Rejects { command: RejectsCommand::Show { sink, id } } => {
+                commands::rejects::show(&app, &sink, &id).await
+            }
+            Command::Catalog { command: CatalogCommand::List } => commands::catalog::list(&app).await,
+            Command::Catalog { command: CatalogCommand::Show { id } } => commands::catalog::show(&app, &id).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,111 @@
+//! `cdm ingest`: first everything that was asked for is checked, then run after run is carried out.
+
+mod execute;
+mod prepare;
+
+use std::collections::BTreeMap;
+
+use catalog::{Catalog, RunRecord};
+use endpoint_api::EndpointId;
+use ingest::Options;
+use serde_json::Value;
+
+use super::runs;
+use crate::{
+    answer::Answer,
+    app::App,
+    config::{IngestionSettings, Settings},
+    endpoints::{Opened, find, open},
+    failure::{Exit, Failure},
+    metadata::{open_catalog, register_endpoint},
+};
+
+/// Carries out the ingestions of these names, or all. One that fails does not keep the others from
+/// being tried.
+pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Result<Answer, Failure> {
+    let settings = app.settings()?;
+    let wanted = choose(&settings, names)?;
+    let endpoints = open_endpoints(app, &settings, &wanted).await?;
+    let catalog = open_catalog(&settings).await?;
+    let mut ready = Vec::with_capacity(wanted.len());
+    for ingestion in wanted {
+        ready.push(prepare::prepare(app, ingestion, &endpoints).await?);
+    }
+    for opened in endpoints.values() {
+        register_endpoint(catalog.as_ref(), opened).await?;
+    }
+    for ready in &mut ready {
+        ready.admit(app, catalog.as_ref()).await?;
+    }
+
+    let mut records = Vec::with_capacity(ready.len());
+    let (mut failure, mut exit) = (None, Exit::Ok);
+    for ready in ready {
+        if app.signals.cancel().is_cancelled() {
+            break;
+        }
+        let ran = execute::execute(app, catalog.as_ref(), ready, options).await;
+        records.push(ran.record);
+        exit = exit.or(ran.exit);
+        failure = failure.or(ran.failure);
+    }
+    if let Some(signal) = app.signals.exit() {
+        exit = signal;
+    }
+    close(catalog.as_ref(), &endpoints).await;
+    Ok(answer(&records).failed(failure).exit(exit))
+}
+
+fn answer(records: &[RunRecord]) -> Answer {
+    let json: Vec<Value> = records.iter().map(runs::to_json).collect();
+    Answer::new("runs", json, runs::to_text(records))
+}
+
+/// The ingestions of these names in the order of the names; all in the order of the file when there is
+/// none.
+fn choose<'s>(settings: &'s Settings, names: &[String]) -> Result<Vec<&'s IngestionSettings>, Failure> {
+    let known: Vec<&str> = settings.ingestions.iter().map(|ingestion| ingestion.name.as_str()).collect();
+    if known.is_empty() {
+        return Err(Failure::config("ingest", "nothing is configured; write an [ingest.NAME] for each unit to load"));
+    }
+    if names.is_empty() {
+        return Ok(settings.ingestions.iter().collect());
+    }
+    let find = |name: &String| {
+        let found = settings.ingestions.iter().find(|ingestion| ingestion.name == *name);
+        let message = || format!("there is no ingestion `{name}`; configured are {}", known.join(", "));
+        found.ok_or_else(|| Failure::usage(message()))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Opens every endpoint that is needed, once.
+async fn open_endpoints(
+    app: &App,
+    settings: &Settings,
+    wanted: &[&IngestionSettings],
+) -> Result<BTreeMap<EndpointId, Opened>, Failure> {
+    let mut endpoints = BTreeMap::new();
+    for ingestion in wanted {
+        for (key, id) in [("source", &ingestion.source), ("sink", &ingestion.sink)] {
+            let endpoint = find(settings, id.as_str()).map_err(|failure| failure.at(ingestion.path(key)))?;
+            if !endpoints.contains_key(id) {
+                endpoints.insert(id.clone(), open(app, settings, endpoint).await?);
+            }
+        }
+    }
+    Ok(endpoints)
+}
+
+/// What was loaded is loaded: nothing that fails here changes that.
+async fn close(catalog: &dyn Catalog, endpoints: &BTreeMap<EndpointId, Opened>) {
+    let warn = |what: &str, error: endpoint_api::Error| tracing::warn!(%error, "{what} was not closed in good order");
+    if let Err(error) = catalog.close().await {
+        warn("the catalog", error);
+    }
+    for opened in endpoints.values() {
+        if let Err(error) = opened.endpoint.close().await {
+            warn(opened.id.as_str(), error);
+        }
+    }
+}

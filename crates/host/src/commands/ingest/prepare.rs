@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use autoprovision::Target;
+use catalog::{Catalog, DatasetId};
+use endpoint_api::{EndpointId, Error, Mode, RunId, UnitDescriptor};
+use ingest::{Mapping, retry};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    config::IngestionSettings,
+    endpoints::Opened,
+    failure::{Exit, Failure, exit_of},
+    metadata::{now, register_unit},
+};
+
+/// An ingestion whose parts are there and fit.
+pub(super) struct Ready<'s> {
+    pub(super) settings: &'s IngestionSettings,
+    pub(super) source: Opened,
+    pub(super) sink: Opened,
+    pub(super) unit: UnitDescriptor,
+    /// The id of the run, unless an unfinished one is continued.
+    pub(super) run_id: RunId,
+    /// How records become rows; `None` in raw mode.
+    pub(super) mapping: Option<Mapping>,
+    /// The dataset that is loaded, where the catalog has one, or why the sink could not be asked.
+    pub(super) dataset: Result<Option<DatasetId>, Error>,
+}
+
+/// Looks whether the source has the unit, and the sink takes it in that mode. Nothing is read yet.
+pub(super) async fn prepare<'s>(
+    app: &App,
+    settings: &'s IngestionSettings,
+    endpoints: &BTreeMap<EndpointId, Opened>,
+) -> Result<Ready<'s>, Failure> {
+    let wrong = |key: &str, message: String| Failure::config(settings.path(key), message);
+    let opened = |key: &str, id: &EndpointId| {
+        endpoints.get(id).cloned().ok_or_else(|| wrong(key, format!("there is no endpoint `{id}`")))
+    };
+    let source = opened("source", &settings.source)?;
+    let sink = opened("sink", &settings.sink)?;
+    let units = source.source().map_err(|failure| failure.at(settings.path("source")))?.units().await?;
+    sink.sink().map_err(|failure| failure.at(settings.path("sink")))?;
+
+    let known: Vec<String> = units.iter().map(|unit| unit.id.to_string()).collect();
+    let unit = units.into_iter().find(|unit| unit.id == settings.unit).ok_or_else(|| {
+        wrong("unit", format!("`{}` has no unit `{}`; it has {}", source.id, settings.unit, known.join(", ")))
+    })?;
+    let takes = sink.driver.capabilities().sink;
+    let sink_name = format!("`{}` ({})", sink.id, sink.driver.id());
+    let mapping = match settings.mode {
+        Mode::Raw if takes.is_some_and(|takes| takes.raw) => None,
+        Mode::Raw => {
+            let message = format!("{sink_name} takes no source-shaped records; use mode \"cdm\" or another sink");
+            return Err(wrong("mode", message));
+        }
+        Mode::Cdm => {
+            let mapper = app.registry.mapper(&unit.id);
+            let model = mapper.and_then(|mapper| app.registry.model(mapper.model()));
+            let Some((mapper, model)) = mapper.zip(model) else {
+                let message = format!("no mapper is linked for the unit `{}`; use mode \"raw\"", unit.id);
+                return Err(wrong("mode", message));
+            };
+            if !takes.is_some_and(|takes| takes.supports(&model.id)) {
+                let message = format!("{sink_name} takes no rows of {}; use mode \"raw\" or another sink", model.id);
+                return Err(wrong("mode", message));
+            }
+            Some(Mapping::new(mapper, model.clone(), source.source()?.identity())?)
+        }
+    };
+    let run_id = Uuid::now_v7().to_string().parse()?;
+    Ok(Ready { settings, source, sink, unit, run_id, mapping, dataset: Ok(None) })
+}
+
+impl Ready<'_> {
+    /// Registers what is read and what is loaded, before the first record is read.
+    ///
+    /// A sink that is not provisioned stops everything; one that cannot be asked fails its own run.
+    pub(super) async fn admit(&mut self, app: &App, catalog: &dyn Catalog) -> Result<(), Failure> {
+        let model = self.mapping.as_ref().map(Mapping::model);
+        let unit = register_unit(catalog, &self.source, &self.unit, model.map(|model| &model.id)).await?;
+        let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
+        let target = Target::new(&self.sink.id, provisioner, catalog);
+        let attempt = async || target.admit(model, &unit, now()).await;
+        self.dataset = match retry("asking the sink", app.signals.cancel(), attempt).await {
+            Ok(dataset) => Ok(Some(dataset)),
+            Err(error) if exit_of(error.kind()) == Exit::Usage => {
+                return Err(Failure::from(error).at(self.settings.path("sink")));
+            }
+            Err(error) => Err(error),
+        };
+        Ok(())
+    }
+}

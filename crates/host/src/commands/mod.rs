@@ -1,0 +1,12 @@
+//! The commands, one module each.
+
+pub(crate) mod catalog;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod drivers;
+pub(crate) mod ingest;
+pub(crate) mod init;
+pub(crate) mod provision;
+pub(crate) mod rejects;
+pub(crate) mod runs;
+pub(crate) mod units;

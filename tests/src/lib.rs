@@ -1,0 +1,9 @@
+//! What the end-to-end tests have in common: a folder and a database of their own, and the built
+//! program to run in them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "for tests")]
+
+mod program;
+mod sandbox;
+
+pub use program::{Ran, Running, cdm};
+pub use sandbox::Sandbox;
