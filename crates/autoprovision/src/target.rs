@@ -21,7 +21,7 @@ pub struct Target<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Provisioned {
-    /// The plan that was carried out, by this call or at the same moment by another.
+    /// What this call did.
     pub plan: Plan,
     /// Whether this call changed anything.
     pub changed: bool,
@@ -68,13 +68,15 @@ impl<'a> Target<'a> {
         loop {
             let plan = self.plan(models).await?;
             match self.carry_out(&plan, at).await {
+                // Another has done it at the same moment: what is left is planned, and told, anew.
+                Ok(false) if !plan.is_empty() && attempts < ATTEMPTS => {}
                 Ok(changed) => return Ok(Provisioned { plan, changed }),
                 Err(error) if error.kind() == ErrorKind::Outdated && attempts < ATTEMPTS => {
                     tracing::info!(%error, "planning anew");
-                    attempts += 1;
                 }
                 Err(error) => return Err(error),
             }
+            attempts += 1;
         }
     }
 
@@ -102,12 +104,17 @@ impl<'a> Target<'a> {
         Ok(spec.id())
     }
 
+    /// Says whether anything was changed. When another has changed the sink at the same moment, nothing
+    /// is.
     async fn carry_out(&self, plan: &Plan, at: Timestamp) -> Result<bool> {
         let (mut changed, records) = if plan.sink.is_empty() {
             (false, plan.sink.models.iter().filter_map(|model| model.recorded.clone()).collect())
         } else {
             let receipt = self.provisioner.apply(&plan.sink).await?;
-            (receipt.changed, receipt.models)
+            if !receipt.changed {
+                return Ok(false);
+            }
+            (true, receipt.models)
         };
         if records.len() != plan.sink.models.len() {
             let message = "the driver does not say what is on record of each model that it provisioned";

@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use autoprovision::{Plan, Target};
-use catalog::{Catalog, DatasetFilter};
+use catalog::{Catalog, DatasetFilter, Subject};
 use cdm_models::{
     ModelDescriptor, Timestamp,
     work::{Item, User},
@@ -25,11 +25,19 @@ struct Shelf {
     applied: AtomicU32,
     /// So many times still, `apply` finds that somebody else has changed something.
     outdated: AtomicU32,
+    /// What another provisioner puts on record between the next plan and its being carried out.
+    meanwhile: Mutex<Option<Vec<(String, ProvisionedModel)>>>,
 }
 
 #[async_trait]
 impl Provisioner for Shelf {
     async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
+        let others = self.meanwhile.lock().unwrap().take();
+        if let Some(others) = others {
+            let plan = self.plan(models).await?;
+            self.recorded.lock().unwrap().extend(others);
+            return Ok(plan);
+        }
         let recorded = self.recorded.lock().unwrap();
         let models = models.iter().map(|model| {
             let found = recorded.iter().find(|(id, _)| id == model.id.as_str()).map(|(_, record)| record.clone());
@@ -50,6 +58,11 @@ impl Provisioner for Shelf {
             return Err(Error::new(ErrorKind::Outdated, "apply", "the sink has changed since the plan was made"));
         }
         self.applied.fetch_add(1, Ordering::SeqCst);
+        let is_done =
+            self.plan(&plan.models.iter().map(|model| &*model.descriptor).collect::<Vec<_>>()).await?.is_empty();
+        if is_done {
+            return Ok(ProvisionReceipt::new(false, Vec::new()));
+        }
         let mut recorded = self.recorded.lock().unwrap();
         let mut records = Vec::new();
         for model in &plan.models {
@@ -144,6 +157,18 @@ async fn rows_are_not_admitted_before_the_sink_is_provisioned() {
         "the sink `warehouse` is not provisioned for cdm.work.item 1.0.0; run `cdm provision warehouse`"
     );
     assert!(catalog.datasets(&DatasetFilter::all()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_another_did_at_the_same_moment_is_not_told_as_done() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let record = ProvisionedModel::new(models()[0].version.clone(), "theirs".into(), at(1));
+    *shelf.meanwhile.lock().unwrap() = Some(vec![("cdm.work.item".into(), record)]);
+    let done = Target::new(&WAREHOUSE, &shelf, catalog.as_ref()).provision(&models()[..1], at(5)).await.unwrap();
+    assert_eq!(steps(&done.plan), ["register cdm.work.item@warehouse"]);
+    let dataset = catalog.dataset(&"cdm.work.item@warehouse".parse().unwrap()).await.unwrap().unwrap();
+    let Subject::CdmTable { provisioned, .. } = dataset.spec.subject() else { panic!("{dataset:?}") };
+    assert_eq!(provisioned.plan_hash, "theirs");
 }
 
 #[tokio::test]
