@@ -1,4 +1,4 @@
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 pub(crate) enum Output {
     /// Tables for people.
     Table,
-    /// One JSON object for scripts.
+    /// One JSON object for scripts: one line, or indented on a terminal.
     Json,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
             if let Some(failure) = &answer.failure {
                 json.insert("error".to_owned(), failure.to_json());
             }
-            write_out(&format!("{}\n", Value::Object(json)));
+            write_out(&format!("{}\n", to_text(&Value::Object(json))));
         }
         Output::Table => {
             write_out(&answer.text);
@@ -88,6 +88,11 @@ pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
         }
     }
     answer.exit
+}
+
+/// One line for programs, indented lines on a terminal.
+fn to_text(json: &Value) -> String {
+    if io::stdout().is_terminal() { format!("{json:#}") } else { json.to_string() }
 }
 
 /// A reader that went away, as `head` does, is no failure.

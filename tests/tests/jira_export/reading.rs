@@ -57,8 +57,8 @@ impl Export {
 
     pub(crate) fn unit(&self, unit: &str) -> Records {
         match unit {
-            "projects" => records(self.own("projects").iter().map(|record| project(record))),
-            "issues" => records(self.own("issues").iter().map(|record| item(record))),
+            "projects" => records(self.own("projects").iter().map(project)),
+            "issues" => records(self.own("issues").iter().map(item)),
             "users" => self.users(),
             "comments" => self.said("comment", "comments", comment),
             "worklogs" => self.said("worklog", "worklogs", worklog),

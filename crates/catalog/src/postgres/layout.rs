@@ -42,7 +42,7 @@ pub(super) async fn make(client: &Client) -> Result<()> {
 ///
 /// When the catalog is newer than this program.
 async fn is_made(client: &Client, runner: &Runner) -> Result<bool> {
-    let history = "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    let history = "select c.relname::text as relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                    where n.nspname = 'cdm_metadata' and c.relname = 'migration'";
     if query(client, OPERATION, history, &[]).await?.is_empty() {
         return Ok(false);

@@ -1,0 +1,124 @@
+//! The README shows what the program prints. Its commands are run in its order, and what stands below each
+//! must be what comes out, with `[…]` for what is left out, and with any times, ids and space.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{fs, path::Path};
+
+use end_to_end::Sandbox;
+use regex::Regex;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The commands in the console blocks, each with what stands below it.
+fn commands(readme: &str) -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    let mut within = false;
+    for line in readme.lines() {
+        match line {
+            "```console" => within = true,
+            "```" => within = false,
+            _ if !within => {}
+            _ => match (line.strip_prefix("$ "), commands.last_mut()) {
+                (Some(command), _) => commands.push((command.to_owned(), String::new())),
+                (None, Some((_, shown))) => shown.push_str(&format!("{line}\n")),
+                (None, None) => panic!("output without a command: {line}"),
+            },
+        }
+    }
+    commands
+}
+
+/// The text without what is another at each time: ids, times, seconds, and space, which goes with the
+/// width of columns and of terminals.
+fn lasting(text: &str) -> String {
+    let replacements = [
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "<run>"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>"),
+        (r"(?m) \d+\.\d$", "<seconds>"),
+        (r"\s+", ""),
+    ];
+    let replace = |text: String, (pattern, with): (&str, &str)| {
+        Regex::new(pattern).unwrap().replace_all(&text, with).into_owned()
+    };
+    replacements.into_iter().fold(text.to_owned(), replace)
+}
+
+/// What is shown, as a pattern.
+fn pattern(shown: &str) -> Regex {
+    let pattern = regex::escape(&lasting(shown)).replace(&regex::escape("[…]"), ".*?");
+    Regex::new(&format!("(?s)^{pattern}$")).unwrap()
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("cdm.toml")).unwrap();
+    for file in fs::read_dir(root().join("tests/fixtures/jira")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), sandbox.path("export").join(file.file_name())).unwrap();
+    }
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut ran = Vec::new();
+    for (command, shown) in commands(&readme) {
+        let Some(arguments) = command.strip_prefix("cdm ") else { continue };
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let answer = sandbox.people(&arguments);
+        let code = if arguments.contains(&"--plan") { 3 } else { 0 };
+        assert_eq!(answer.code, Some(code), "{command}: {answer:?}");
+        assert!(pattern(&shown).is_match(&lasting(&answer.out)), "{command} prints\n{}", answer.out);
+        ran.push(arguments[0].to_owned());
+    }
+    for command in ["drivers", "provision", "ingest", "catalog"] {
+        assert!(ran.iter().any(|ran| ran == command), "{command} is not shown");
+    }
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_what_init_writes() {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("cdm.toml")).unwrap();
+    sandbox.people(&["init"]);
+    let written = fs::read_to_string(sandbox.path("cdm.toml")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, block) = readme.split_once("```toml\n").unwrap();
+    let (shown, _) = block.split_once("```").unwrap();
+    for line in shown.lines() {
+        assert!(written.lines().any(|other| other == line), "`{line}` is not in what `cdm init` writes");
+    }
+    let again = sandbox.people(&["init"]);
+    assert_eq!((again.code, fs::read_to_string(sandbox.path("cdm.toml")).unwrap()), (Some(2), written));
+}
+
+#[test]
+fn the_demonstration_runs_in_a_folder_of_its_own() {
+    let sandbox = Sandbox::new();
+    let aliases = fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    let alias = aliases.lines().find_map(|line| line.strip_prefix("demo = ")).unwrap();
+    assert!(alias.trim_matches('"').ends_with(" -- demo"), "`cargo demo` is `cdm demo`: {alias}");
+
+    let shown = sandbox.people(&["demo"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for expected in
+        ["45 changes made", "issues_raw", "cdm.work.item@warehouse", "expected a time such as", "Items by project"]
+    {
+        assert!(shown.out.contains(expected), "{expected}: {}", shown.out);
+    }
+    let url = fs::read_to_string(sandbox.path("cdm-demo/warehouse.url")).unwrap();
+    let (_, password) = url.split_once("postgres:").unwrap().1.split_once(':').unwrap_or_default();
+    assert!(password.is_empty() || !shown.out.contains(password.split('@').next().unwrap()));
+
+    let answer = sandbox.cdm(["demo"]).expect(0);
+    let steps = answer["steps"].as_array().unwrap();
+    let commands: Vec<&str> = steps.iter().map(|step| step["command"].as_str().unwrap()).collect();
+    assert_eq!(commands, ["provision warehouse", "ingest", "ingest", "rejects list warehouse", "catalog list"]);
+    let second = steps[2]["answer"]["runs"].as_array().unwrap();
+    assert!(second.iter().all(|run| run["read"] == 0), "nothing is read twice: {second:?}");
+
+    fs::create_dir(sandbox.path("mine")).unwrap();
+    sandbox.write("mine/precious.txt", "keep me");
+    let refused = sandbox.cdm(["demo", "--dir", "mine"]);
+    assert_eq!(refused.error(2), "mine holds something else; name another folder with --dir");
+    assert!(sandbox.path("mine/precious.txt").exists());
+}
