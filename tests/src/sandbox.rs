@@ -103,14 +103,15 @@ impl Sandbox {
 
     /// As [`command`](Self::command), of another host.
     pub fn command_of<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.plain_command(program);
+        command.args(["--output", "json"]).args(arguments);
         command
-            .args(["--output", "json"])
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("WAREHOUSE_URL", self.database.url())
-            .env_remove("CDM_CONFIG")
-            .env_remove("CDM_LOG");
+    }
+
+    fn plain_command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).env("WAREHOUSE_URL", self.database.url());
+        command.env_remove("CDM_CONFIG").env_remove("CDM_LOG");
         command
     }
 
@@ -121,9 +122,7 @@ impl Sandbox {
 
     /// Runs a command of the program as people do, without `--output json`.
     pub fn people(&self, arguments: &[&str]) -> Ran {
-        let mut command = Command::new(cdm());
-        command.args(arguments).current_dir(self.folder.path()).env("WAREHOUSE_URL", self.database.url());
-        Ran::of(command.output().unwrap())
+        Ran::of(self.plain_command(cdm()).args(arguments).output().unwrap())
     }
 
     /// Starts a command of the program.

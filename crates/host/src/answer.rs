@@ -8,9 +8,7 @@ use crate::failure::{Exit, Failure};
 /// In which form results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// Tables for people.
     Table,
-    /// One JSON object for scripts: one line, or indented on a terminal.
     Json,
 }
 

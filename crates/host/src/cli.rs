@@ -28,25 +28,25 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes, the first that fits: 130 or 143 interrupted; 2 usage, configuration, wrong mode or a sink
-that is not provisioned; 1 failed; 3 `provision --plan` or `--check` found changes; 4 more rejects than
---max-rejects allows.
+Exit codes, the first that fits: 130 or 143 interrupted; 2 usage, configuration, wrong mode or a sink that is not \
+provisioned; 1 failed; 3 `provision --plan` or `--check` found changes; 4 more rejects than --max-rejects allows.
 
 Results go to standard output, logs and progress to standard error. Nothing asks questions.";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "CDM_CONFIG", default_value = "cdm.toml")]
     config: PathBuf,
-    /// The form of results.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    /// The form of results: tables for people, or one JSON object for scripts.
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     output: Output,
     /// Say what is done; twice: how.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// The form of log lines.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    /// The form of log lines: text for people, or one JSON object a line.
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
 
@@ -105,8 +105,9 @@ enum Command {
         /// Fail with more rejects than this: a number, or a share of what was read such as 0.5%.
         #[arg(long, value_name = "N|P%")]
         max_rejects: Option<MaxRejects>,
-        /// What to do when another run of the ingestion is alive.
-        #[arg(long, value_enum, default_value_t = OnOverlap::Fail)]
+        /// What to do when another run of the ingestion is alive: fail, wait until it has ended, or take over, so
+        /// that it commits nothing more.
+        #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnOverlap::Fail)]
         on_overlap: OnOverlap,
     },
     /// List runs, the newest first, or show one.
@@ -164,11 +165,8 @@ enum CatalogCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnOverlap {
-    /// Fail.
     Fail,
-    /// Wait until the other has ended.
     Wait,
-    /// Take over: the other commits nothing more.
     Takeover,
 }
 

@@ -97,9 +97,10 @@ fn mask(driver: &DriverEntry, original: &Value, shown: &mut Value) {
 fn keep_references(original: &Value, shown: &mut Value) {
     match (original, shown) {
         (Value::String(original), Value::String(shown))
-            if original.starts_with("${") && original.find('}') == Some(original.len() - 1) => {
-                shown.clone_from(original);
-            }
+            if original.starts_with("${") && original.find('}') == Some(original.len() - 1) =>
+        {
+            shown.clone_from(original);
+        }
         (Value::Object(original), Value::Object(shown)) => {
             for (name, shown) in shown {
                 if let Some(original) = original.get(name) {
