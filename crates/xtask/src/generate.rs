@@ -99,7 +99,11 @@ fn write_model(model: &ModelDescriptor, out: &mut String) -> Done {
         let null = if field.nullable { "yes" } else { "no" };
         let key = if index == model.key_index() { " The key." } else { "" };
         let reference = field.references.as_ref().map(|model| format!(" Refers to `{model}`.")).unwrap_or_default();
-        writeln!(out, "| `{}` | {} | {null} | {}{key}{reference} |", field.name, field.logical_type, field.description)?;
+        writeln!(
+            out,
+            "| `{}` | {} | {null} | {}{key}{reference} |",
+            field.name, field.logical_type, field.description
+        )?;
     }
     writeln!(out)?;
     Ok(())

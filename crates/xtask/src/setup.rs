@@ -23,7 +23,10 @@ pub(crate) fn postgres() -> Done<Programs> {
             command
         };
         step("look for packages", &mut apt(&["update", "-qq"]))?;
-        step("install PostgreSQL with apt", &mut apt(&["install", "-y", "-qq", "--no-install-recommends", "postgresql"]))?;
+        step(
+            "install PostgreSQL with apt",
+            &mut apt(&["install", "-y", "-qq", "--no-install-recommends", "postgresql"]),
+        )?;
     }
     Ok(Programs::find()?)
 }

@@ -31,7 +31,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 pub(crate) fn step(title: &str, command: &mut Command) -> Done {
     eprintln!("\n==> {title}");
     let started = Instant::now();
-    let status = command.status().map_err(|error| format!("{title}: cannot run {:?}: {error}", command.get_program()))?;
+    let status =
+        command.status().map_err(|error| format!("{title}: cannot run {:?}: {error}", command.get_program()))?;
     if !status.success() {
         return Err(format!("{title} failed").into());
     }
@@ -48,5 +49,9 @@ pub(crate) fn has(program: &str, argument: &str) -> bool {
 
 /// Whether cargo has that subcommand.
 pub(crate) fn cargo_has(subcommand: &str) -> bool {
-    cargo(&[subcommand, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    cargo(&[subcommand, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
