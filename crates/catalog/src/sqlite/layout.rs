@@ -22,8 +22,12 @@ const APPLICATION_ID: i64 = 1_667_525_987;
 /// processes may do so at once.
 pub(super) fn make(connection: &mut Connection) -> Result<()> {
     let runner = migrations::sqlite()?;
-    if is_made(connection, &runner)? {
-        return Ok(());
+    {
+        // One state is looked at: between two statements of their own another may make the tables.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(refused)?;
+        if is_made(&transaction, &runner)? {
+            return Ok(());
+        }
     }
     write_ahead(connection)?;
     // Only one process at a time is past this line; the others wait, and then find all done.

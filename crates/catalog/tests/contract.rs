@@ -1,0 +1,286 @@
+//! What every store keeps: each test runs on SQLite and on PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use catalog::{
+    Annotations, Attempt, DatasetFilter, DatasetId, DatasetKind, EndpointSpec, LoadFacts, RunEndFacts, RunFilter,
+    RunOutcome, RunStart, RunStatus,
+};
+use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
+use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete};
+use serde_json::json;
+
+/// A test on each store.
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(&super::Store::sqlite()).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name(&super::Store::postgres()).await })*
+        }
+    };
+}
+
+on_both_stores! {
+    registering_again_touches_nothing
+    a_change_raises_the_version_by_one
+    what_a_dataset_is_made_from_only_grows
+    an_older_program_does_not_take_back_what_a_newer_one_said
+    what_people_wrote_and_what_the_system_knows_do_not_touch_each_other
+    a_dataset_keeps_its_kind
+    the_last_load_is_the_one_with_the_greatest_time
+    datasets_are_found_by_what_they_are
+    a_run_is_written_down_from_its_begin_to_its_end
+    a_run_that_is_continued_is_running_again_and_its_last_attempt_has_the_word
+    runs_are_listed_the_newest_first
+    what_is_not_there_is_told
+    everything_is_there_after_it_was_closed
+    many_who_register_the_same_make_one_version
+    text_that_a_store_cannot_hold_is_replaced
+}
+
+async fn registering_again_touches_nothing(store: &Store) {
+    let catalog = store.open().await;
+    let endpoint_spec =
+        EndpointSpec::new(endpoint("warehouse"), "cdm.postgres", ["sink"], &json!({ "b": "${env:X}", "a": 1 }))
+            .unwrap();
+    let specs = [table_spec("1.0.0"), unit_spec()];
+    assert!(catalog.register_endpoint(&endpoint_spec, at(1)).await.unwrap().changed);
+    for spec in &specs {
+        let first = catalog.register_dataset(spec, at(1)).await.unwrap();
+        assert_eq!((first.changed, first.version), (true, 1));
+    }
+    let before = store.rows().await;
+    let same = EndpointSpec::new(endpoint("warehouse"), "cdm.postgres", ["sink"], &json!({ "a": 1, "b": "${env:X}" }))
+        .unwrap();
+    assert!(!catalog.register_endpoint(&same, at(9)).await.unwrap().changed, "the order of members says nothing");
+    for spec in &specs {
+        let again = catalog.register_dataset(spec, at(9)).await.unwrap();
+        assert_eq!((again.changed, again.version), (false, 1));
+    }
+    assert_eq!(store.rows().await, before);
+}
+
+async fn a_change_raises_the_version_by_one(store: &Store) {
+    let catalog = store.open().await;
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let changed = catalog.register_dataset(&table_spec("1.1.0"), at(2)).await.unwrap();
+    assert_eq!((changed.changed, changed.version), (true, 2));
+    let dataset = catalog.dataset(&table_spec("1.1.0").id()).await.unwrap().unwrap();
+    assert_eq!((dataset.version, dataset.registered_at, dataset.updated_at), (2, at(1), at(2)));
+    assert_eq!(dataset.spec, table_spec("1.1.0"));
+
+    let spec = |driver: &str| EndpointSpec::new(endpoint("warehouse"), driver, ["sink"], &json!({})).unwrap();
+    catalog.register_endpoint(&spec("cdm.postgres"), at(1)).await.unwrap();
+    assert_eq!(catalog.register_endpoint(&spec("cdm.sqlite"), at(2)).await.unwrap().version, 2);
+    let registered = catalog.endpoint(&endpoint("warehouse")).await.unwrap().unwrap();
+    assert_eq!(
+        (registered.spec.driver(), registered.registered_at, registered.updated_at),
+        ("cdm.sqlite", at(1), at(2))
+    );
+    assert_eq!(catalog.endpoints().await.unwrap(), [registered]);
+}
+
+async fn what_a_dataset_is_made_from_only_grows(store: &Store) {
+    let catalog = store.open().await;
+    let sources: Vec<DatasetId> = ["jira.issues@a", "jira.issues@b"].map(|id| id.parse().unwrap()).to_vec();
+    for source in &sources {
+        let spec = table_spec("1.0.0").fed_by([source.clone()]);
+        assert!(catalog.register_dataset(&spec, at(1)).await.unwrap().changed);
+    }
+    assert!(!catalog.register_dataset(&table_spec("1.0.0"), at(2)).await.unwrap().changed);
+    let dataset = catalog.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap();
+    assert_eq!(dataset.spec.upstream(), &sources.into_iter().collect::<BTreeSet<_>>());
+}
+
+async fn an_older_program_does_not_take_back_what_a_newer_one_said(store: &Store) {
+    let catalog = store.open().await;
+    catalog.register_dataset(&table_spec("1.1.0"), at(1)).await.unwrap();
+    // It knows the model as 1.0.0, and reads from the sink that the table was made for 1.1.0.
+    let older = common::table_spec_of("1.0.0", "1.1.0");
+    assert!(!catalog.register_dataset(&older, at(2)).await.unwrap().changed);
+    assert_eq!(catalog.dataset(&older.id()).await.unwrap().unwrap().spec, table_spec("1.1.0"));
+}
+
+async fn what_people_wrote_and_what_the_system_knows_do_not_touch_each_other(store: &Store) {
+    let catalog = store.open().await;
+    let id = table_spec("1.0.0").id();
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let written = Annotations::default().description("Ours").owner("Data team").tags(["b", "a"]);
+    catalog.annotate(&id, &written, at(2)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.1.0"), at(3)).await.unwrap();
+    let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+    assert_eq!((&dataset.annotations, dataset.annotated_at, dataset.version), (&written, Some(at(2)), 2));
+    assert_eq!(dataset.spec.description(), "A thing.");
+
+    let before = store.rows().await;
+    catalog.annotate(&id, &Annotations::default().owner("Data team"), at(4)).await.unwrap();
+    assert_eq!(store.rows().await, before, "what is written already is not written again");
+    catalog.annotate(&id, &Annotations::default().owner("").tags(["c"]), at(5)).await.unwrap();
+    let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+    assert_eq!(dataset.annotations, Annotations::default().description("Ours").tags(["c"]));
+    assert_eq!((dataset.updated_at, dataset.version), (at(3), 2), "the system said nothing");
+}
+
+async fn a_dataset_keeps_its_kind(store: &Store) {
+    let catalog = store.open().await;
+    catalog.register_dataset(&common::table_at("shared"), at(1)).await.unwrap();
+    let error = catalog.register_dataset(&common::unit_at("shared"), at(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("is a cdm_table in the catalog and cannot become a source_unit"), "{error}");
+}
+
+async fn the_last_load_is_the_one_with_the_greatest_time(store: &Store) {
+    let catalog = store.open().await;
+    let id = table_spec("1.0.0").id();
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let load = |run: &str, second, rows| LoadFacts::new(run_id(run), at(second), rows);
+    for (recorded, expected) in [
+        (load("a", 5, Some(10)), load("a", 5, Some(10))),
+        (load("b", 4, Some(99)), load("a", 5, Some(10))),
+        (load("b", 5, Some(11)), load("b", 5, Some(11))),
+        (load("c", 6, None), load("c", 6, None)),
+    ] {
+        catalog.record_load(&id, &recorded).await.unwrap();
+        let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+        assert_eq!((dataset.last_load, dataset.version), (Some(expected), 1));
+    }
+}
+
+async fn datasets_are_found_by_what_they_are(store: &Store) {
+    let catalog = store.open().await;
+    for spec in [unit_spec(), table_spec("1.0.0"), common::table_at("lab")] {
+        catalog.register_dataset(&spec, at(1)).await.unwrap();
+    }
+    let ids = async |filter: DatasetFilter| -> Vec<String> {
+        let found = catalog.datasets(&filter).await.unwrap();
+        found.iter().map(|dataset| dataset.spec.id().to_string()).collect()
+    };
+    let all = ["test.thing@lab", "test.thing@warehouse", "test.things@acme"];
+    assert_eq!(ids(DatasetFilter::all()).await, all, "sorted by id");
+    assert_eq!(ids(DatasetFilter::all().of_kind(DatasetKind::SourceUnit)).await, all[2..]);
+    assert_eq!(ids(DatasetFilter::all().of_endpoint(endpoint("lab"))).await, all[..1]);
+    let model = "test.thing".parse().unwrap();
+    assert_eq!(ids(DatasetFilter::all().of_model(model)).await, all, "and the unit that feeds it");
+    let other = "test.other".parse().unwrap();
+    assert!(ids(DatasetFilter::all().of_model(other)).await.is_empty());
+}
+
+fn end(outcome: RunOutcome, second: i64) -> RunEndFacts {
+    let counts = Counts { inserted: 5, updated: 4, unchanged: 3, stale: 2, duplicate: 1, rejected: 6 };
+    RunEndFacts::new(outcome, counts, at(second))
+        .slices(7)
+        .incomplete(vec![Incomplete::new("issues.jsonl", "holds less", 3)])
+        .checkpoint(Some(Checkpoint(json!({ "files": ["a"] }))))
+}
+
+async fn a_run_is_written_down_from_its_begin_to_its_end(store: &Store) {
+    let catalog = store.open().await;
+    let model: cdm_models::ModelId = "test.thing".parse().unwrap();
+    let start = RunStart::new(run_id("r1"), "things", ingestion(), at(1)).model(model.clone());
+    let attempt = catalog.begin_run(&start).await.unwrap();
+    let running = catalog.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!((running.status(), running.elapsed(), running.name.as_str()), (RunStatus::Running, None, "things"));
+    assert_eq!((&running.ingestion, &running.model), (&ingestion(), &Some(model)));
+
+    assert!(catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Failed, 4).error("no disk")).await.unwrap());
+    let ended = catalog.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!(ended.status(), RunStatus::Ended(RunOutcome::Failed));
+    assert_eq!(ended.end.as_ref(), Some(&end(RunOutcome::Failed, 4).error("no disk")));
+    assert_eq!((ended.end.unwrap().read, ended.started_at), (21, at(1)));
+}
+
+async fn a_run_that_is_continued_is_running_again_and_its_last_attempt_has_the_word(store: &Store) {
+    let catalog = store.open().await;
+    let start = |second| RunStart::new(run_id("r1"), "things", ingestion(), at(second));
+    let first = catalog.begin_run(&start(1)).await.unwrap();
+    let second = catalog.begin_run(&start(5)).await.unwrap();
+    assert_eq!((first, second), (Attempt::new(1), Attempt::new(2)));
+    assert!(!catalog.end_run(&run_id("r1"), first, &end(RunOutcome::Fenced, 6)).await.unwrap(), "it was overtaken");
+    let run = catalog.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!((run.status(), run.started_at, run.continued_at), (RunStatus::Running, at(1), at(5)));
+    assert!(catalog.end_run(&run_id("r1"), second, &end(RunOutcome::Interrupted, 8)).await.unwrap());
+    let third = catalog.begin_run(&start(9)).await.unwrap();
+    let run = catalog.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!((run.attempt, run.end), (third, None), "what was on record of its end is gone");
+
+    let other = endpoint_api::Ingestion { mode: endpoint_api::Mode::Raw, ..ingestion() };
+    let stolen = catalog.begin_run(&RunStart::new(run_id("r1"), "raw", other, at(10))).await.unwrap_err();
+    assert_eq!(stolen.kind(), ErrorKind::Conflict);
+}
+
+async fn runs_are_listed_the_newest_first(store: &Store) {
+    let catalog = store.open().await;
+    for (id, name, second) in [("b", "x", 2), ("a", "x", 2), ("c", "y", 1), ("d", "x", 3)] {
+        let start = RunStart::new(run_id(id), name, ingestion(), at(second));
+        let attempt = catalog.begin_run(&start).await.unwrap();
+        if name == "x" && second == 2 {
+            catalog.end_run(&run_id(id), attempt, &end(RunOutcome::Succeeded, 9)).await.unwrap();
+        }
+    }
+    let ids = async |filter: RunFilter| -> Vec<String> {
+        catalog.runs(&filter).await.unwrap().iter().map(|run| run.run_id.to_string()).collect()
+    };
+    assert_eq!(ids(RunFilter::newest(10)).await, ["d", "b", "a", "c"]);
+    assert_eq!(ids(RunFilter::newest(2)).await, ["d", "b"]);
+    assert_eq!(ids(RunFilter::newest(10).of("x")).await, ["d", "b", "a"]);
+    assert_eq!(ids(RunFilter::newest(10).with_status(RunStatus::Running)).await, ["d", "c"]);
+    assert!(ids(RunFilter::newest(0)).await.is_empty());
+}
+
+async fn what_is_not_there_is_told(store: &Store) {
+    let catalog = store.open().await;
+    let id: DatasetId = "test.thing@nowhere".parse().unwrap();
+    assert_eq!(catalog.dataset(&id).await.unwrap(), None);
+    assert_eq!(catalog.run(&run_id("none")).await.unwrap(), None);
+    assert_eq!(catalog.endpoint(&endpoint("none")).await.unwrap(), None);
+    let unknown = [
+        catalog.annotate(&id, &Annotations::default().owner("me"), at(1)).await.unwrap_err(),
+        catalog.record_load(&id, &LoadFacts::new(run_id("r"), at(1), None)).await.unwrap_err(),
+        catalog.end_run(&run_id("none"), Attempt::new(1), &end(RunOutcome::Failed, 1)).await.unwrap_err(),
+    ];
+    for error in unknown {
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}
+
+async fn everything_is_there_after_it_was_closed(store: &Store) {
+    let catalog = store.open().await;
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let before = catalog.datasets(&DatasetFilter::all()).await.unwrap();
+    catalog.close().await.unwrap();
+    let catalog = store.open().await;
+    assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap(), before);
+}
+
+async fn many_who_register_the_same_make_one_version(store: &Store) {
+    let mut at_work = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let catalog = store.open().await;
+        at_work.spawn(async move {
+            let registered = catalog.register_dataset(&table_spec("1.0.0"), at(number)).await.unwrap();
+            let source: DatasetId = format!("jira.issues@source{number}").parse().unwrap();
+            catalog.register_dataset(&table_spec("1.0.0").fed_by([source]), at(number)).await.unwrap();
+            registered.changed
+        });
+    }
+    let changed = at_work.join_all().await.into_iter().filter(|changed| *changed).count();
+    assert_eq!(changed, 1);
+    let dataset = store.open().await.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap();
+    assert_eq!((dataset.spec.upstream().len(), dataset.version), (16, 17), "no word was lost");
+}
+
+async fn text_that_a_store_cannot_hold_is_replaced(store: &Store) {
+    let catalog = store.open().await;
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let id = table_spec("1.0.0").id();
+    catalog.annotate(&id, &Annotations::default().owner("a\0b; drop table dataset --'\""), at(2)).await.unwrap();
+    let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+    assert_eq!(dataset.annotations.owner.as_deref(), Some("a\u{FFFD}b; drop table dataset --'\""));
+    catalog.annotate(&id, &Annotations::default().owner("a\0b; drop table dataset --'\""), at(3)).await.unwrap();
+    assert_eq!(catalog.dataset(&id).await.unwrap().unwrap().annotated_at, Some(at(2)));
+}

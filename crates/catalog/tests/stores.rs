@@ -1,0 +1,192 @@
+//! Opening a catalog: many at once, the wrong thing, the wrong place, without rights.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::{
+    env, fs,
+    process::{Command, Stdio},
+};
+
+use catalog::{Catalog, DatasetFilter};
+use common::{Store, at, table_spec};
+use endpoint_api::{Error, ErrorKind};
+
+async fn refused(url: &str, folder: &std::path::Path) -> Error {
+    catalog::open(url, folder).await.err().unwrap_or_else(|| panic!("{url} was opened"))
+}
+
+async fn use_it(catalog: &dyn Catalog) {
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap().len(), 1);
+}
+
+async fn sixteen_open(store: Store) {
+    let store = std::sync::Arc::new(store);
+    let mut at_work = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let store = std::sync::Arc::clone(&store);
+        at_work.spawn(async move { use_it(store.open().await.as_ref()).await });
+    }
+    at_work.join_all().await;
+    let dataset = store.open().await.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap();
+    assert_eq!(dataset.version, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn sixteen_may_open_a_new_sqlite_catalog_at_once() {
+    sixteen_open(Store::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn sixteen_may_open_a_new_postgres_catalog_at_once() {
+    sixteen_open(Store::postgres()).await;
+}
+
+/// Names the folder for a process that this test program starts of itself.
+const FOLDER: &str = "CDM_TEST_CATALOG_FOLDER";
+
+#[tokio::test]
+async fn one_of_sixteen_processes() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        use_it(catalog::open("sqlite:catalog.db", folder.as_ref()).await.unwrap().as_ref()).await;
+    }
+}
+
+#[tokio::test]
+async fn sixteen_processes_may_open_a_new_sqlite_catalog_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |_| {
+        let mut process = Command::new(env::current_exe().unwrap());
+        process.args(["--exact", "one_of_sixteen_processes"]).env(FOLDER, folder.path());
+        process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let processes: Vec<_> = (0..16).map(start).collect();
+    for process in processes {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    }
+    let catalog = catalog::open("sqlite:catalog.db", folder.path()).await.unwrap();
+    assert_eq!(catalog.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn a_catalog_of_a_newer_program_is_left_alone() {
+    let store = Store::sqlite();
+    let Store::Sqlite(folder) = &store else { panic!() };
+    use_it(store.open().await.as_ref()).await;
+    let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    connection.execute_batch("update migration set version = 99").unwrap();
+    drop(connection);
+    let before = store.rows().await;
+    let error = refused("sqlite:catalog.db", folder.path()).await;
+    assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
+    assert!(error.to_string().contains("use the newer version"), "{error}");
+    assert_eq!(store.rows().await, before);
+
+    let store = Store::postgres();
+    let Store::Postgres(database) = &store else { panic!() };
+    use_it(store.open().await.as_ref()).await;
+    database.query("update cdm_metadata.migration set version = 99");
+    let before = store.rows().await;
+    let error = refused(database.url(), ".".as_ref()).await;
+    assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
+    assert_eq!(store.rows().await, before);
+}
+
+#[tokio::test]
+async fn what_is_no_catalog_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.txt"), "these are my notes, and they are longer than a header of SQLite's")
+        .unwrap();
+    let error = refused("sqlite:notes.txt", folder.path()).await;
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+
+    rusqlite::Connection::open(folder.path().join("other.db")).unwrap().execute_batch("create table mine (a)").unwrap();
+    let error = refused("sqlite:other.db", folder.path()).await;
+    assert!(error.to_string().contains("another program's database"), "{error}");
+
+    let error = refused("sqlite:no/such/folder/catalog.db", folder.path()).await;
+    assert!(error.to_string().contains("the folder of the catalog's file does not exist"), "{error}");
+    let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["notes.txt", "other.db"]);
+
+    let store = Store::postgres();
+    let Store::Postgres(database) = &store else { panic!() };
+    database.query("create schema cdm_metadata; create table cdm_metadata.dataset (mine int)");
+    let error = refused(database.url(), ".".as_ref()).await;
+    assert!(error.to_string().contains("tables that are not the catalog's"), "{error}");
+    assert_eq!(
+        database
+            .query("select count(*) from pg_class where relnamespace = 'cdm_metadata'::regnamespace and relkind = 'r'")
+            [0][0]
+            .as_deref(),
+        Some("1")
+    );
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_being_shown() {
+    for (url, expected) in [
+        ("mysql://ada:hunter2@db/x", "the metadata URL has an unknown scheme"),
+        ("hunter2", "the metadata URL has an unknown scheme"),
+        ("sqlite:", "names no file"),
+        ("sqlite://host/hunter2", "has no host"),
+        ("sqlite:a.db?key=hunter2", "takes no parameters"),
+        ("postgres://ada:hunter2@/x", "names no host"),
+        ("postgres://ada:hunter2@db/x?sslmode=maybe", "sslmode"),
+    ] {
+        let error = refused(url, ".".as_ref()).await;
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(expected), "{url}: {error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_told_without_its_password() {
+    // A port that nothing listens on: it was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = refused(&format!("postgres://ada:hunter2@127.0.0.1:{port}/work"), ".".as_ref()).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}/work")), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+
+    let Store::Postgres(database) = Store::postgres() else { panic!() };
+    let gone = database.url().replace(database.name(), "no_such_database");
+    let error = refused(&gone, ".".as_ref()).await;
+    assert!(error.to_string().contains("the catalog's database does not exist"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_schemas_uses_one_that_is_there() {
+    let Store::Postgres(database) = Store::postgres() else { panic!() };
+    let role = format!("modest_{}", database.name());
+    database.query(&format!("create role {role} login password 'pw'"));
+    let (_, place) = database.url().rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:pw@{place}");
+    let error = refused(&url, ".".as_ref()).await;
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+
+    database.query(&format!("create schema cdm_metadata; grant usage, create on schema cdm_metadata to {role}"));
+    use_it(catalog::open(&url, ".".as_ref()).await.unwrap().as_ref()).await;
+    database.query(&format!("drop owned by {role}; drop role {role}"));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew() {
+    let store = Store::postgres();
+    let Store::Postgres(database) = &store else { panic!() };
+    let catalog = store.open().await;
+    use_it(catalog.as_ref()).await;
+    database.query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()");
+    let once_more = catalog.datasets(&DatasetFilter::all()).await;
+    // The call in which the loss shows may fail; the next one must not.
+    if let Err(error) = once_more {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+    assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap().len(), 1);
+}
