@@ -44,3 +44,18 @@ pub async fn retry<T>(
 pub(crate) fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted, "ingest", "the run was told to stop")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_end_and_differ_from_one_process_to_the_next() {
+        let some: Vec<Duration> = pauses().collect();
+        assert_eq!(some.len(), 5);
+        assert!(some[0] >= Duration::from_millis(200) && some[4] > some[0], "{some:?}");
+        assert!(some.iter().all(|pause| *pause <= Duration::from_secs(10)), "{some:?}");
+        // As good as certain: five numbers of 24 random bits.
+        assert_ne!(some, pauses().collect::<Vec<_>>());
+    }
+}

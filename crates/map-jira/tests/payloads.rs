@@ -1,6 +1,6 @@
 //! Comments and worklogs that real servers embedded in issues, straight into the mappers. Runs where
 //! `CDM_REAL_PAYLOADS` names a folder of them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod common;
 

@@ -85,7 +85,10 @@ pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<St
         .await
         .map_err(|error| match error.kind() {
             ErrorKind::NotProvisioned => {
-                let message = "the sink holds no rejects, because nothing is provisioned on it yet";
+                let message = format!(
+                    "the sink holds no rejects, because nothing is provisioned on it yet; run `cdm provision {}`",
+                    endpoint.id()
+                );
                 Error::new(ErrorKind::NotProvisioned, "list rejects", message)
             }
             _ => error,

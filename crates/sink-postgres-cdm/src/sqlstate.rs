@@ -113,7 +113,10 @@ fn advice(code: &str, kind: ErrorKind) -> &'static str {
         ("3D000", _) => "the database does not exist; create it or check `database` or `connection_url`",
         ("42501", _) => "the role lacks a privilege; grant it, or connect as another role",
         ("25006", _) => "the server is read-only; connect to the primary",
-        ("53300", _) => "the server has no connection left; raise max_connections or close others",
+        ("53300", _) => {
+            "the server has no connection left; raise max_connections or the limit of the role or the database, \
+             or close others"
+        }
         ("53100", _) => "the server's disk is full",
         ("55P03", _) => "a lock could not be had in time; another session holds it",
         ("57014", _) => "the server cancelled the statement, as statement_timeout or a person told it to",
