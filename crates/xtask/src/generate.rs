@@ -1,9 +1,14 @@
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use cdm_models::{ModelDescriptor, ModelEntry, inventory};
 use map_jira::DROPPED;
 
-use crate::steps::{Done, cargo, root};
+use crate::steps::{Done, root};
 
 /// A file that is generated, or of which a part is.
 struct Generated {
@@ -11,11 +16,13 @@ struct Generated {
     contents: String,
 }
 
-/// Writes the generated documentation, or fails when some of it is not as it would be written.
-pub(crate) fn generate(check: bool) -> Done {
+/// Writes the generated documentation, or fails when some of it is not as it would be written. `cdm` is the
+/// built program.
+pub(crate) fn generate(cdm: &Path, check: bool) -> Done {
     eprintln!("\n==> generated files");
     let mut stale = Vec::new();
-    for Generated { path, contents } in model_schemas()?.into_iter().chain(driver_schemas()?).chain([model_page()?]) {
+    for Generated { path, contents } in model_schemas()?.into_iter().chain(driver_schemas(cdm)?).chain([model_page()?])
+    {
         let file = root().join(&path);
         if fs::read_to_string(&file).is_ok_and(|found| found == contents) {
             continue;
@@ -55,18 +62,14 @@ fn model_schemas() -> Done<Vec<Generated>> {
 }
 
 /// The drivers are asked for through the program that links them.
-fn driver_schemas() -> Done<Vec<Generated>> {
-    let run = |arguments: &[&str]| -> Done<serde_json::Value> {
-        let output = cargo(&["run", "--quiet", "--package", "host", "--bin", "cdm", "--", "--output", "json"])
-            .args(arguments)
-            .output()?;
-        if !output.status.success() {
-            return Err(format!("cdm failed: {}", String::from_utf8_lossy(&output.stderr)).into());
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
-    };
+fn driver_schemas(cdm: &Path) -> Done<Vec<Generated>> {
+    let output = Command::new(cdm).args(["--output", "json", "drivers"]).output()?;
+    if !output.status.success() {
+        return Err(format!("cdm failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let mut files = Vec::new();
-    for driver in run(&["drivers"])?["drivers"].as_array().into_iter().flatten() {
+    for driver in answer["drivers"].as_array().into_iter().flatten() {
         let id = driver["id"].as_str().unwrap_or_default();
         let schema = serde_json::to_string_pretty(&driver["config_schema"])?;
         let path = format!("docs/generated/drivers/{id}.schema.json").into();

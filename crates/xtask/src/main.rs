@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test => test::test(),
         Command::Setup => setup::postgres().map(|_| ()),
-        Command::Generate { check } => generate::generate(check),
+        Command::Generate { check } => steps::built_cdm().and_then(|cdm| generate::generate(&cdm, check)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

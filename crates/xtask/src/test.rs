@@ -2,7 +2,7 @@ use local_postgres::{CLUSTER_VARIABLE, Cluster, Options};
 
 use crate::{
     generate, policy, setup,
-    steps::{Done, cargo, cargo_has, root, step},
+    steps::{Done, built_cdm, cargo, cargo_has, step},
 };
 
 /// Everything that has to pass.
@@ -11,13 +11,12 @@ pub(crate) fn test() -> Done {
     step("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"];
     step("lints", &mut cargo(&lints))?;
-    step("build", &mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
-    generate::generate(true)?;
+    let binary = built_cdm()?;
+    generate::generate(&binary, true)?;
 
     // One cluster serves all tests of this run, each in a database of its own. It goes with this
     // process, however that ends.
     let cluster = Cluster::start(&programs, &Options::default())?;
-    let binary = root().join("target/debug").join(format!("cdm{}", std::env::consts::EXE_SUFFIX));
     let with_server = |mut command: std::process::Command| {
         command.env(CLUSTER_VARIABLE, cluster.url("postgres")).env("CDM_BIN", &binary);
         command
