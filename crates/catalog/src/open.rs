@@ -4,7 +4,7 @@ use endpoint_api::{Error, ErrorKind, Result};
 
 use crate::{
     Catalog,
-    postgres::{Postgres, Target},
+    postgres::{self, Postgres},
     sql::SqlCatalog,
     sqlite::{Location, Sqlite},
 };
@@ -18,10 +18,9 @@ const UNDERSTOOD: &str = "sqlite:PATH, sqlite::memory: and postgres://user:passw
 ///   with `-wal` and `-shm` are SQLite's own while the catalog is open.
 /// - `sqlite::memory:` is a catalog that is gone when it is closed.
 /// - `postgres://…` and `postgresql://…` are the schema `cdm_metadata` of a database. The schema is made
-///   when the role may do so; the role can do without that right when it is there. `sslmode` is `disable`,
-///   `prefer` (the default: encrypted when the server can, with any certificate) or `require`, which also
-///   verifies the certificate against those that the system or `SSL_CERT_FILE` trusts; `verify-full` is
-///   another word for that.
+///   when the role may do so; the role can do without that right when it is there. `sslmode` is one of
+///   libpq's: `disable`, `prefer` (the default: encrypted when the server can, with any certificate),
+///   `require`, `verify-ca` and `verify-full`, which trust what the system or `SSL_CERT_FILE` trusts.
 ///
 /// # Errors
 ///
@@ -30,7 +29,7 @@ const UNDERSTOOD: &str = "sqlite:PATH, sqlite::memory: and postgres://user:passw
 /// touched; else as [`Catalog`] says. No error shows the URL or a part of it that may hold a password.
 pub async fn open(url: &str, base_dir: &Path) -> Result<Box<dyn Catalog>> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Box::new(SqlCatalog(Postgres::open(Target::parse(url)?).await?)));
+        return Ok(Box::new(SqlCatalog(Postgres::open(postgres::connector(url)?).await?)));
     }
     let Some(path) = url.strip_prefix("sqlite:") else {
         return Err(wrong(format!("the metadata URL has an unknown scheme; understood are {UNDERSTOOD}")));

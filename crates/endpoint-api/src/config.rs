@@ -105,9 +105,10 @@ impl ConfigSchema {
                     ValidationErrorKind::Type { kind } => format!("expected {}", type_names(kind)),
                     ValidationErrorKind::Enum { options } => format!("expected one of {options}"),
                     ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
-                        match constants(context) {
-                            Some(options) => format!("expected one of {options}"),
-                            None => "has none of the forms that are allowed here".to_owned(),
+                        match (constants(context), types(context, error.instance_path().as_str())) {
+                            (Some(options), _) => format!("expected one of {options}"),
+                            (None, Some(names)) => format!("expected {names}"),
+                            (None, None) => "has none of the forms that are allowed here".to_owned(),
                         }
                     }
                     _ => error.masked().to_string(),
@@ -176,6 +177,23 @@ fn constants(alternatives: &[Vec<jsonschema::ValidationError<'static>>]) -> Opti
     (!options.is_empty()).then(|| options.join(", "))
 }
 
+/// The types of which one was expected at `place`, when every alternative asks for another type there.
+fn types(alternatives: &[Vec<jsonschema::ValidationError<'static>>], place: &str) -> Option<String> {
+    let mut names = Vec::new();
+    for errors in alternatives {
+        match errors.as_slice() {
+            [error] if error.instance_path().as_str() == place => match error.kind() {
+                ValidationErrorKind::Type { kind } => names.push(type_names(kind)),
+                ValidationErrorKind::AnyOf { context } => names.push(types(context, place)?),
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    names.retain(|name| name != "null");
+    (!names.is_empty()).then(|| names.join(" or "))
+}
+
 fn mask(schema: &Value, config: &mut Value) {
     if schema.get("x-cdm-secret").and_then(Value::as_bool).unwrap_or(false) {
         if !config.is_null() {
@@ -222,7 +240,16 @@ mod tests {
         #[schemars(length(min = 1))]
         schema: Option<String>,
         mode: Option<TlsMode>,
+        paths: Option<Paths>,
         nested: Option<Nested>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[allow(dead_code)]
+    enum Paths {
+        One(String),
+        Several(Vec<String>),
     }
 
     #[derive(Deserialize, JsonSchema)]
@@ -253,8 +280,8 @@ mod tests {
     fn every_problem_names_its_place_and_hides_the_value() {
         assert_eq!(problems(json!({ "connection_url": "postgres://u:hunter2@h/d", "port": 5432 })), [""; 0]);
         let found = problems(json!({
-            "password": ["hunter2"], "port": "hunter2", "schema": "", "mode": "hunter2", "pasword": "hunter2",
-            "nested": { "verbose": true }
+            "password": ["hunter2"], "port": "hunter2", "schema": "", "mode": "hunter2", "paths": 7,
+            "pasword": "hunter2", "nested": { "verbose": true }
         }));
         assert_eq!(
             found,
@@ -263,6 +290,7 @@ mod tests {
                 "port: expected integer",
                 "schema: value is shorter than 1 character",
                 "mode: expected one of \"disable\", \"verify-full\"",
+                "paths: expected string or array",
                 "nested.token: is missing",
                 "pasword: is not known here",
                 "connection_url: is missing",

@@ -23,7 +23,7 @@ from pg_namespace n where n.nspname = $1";
 /// Looks whether the server can be used.
 pub(crate) async fn check(endpoint: &PgCdm) -> Result<CheckReport> {
     let mut report = CheckReport::new();
-    let session = match endpoint.connector().connect().await {
+    let session = match Session::open(endpoint.connector()).await {
         Ok(session) => session,
         Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
         Err(error) => {

@@ -1,10 +1,10 @@
-use std::{path::PathBuf, time::Duration};
+use std::path::{Path, PathBuf};
 
 use endpoint_api::{Error, ErrorKind, Result, Secret};
+use postgres_client::{BadUrl, Target, TlsMode, read_url};
 use relational::{Identifier, Naming};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio_postgres::config::SslMode;
 
 /// Where to connect and where the tables go.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,37 +36,12 @@ pub struct Config {
     ssl_root_cert: Option<PathBuf>,
 }
 
-/// Whether a connection is encrypted, and what is demanded of the server's certificate; as in libpq.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum TlsMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted when the server can, with any certificate. The default.
-    Prefer,
-    /// Always encrypted, with any certificate.
-    Require,
-    /// Always encrypted, with a certificate that a trusted authority has signed.
-    VerifyCa,
-    /// Always encrypted, with a certificate that a trusted authority has signed for this host.
-    VerifyFull,
-}
-
 fn default_schema() -> String {
     "cdm_work".to_owned()
 }
 
 fn default_prefix() -> String {
     "cdm_".to_owned()
-}
-
-/// How to reach a server.
-pub(crate) struct Target {
-    pub(crate) postgres: tokio_postgres::Config,
-    pub(crate) tls: TlsMode,
-    pub(crate) root_cert: Option<PathBuf>,
-    /// `host:port/database`, for messages.
-    pub(crate) name: String,
 }
 
 impl Config {
@@ -80,6 +55,11 @@ impl Config {
             return Err(Error::new(ErrorKind::Config, "read the configuration", message).with("key", "table_prefix"));
         }
         Ok(Naming::new(&self.table_prefix))
+    }
+
+    /// The file of certificates to trust, as it stands in the configuration.
+    pub(crate) fn root_cert(&self) -> Option<&Path> {
+        self.ssl_root_cert.as_deref()
     }
 
     /// How to reach the server.
@@ -99,33 +79,31 @@ impl Config {
             ("database", self.database.is_some()),
         ];
         let mut tls = self.ssl_mode;
-        let mut postgres = match &self.connection_url {
+        let postgres = match &self.connection_url {
             Some(url) => {
                 if let Some((key, _)) = fields.into_iter().find(|(_, given)| *given) {
                     return wrong(key, "stands beside `connection_url`; give either the URL or the fields");
                 }
-                let (url, mode) = take_sslmode(url.expose());
-                match (mode, tls) {
-                    (Err(()), _) => {
+                match read_url(url.expose()) {
+                    Err(BadUrl::SslMode) => {
                         return wrong(
                             "connection_url",
                             "has an `sslmode` other than disable, prefer, require, verify-ca and verify-full",
                         );
                     }
-                    (Ok(Some(given)), Some(other)) if given != other => {
-                        return wrong("ssl_mode", "contradicts the `sslmode` of `connection_url`");
-                    }
-                    (Ok(given), _) => tls = tls.or(given),
-                }
-                let parsed = url.parse::<tokio_postgres::Config>().ok();
-                match parsed.filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-                    Some(parsed) => parsed,
-                    None => {
+                    Err(BadUrl::Malformed) => {
                         return wrong(
                             "connection_url",
                             "is no URL such as postgres://user:password@host:5432/database; \
                              special characters in it are written in percent encoding",
                         );
+                    }
+                    Ok((_, Some(given))) if tls.is_some_and(|other| given != other) => {
+                        return wrong("ssl_mode", "contradicts the `sslmode` of `connection_url`");
+                    }
+                    Ok((postgres, given)) => {
+                        tls = tls.or(given);
+                        postgres
                     }
                 }
             }
@@ -148,53 +126,8 @@ impl Config {
         if self.ssl_root_cert.is_some() && !matches!(tls, TlsMode::VerifyCa | TlsMode::VerifyFull) {
             return wrong("ssl_root_cert", "is of no use without `ssl_mode` verify-ca or verify-full");
         }
-        postgres
-            .ssl_mode(match tls {
-                TlsMode::Disable => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-            })
-            .application_name("cdm")
-            .connect_timeout(Duration::from_secs(10))
-            .keepalives_idle(Duration::from_secs(30));
-        Ok(Target { name: server_name(&postgres), postgres, tls, root_cert: self.ssl_root_cert.clone() })
+        Ok(Target::new(postgres, tls, "cdm"))
     }
-}
-
-/// Takes the parameter `sslmode` out of a URL: the client library knows only three of its values.
-fn take_sslmode(url: &str) -> (String, Result<Option<TlsMode>, ()>) {
-    let Some((address, query)) = url.split_once('?') else { return (url.to_owned(), Ok(None)) };
-    let mut mode = Ok(None);
-    let others: Vec<&str> = query
-        .split('&')
-        .filter(|parameter| {
-            let Some(value) = parameter.strip_prefix("sslmode=") else { return true };
-            mode = match value {
-                "disable" => Ok(Some(TlsMode::Disable)),
-                "prefer" => Ok(Some(TlsMode::Prefer)),
-                "require" => Ok(Some(TlsMode::Require)),
-                "verify-ca" => Ok(Some(TlsMode::VerifyCa)),
-                "verify-full" => Ok(Some(TlsMode::VerifyFull)),
-                _ => Err(()),
-            };
-            false
-        })
-        .collect();
-    let url = if others.is_empty() { address.to_owned() } else { format!("{address}?{}", others.join("&")) };
-    (url, mode)
-}
-
-fn server_name(config: &tokio_postgres::Config) -> String {
-    use tokio_postgres::config::Host;
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        #[cfg(unix)]
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "localhost".to_owned(),
-    };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
-    format!("{host}:{port}/{database}")
 }
 
 #[cfg(test)]
@@ -217,9 +150,9 @@ mod tests {
             json!({ "connection_url": "postgres://ada:s3cret@db.example/work?sslmode=verify-full&connect_timeout=3" }),
         )
         .unwrap();
-        assert_eq!((by_url.name.as_str(), by_url.tls), ("db.example:5432/work", TlsMode::VerifyFull));
+        assert_eq!((by_url.name(), by_url.tls()), ("db.example:5432/work", TlsMode::VerifyFull));
         let by_fields = target(json!({ "host": "db", "port": 5433, "user": "ada", "password": "s3cret" })).unwrap();
-        assert_eq!((by_fields.name.as_str(), by_fields.tls), ("db:5433/ada", TlsMode::Prefer));
+        assert_eq!((by_fields.name(), by_fields.tls()), ("db:5433/ada", TlsMode::Prefer));
     }
 
     #[test]

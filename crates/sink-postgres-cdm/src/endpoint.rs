@@ -1,18 +1,13 @@
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::fmt;
 
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, EndpointId, OpenContext, Provisioner, RejectQuery, Result, Run,
     RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, async_trait, register_driver,
 };
+use postgres_client::Connector;
 use relational::{Identifier, Naming};
 
-use crate::{
-    check::check,
-    config::{Config, Target},
-    rejects, run,
-    session::Connector,
-    tls,
-};
+use crate::{check::check, config::Config, rejects, run};
 
 /// The driver.
 pub struct CdmPostgres;
@@ -46,16 +41,9 @@ impl Driver for CdmPostgres {
     }
 
     async fn open(config: Config, context: OpenContext) -> Result<PgCdm> {
-        let Target { root_cert, .. } = config.target()?;
-        let root_cert: Option<PathBuf> = root_cert.map(|path| context.base_dir.join(path));
-        let target = config.target()?;
-        let tls = tls::connector(target.tls, root_cert.as_deref())?;
-        Ok(PgCdm {
-            id: context.endpoint,
-            schema: config.schema()?,
-            naming: config.naming()?,
-            connector: Connector::new(target, tls),
-        })
+        let root_cert = config.root_cert().map(|path| context.base_dir.join(path));
+        let connector = Connector::new(config.target()?, root_cert.as_deref())?;
+        Ok(PgCdm { id: context.endpoint, schema: config.schema()?, naming: config.naming()?, connector })
     }
 }
 
@@ -66,7 +54,7 @@ pub struct PgCdm {
     id: EndpointId,
     schema: Identifier,
     naming: Naming,
-    connector: Arc<Connector>,
+    connector: Connector,
 }
 
 impl fmt::Debug for PgCdm {
@@ -88,7 +76,7 @@ impl PgCdm {
         &self.naming
     }
 
-    pub(crate) fn connector(&self) -> &Arc<Connector> {
+    pub(crate) fn connector(&self) -> &Connector {
         &self.connector
     }
 

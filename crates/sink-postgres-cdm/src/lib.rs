@@ -29,7 +29,6 @@ mod run;
 mod session;
 mod sqlstate;
 mod state;
-mod tls;
 
 pub use config::Config;
 pub use endpoint::{CdmPostgres, PgCdm};

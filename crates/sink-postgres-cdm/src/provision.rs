@@ -25,13 +25,13 @@ const LOCK_TIMEOUT: &str = "set local lock_timeout = '5s'; set local search_path
 #[async_trait]
 impl Provisioner for PgCdm {
     async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
-        let session = self.connector().connect().await?;
+        let session = Session::open(self.connector()).await?;
         self.plan_in(&session, models).await
     }
 
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {
         let models: Vec<&ModelDescriptor> = plan.models.iter().map(|model| model.descriptor.as_ref()).collect();
-        let session = self.connector().connect().await?;
+        let session = Session::open(self.connector()).await?;
         self.lock(&session).await?;
         // Under the lock nobody else provisions: what is found now is what the statements meet.
         let fresh = self.plan_in(&session, &models).await?;

@@ -69,7 +69,7 @@ fn without_nul(text: &str) -> String {
 
 /// The newest rejects first.
 pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<StoredReject>> {
-    let session = endpoint.connector().connect().await?;
+    let session = Session::open(endpoint.connector()).await?;
     let tables = SupportTables::of(endpoint.schema());
     let statement = format!(
         "select ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \

@@ -87,7 +87,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         (Some(model), Mode::Cdm) => model.clone(),
         _ => return Err(Error::unsupported("open a run", "loading source-shaped records")),
     };
-    let session = endpoint.connector().connect().await?;
+    let session = Session::open(endpoint.connector()).await?;
     let target =
         Target::find(&session, endpoint.schema(), endpoint.naming(), model).await.map_err(|error| {
             match error.kind() {
@@ -289,7 +289,7 @@ impl Run for PgRun<'_> {
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
         let session = match self.take_idle() {
             Some(session) => session,
-            None => self.endpoint.connector().connect().await?,
+            None => Session::open(self.endpoint.connector()).await?,
         };
         let observation = {
             let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,21 +306,24 @@ impl Run for PgRun<'_> {
             _ => "failed",
         };
         let operation = "end the run";
-        self.session.batch(operation, "begin").await?;
-        self.session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
+        // A server that was started anew has ended the session, and the slices are committed all the same.
+        let fresh = if self.session.is_closed() { Some(Session::open(self.endpoint.connector()).await?) } else { None };
+        let session = fresh.as_ref().unwrap_or(&self.session);
+        session.batch(operation, "begin").await?;
+        session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
         let statement = format!(
             "select plan::text, checkpoint::text, prefix from {} where ingestion = $1 and fence = $2 for update",
             self.tables.ingestion
         );
         let mine = [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8)];
-        let Some(row) = self.session.query_opt(operation, &statement, &mine).await? else {
+        let Some(row) = session.query_opt(operation, &statement, &mine).await? else {
             return Err(fenced(&self.ingestion));
         };
         let mut observations = self.observations.clone();
         if end == RunEnd::Succeeded {
             let plan: Vec<ObservedSlice> = from_json("plan", column(&row, 0)?)?.unwrap_or_default();
             if unsigned(column(&row, 2)?) < u64::try_from(plan.len()).unwrap_or(u64::MAX) {
-                self.session.batch(operation, "rollback").await?;
+                session.batch(operation, "rollback").await?;
                 let message = "the run has not committed every slice of its plan";
                 return Err(Error::new(ErrorKind::Internal, operation, message).with("ingestion", &self.ingestion));
             }
@@ -333,12 +336,12 @@ impl Run for PgRun<'_> {
         );
         let parameters =
             [(&self.key as _, Type::TEXT), (&status as _, Type::TEXT), (&to_json(&observations)? as _, Type::TEXT)];
-        self.session.execute(operation, &statement, &parameters).await?;
+        session.execute(operation, &statement, &parameters).await?;
         let statement =
             format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.tables.ingestion);
         let table = self.target.name.as_str();
-        let rows: i64 = column(&self.session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
-        self.session.batch(operation, "commit").await?;
+        let rows: i64 = column(&session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
+        session.batch(operation, "commit").await?;
         Ok(RunReceipt::new(Some(unsigned(rows)), checkpoint))
     }
 }

@@ -1,19 +1,11 @@
-use std::sync::Arc;
-
 use endpoint_api::{Error, ErrorKind, Result};
+use postgres_client::Connector;
 use tokio_postgres::{
     Client, Row,
     types::{FromSql, ToSql, Type},
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{config::Target, sqlstate::classify};
-
-/// How to make sessions with one server.
-pub(crate) struct Connector {
-    target: Target,
-    tls: MakeRustlsConnect,
-}
+use crate::sqlstate::classify;
 
 /// A session with the server. Statements are unnamed and settings are local to their transaction, so
 /// that it also works through a pooler in transaction mode.
@@ -24,31 +16,14 @@ pub(crate) struct Session {
 /// A parameter of a statement with its type, so that the server need not be asked for it.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-impl Connector {
-    pub(crate) fn new(target: Target, tls: MakeRustlsConnect) -> Arc<Self> {
-        Arc::new(Self { target, tls })
-    }
-
-    /// `host:port/database`.
-    pub(crate) fn server(&self) -> &str {
-        &self.target.name
-    }
-
-    pub(crate) async fn connect(&self) -> Result<Session> {
-        let connected = self.target.postgres.connect(self.tls.clone()).await;
-        let (client, connection) =
-            connected.map_err(|error| classify("connect", &error).with("server", self.server()))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // Whoever uses the session is told, too, and says what it means.
-                tracing::debug!(error = %classify("connection", &error), "a connection broke");
-            }
-        });
-        Ok(Session { client })
-    }
-}
-
 impl Session {
+    pub(crate) async fn open(connector: &Connector) -> Result<Self> {
+        match connector.connect().await {
+            Ok(client) => Ok(Self { client }),
+            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+        }
+    }
+
     pub(crate) async fn query(
         &self,
         operation: &'static str,

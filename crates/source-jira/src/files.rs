@@ -130,7 +130,10 @@ pub(crate) fn find_at(configured: &ConfiguredPath) -> Result<Vec<ExportFile>> {
         let path = entry.map_err(|error| failed("find files", "list the folder", given, error))?.path();
         match ExportFile::at(&path) {
             Some(file) if fs::metadata(&path).map_err(|error| unseen(&path, error))?.is_file() => files.push(file),
-            _ => tracing::debug!(path = %path.display(), "not a file of the export"),
+            Some(_) => {
+                tracing::warn!(path = %path.display(), "has the name of a file of the export, and is none; it is not read");
+            }
+            None => tracing::debug!(path = %path.display(), "not a file of the export"),
         }
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));

@@ -4,17 +4,16 @@ mod layout;
 mod session;
 mod sqlstate;
 mod target;
-mod tls;
 
 use std::{fmt, sync::Arc};
 
 use endpoint_api::{Error, ErrorKind, Result};
+use postgres_client::Connector;
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::sql::{Engine, Parameter, Row};
-use session::Connector;
-pub(crate) use target::Target;
+pub(crate) use target::connector;
 
 /// A catalog in PostgreSQL. Statements go over one connection, without waiting for each other's
 /// answers; a connection that is lost is made anew for the next call.
@@ -37,10 +36,9 @@ impl fmt::Debug for Postgres {
 
 impl Postgres {
     /// Connects, and makes the catalog's tables when they are not there.
-    pub(crate) async fn open(target: Target) -> Result<Self> {
-        let connector = Connector::new(target)?;
+    pub(crate) async fn open(connector: Connector) -> Result<Self> {
         let opened = async {
-            let client = connector.connect().await?;
+            let client = session::connect(&connector).await?;
             layout::make(&client).await?;
             Ok(client)
         };
@@ -54,7 +52,7 @@ impl Postgres {
             Session::Open(client) if !client.is_closed() => Ok(Arc::clone(client)),
             Session::Closed => Err(Error::new(ErrorKind::Internal, operation, "the catalog is closed")),
             Session::Open(_) | Session::Lost => {
-                let client = Arc::new(self.connector.connect().await?);
+                let client = Arc::new(session::connect(&self.connector).await?);
                 *session = Session::Open(Arc::clone(&client));
                 Ok(client)
             }

@@ -2,45 +2,21 @@ use std::error::Error as StdError;
 
 use bytes::BytesMut;
 use endpoint_api::{Error, ErrorKind, Result};
+use postgres_client::Connector;
 use tokio_postgres::{
     Client,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{sqlstate::classify, target::Target, tls};
+use super::sqlstate::classify;
 use crate::sql::{Cell, Parameter, Row};
 
 /// Between the server's beginning of time, 2000-01-01, and 1970-01-01.
 const EPOCHS_APART: i64 = 946_684_800_000_000;
 
-/// How to connect to one server.
-pub(super) struct Connector {
-    target: Target,
-    tls: MakeRustlsConnect,
-}
-
-impl Connector {
-    pub(super) fn new(target: Target) -> Result<Self> {
-        Ok(Self { tls: tls::connector(target.tls)?, target })
-    }
-
-    /// `host:port/database`.
-    pub(super) fn server(&self) -> &str {
-        &self.target.name
-    }
-
-    pub(super) async fn connect(&self) -> Result<Client> {
-        let connected = self.target.config.connect(self.tls.clone()).await;
-        let (client, connection) = connected.map_err(|error| classify("connect to the catalog", &error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // Whoever waits for an answer is told, too, and says what it means.
-                tracing::debug!(error = %classify("connection", &error), "the catalog's connection broke");
-            }
-        });
-        Ok(client)
-    }
+/// Connects to the catalog's server.
+pub(super) async fn connect(connector: &Connector) -> Result<Client> {
+    connector.connect().await.map_err(|error| classify("connect to the catalog", &error))
 }
 
 /// Runs a statement without a name, with the types of its parameters, so that it also works through

@@ -10,9 +10,38 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::TlsMode;
+/// Whether a connection is encrypted, and what is demanded of the server's certificate; as in libpq.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted when the server can, with any certificate. The default.
+    Prefer,
+    /// Always encrypted, with any certificate.
+    Require,
+    /// Always encrypted, with a certificate that a trusted authority has signed.
+    VerifyCa,
+    /// Always encrypted, with a certificate that a trusted authority has signed for this host.
+    VerifyFull,
+}
+
+impl TlsMode {
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        Some(match text {
+            "disable" => Self::Disable,
+            "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => return None,
+        })
+    }
+}
 
 /// A connector that demands of the server's certificate what `mode` says.
 pub(crate) fn connector(mode: TlsMode, root_cert: Option<&Path>) -> Result<MakeRustlsConnect> {
@@ -53,7 +82,8 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
         }
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
-        let message = "there is no certificate to trust; name a file of them in `ssl_root_cert`";
+        let message = "this system has no certificate to trust; name a file of them in `ssl_root_cert`, or in the \
+                       environment variable SSL_CERT_FILE";
         Error::new(ErrorKind::Config, "set up TLS", message).caused_by(error)
     })
 }

@@ -1,0 +1,177 @@
+use std::{error::Error as StdError, fmt, io};
+
+use endpoint_api::{Error, ErrorKind, Retry};
+
+/// What a code of the server (SQLSTATE) means for what happens next.
+pub type Meaning = (&'static str, ErrorKind, Retry);
+
+/// What the codes mean to everybody. Codes are listed one by one, because within a class they differ.
+const CODES: &[Meaning] = &[
+    // The connection is gone, or the server is going or coming.
+    ("08000", ErrorKind::Unavailable, Retry::Backoff),
+    ("08001", ErrorKind::Unavailable, Retry::Backoff),
+    ("08003", ErrorKind::Unavailable, Retry::Backoff),
+    ("08004", ErrorKind::Unavailable, Retry::Backoff),
+    ("08006", ErrorKind::Unavailable, Retry::Backoff),
+    ("25P03", ErrorKind::Unavailable, Retry::Backoff),
+    ("57P01", ErrorKind::Unavailable, Retry::Backoff),
+    ("57P02", ErrorKind::Unavailable, Retry::Backoff),
+    ("57P03", ErrorKind::Unavailable, Retry::Backoff),
+    ("57P05", ErrorKind::Unavailable, Retry::Backoff),
+    ("57014", ErrorKind::Unavailable, Retry::Backoff),
+    // A standby, or a server that was made read-only: after a promotion the next connection may differ.
+    ("25006", ErrorKind::Denied, Retry::Backoff),
+    // Somebody else was there at the same moment.
+    ("40001", ErrorKind::Conflict, Retry::Backoff),
+    ("40P01", ErrorKind::Conflict, Retry::Backoff),
+    ("55P03", ErrorKind::Conflict, Retry::Backoff),
+    // Something has run out.
+    ("53000", ErrorKind::Exhausted, Retry::Backoff),
+    ("53100", ErrorKind::Exhausted, Retry::Backoff),
+    ("53200", ErrorKind::Exhausted, Retry::Backoff),
+    ("53300", ErrorKind::Exhausted, Retry::Backoff),
+    // The server refuses this role.
+    ("28000", ErrorKind::Denied, Retry::AfterOperator),
+    ("28P01", ErrorKind::Denied, Retry::AfterOperator),
+    ("42501", ErrorKind::Denied, Retry::AfterOperator),
+    ("3D000", ErrorKind::Denied, Retry::AfterOperator),
+];
+
+/// What went wrong between a program and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault<'a> {
+    /// The server said so, with this code.
+    Server(&'a str, ErrorKind),
+    /// Its certificate is not to be trusted.
+    Certificate,
+    /// The two do not agree on how to log in.
+    Credentials,
+    /// The connection broke.
+    Lost,
+    /// It could not be made.
+    Unreachable,
+}
+
+/// How one user of a server understands its errors and speaks of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialogue {
+    /// What codes mean here beside what they mean to everybody. Every other code is a fault of the
+    /// program.
+    pub codes: &'static [Meaning],
+    /// What failed and what to do, where there is more to say here than everywhere.
+    pub advice: fn(Fault<'_>) -> Option<&'static str>,
+}
+
+/// What a server said, without what may hold data: the detail and the context always, and the message
+/// itself where the code says that data was at fault.
+#[derive(Debug)]
+struct ServerError {
+    code: String,
+    text: String,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.text, self.code)
+    }
+}
+
+impl StdError for ServerError {}
+
+impl Dialogue {
+    /// What a code means.
+    pub fn meaning(&self, code: &str) -> (ErrorKind, Retry) {
+        let known = self.codes.iter().chain(CODES).find(|(known, ..)| *known == code);
+        known.map_or((ErrorKind::Internal, Retry::Never), |(_, kind, retry)| (*kind, *retry))
+    }
+
+    /// Turns an error of the client library into one of the contract. It carries no data.
+    pub fn error(&self, operation: &'static str, error: &tokio_postgres::Error) -> Error {
+        let told = |fault, kind| Error::new(kind, operation, (self.advice)(fault).unwrap_or_else(|| in_general(fault)));
+        if let Some(server) = error.as_db_error() {
+            let code = server.code().code();
+            let (kind, retry) = self.meaning(code);
+            let speaks_of_data = ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class));
+            let text = if speaks_of_data { "the data does not fit".to_owned() } else { server.message().to_owned() };
+            let below = ServerError { code: code.to_owned(), text };
+            let mut told = told(Fault::Server(code, kind), kind).with_retry(retry).caused_by(below);
+            for (name, value) in
+                [("table", server.table()), ("column", server.column()), ("constraint", server.constraint())]
+            {
+                if let Some(value) = value {
+                    told = told.with(name, value);
+                }
+            }
+            return told;
+        }
+        let (fault, kind) = if is_about_certificate(error) {
+            (Fault::Certificate, ErrorKind::Denied)
+        } else if is_about_credentials(error) {
+            (Fault::Credentials, ErrorKind::Denied)
+        } else if error.is_closed() {
+            (Fault::Lost, ErrorKind::Unavailable)
+        } else {
+            (Fault::Unreachable, ErrorKind::Unavailable)
+        };
+        let below = StdError::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        told(fault, kind).caused_by(below)
+    }
+}
+
+fn is_about_certificate(error: &tokio_postgres::Error) -> bool {
+    let below = StdError::source(error).and_then(|below| below.downcast_ref::<io::Error>());
+    let below = below.and_then(io::Error::get_ref).and_then(|below| below.downcast_ref::<rustls::Error>());
+    matches!(below, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// The library tells these kinds apart by their text only.
+fn is_about_credentials(error: &tokio_postgres::Error) -> bool {
+    matches!(error.to_string().as_str(), "authentication error" | "invalid configuration")
+}
+
+/// What failed, and where a person has to act, how.
+fn in_general(fault: Fault<'_>) -> &'static str {
+    match fault {
+        Fault::Server("28P01", _) => "the server refuses the password",
+        Fault::Server("28000", _) => "the server refuses the role; check the user and the server's pg_hba.conf",
+        Fault::Server("3D000", _) => "the database does not exist; create it, or name another",
+        Fault::Server("42501", _) => "the role lacks a privilege; grant it, or connect as another role",
+        Fault::Server("25006", _) => "the server is read-only; connect to the primary",
+        Fault::Server("53300", _) => {
+            "the server has no connection left; raise max_connections or the limit of the role or the database, \
+             or close others"
+        }
+        Fault::Server("53100", _) => "the server's disk is full",
+        Fault::Server("55P03", _) => "a lock could not be had in time; another session holds it",
+        Fault::Server("57014", _) => "the server cancelled the statement, as statement_timeout or a person told it to",
+        Fault::Server(_, ErrorKind::Unavailable) => "the server ended the connection",
+        Fault::Server(_, ErrorKind::Exhausted) => "the server has run out of something",
+        Fault::Server(_, ErrorKind::Conflict) => "another session was in the way",
+        Fault::Server(_, ErrorKind::Data) => "the server refuses the data",
+        Fault::Server(..) => "the server refuses the statement",
+        Fault::Certificate => {
+            "the server's certificate is not to be trusted; name a file of trusted certificates, or demand less of it"
+        }
+        Fault::Credentials => "the server and this program do not agree on how to log in; check user and password",
+        Fault::Lost => "the connection to the server was lost",
+        Fault::Unreachable => "the server cannot be reached",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_decide_and_not_their_classes() {
+        const OWN: Dialogue = Dialogue { codes: &[("22P02", ErrorKind::Data, Retry::Never)], advice: |_| None };
+        assert_eq!(OWN.meaning("40P01"), (ErrorKind::Conflict, Retry::Backoff));
+        assert_eq!(OWN.meaning("22P02"), (ErrorKind::Data, Retry::Never));
+        assert_eq!(OWN.meaning("22P04"), (ErrorKind::Internal, Retry::Never), "bad COPY format is our own fault");
+        assert_eq!(OWN.meaning("XX000"), (ErrorKind::Internal, Retry::Never));
+        let mut codes: Vec<&str> = CODES.iter().map(|(code, ..)| *code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), CODES.len(), "a code stands once");
+    }
+}

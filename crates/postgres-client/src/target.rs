@@ -1,0 +1,154 @@
+use std::{path::Path, time::Duration};
+
+use endpoint_api::Result;
+use tokio_postgres::{
+    Client, Config,
+    config::{Host, SslMode},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{TlsMode, tls};
+
+/// Where a server is and how to talk to it.
+pub struct Target {
+    config: Config,
+    tls: TlsMode,
+    name: String,
+}
+
+/// What is wrong with a URL. It does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadUrl {
+    /// It is none such as `postgres://user:password@host:5432/database`.
+    Malformed,
+    /// Its `sslmode` is none of disable, prefer, require, verify-ca and verify-full.
+    SslMode,
+}
+
+/// Reads `postgres://user:password@host:5432/database?sslmode=verify-full`, and what it says of TLS.
+pub fn read_url(url: &str) -> Result<(Config, Option<TlsMode>), BadUrl> {
+    // What `sslmode` demands of certificates is not the client library's to know.
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut mode = None;
+    let mut others = Vec::new();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.strip_prefix("sslmode=") {
+            Some(value) => mode = Some(TlsMode::read(value).ok_or(BadUrl::SslMode)?),
+            None => others.push(parameter),
+        }
+    }
+    if !address.starts_with("postgres://") && !address.starts_with("postgresql://") {
+        return Err(BadUrl::Malformed);
+    }
+    let config = format!("{address}?{}", others.join("&")).parse().map_err(|_| BadUrl::Malformed)?;
+    Ok((config, mode))
+}
+
+impl Target {
+    /// A server that is told `application` as the name of the program. Without a time of its own in
+    /// `config`, connecting takes 10 seconds at the most.
+    pub fn new(mut config: Config, tls: TlsMode, application: &str) -> Self {
+        config
+            .ssl_mode(match tls {
+                TlsMode::Disable => SslMode::Disable,
+                TlsMode::Prefer => SslMode::Prefer,
+                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+            })
+            .application_name(application)
+            .keepalives_idle(Duration::from_secs(30));
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        Self { name: name_of(&config), config, tls }
+    }
+
+    /// `host:port/database`, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is demanded of TLS.
+    pub fn tls(&self) -> TlsMode {
+        self.tls
+    }
+
+    /// What the client library is told.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+fn name_of(config: &Config) -> String {
+    let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(host)), _) => host.clone(),
+        #[cfg(unix)]
+        (Some(Host::Unix(path)), _) => path.display().to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => "localhost".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("{host}:{port}/{database}")
+}
+
+/// How to connect to one server.
+pub struct Connector {
+    target: Target,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    /// For a target. What is trusted stands in `root_cert` (PEM), else it is what the system trusts.
+    ///
+    /// # Errors
+    ///
+    /// When certificates are to be verified and there is none to trust.
+    pub fn new(target: Target, root_cert: Option<&Path>) -> Result<Self> {
+        Ok(Self { tls: tls::connector(target.tls, root_cert)?, target })
+    }
+
+    /// `host:port/database`, for messages.
+    pub fn server(&self) -> &str {
+        self.target.name()
+    }
+
+    /// Connects. The connection is kept going by a task of its own until the client is dropped.
+    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = self.target.config.connect(self.tls.clone()).await?;
+        let server = self.target.name.clone();
+        tokio::spawn(async move {
+            // Whoever uses the client is told, too, and says what it means.
+            if connection.await.is_err() {
+                tracing::debug!(server, "a connection broke");
+            }
+        });
+        Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_server_and_what_is_demanded_of_it() {
+        let url = "postgres://ada:s3cret@db.example/work?sslmode=verify-full&connect_timeout=3";
+        let (config, tls) = read_url(url).unwrap();
+        let target = Target::new(config, tls.unwrap(), "test");
+        assert_eq!((target.name(), target.tls()), ("db.example:5432/work", TlsMode::VerifyFull));
+        assert_eq!(target.config().get_connect_timeout(), Some(&Duration::from_secs(3)));
+        let (config, tls) = read_url("postgresql://ada@db:5433").unwrap();
+        assert_eq!((Target::new(config, TlsMode::Prefer, "test").name(), tls), ("db:5433/ada", None));
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused() {
+        let problem = |url: &str| read_url(url).unwrap_err();
+        assert_eq!(problem("postgres://ada@db/work?sslmode=allow"), BadUrl::SslMode);
+        for url in
+            ["host=db user=ada", "postgres://ada:x@db:port/work", "postgres://ada@db/work?unknown=1", "mysql://db"]
+        {
+            assert_eq!(problem(url), BadUrl::Malformed, "{url}");
+        }
+    }
+}
