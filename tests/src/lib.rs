@@ -2,8 +2,14 @@
 //! program to run in them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "for tests")]
 
+mod barrier;
+mod line;
 mod program;
+mod role;
 mod sandbox;
 
+pub use barrier::{Barrier, until};
+pub use line::Line;
 pub use program::{Ran, Running, cdm};
+pub use role::Role;
 pub use sandbox::Sandbox;

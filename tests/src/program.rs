@@ -1,8 +1,10 @@
 use std::{
-    env,
+    env, fs,
+    io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
+    thread,
 };
 
 use serde_json::Value;
@@ -15,7 +17,7 @@ pub fn cdm() -> &'static Path {
             return PathBuf::from(binary);
         }
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = ["build", "--quiet", "--package", "host", "--bin", "cdm"];
+        let build = ["build", "--quiet", "--workspace", "--bins"];
         let built = Command::new(cargo).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(built.is_ok_and(|status| status.success()), "cdm cannot be built");
         // This test stands in target/<profile>/deps, the program one folder up.
@@ -70,26 +72,55 @@ impl Ran {
 }
 
 /// A run of the program that has not ended yet.
-pub struct Running(pub(crate) Child);
+pub struct Running {
+    child: Child,
+    err: BufReader<ChildStderr>,
+    /// What was read of standard error so far.
+    said: String,
+}
 
 impl Running {
     /// Sends a signal by its name: `INT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Whether it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().unwrap()
+        self.child.try_wait().unwrap()
+    }
+
+    /// The most memory that it has held so far, in bytes, as far as the system tells; `None` once it has
+    /// ended.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+    }
+
+    /// Waits until it has said something on standard error.
+    pub fn until_it_says(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.err.read_line(&mut line).unwrap() > 0, "it never said `{text}`, but {}", self.said);
+            self.said.push_str(&line);
+        }
     }
 
     /// Waits for its end.
     pub fn wait(self) -> Ran {
-        Ran::of(self.0.wait_with_output().unwrap())
+        let Self { child, mut err, mut said } = self;
+        // Both outputs at once: a pipe that nobody empties would stop it.
+        let rest = thread::spawn(move || err.read_to_string(&mut said).map(|_| said).unwrap());
+        let output = child.wait_with_output().unwrap();
+        Ran { err: rest.join().unwrap(), ..Ran::of(output) }
     }
 }
 
 pub(crate) fn start(command: &mut Command) -> Running {
-    Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let err = BufReader::new(child.stderr.take().unwrap());
+    Running { child, err, said: String::new() }
 }

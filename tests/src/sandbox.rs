@@ -120,6 +120,11 @@ impl Sandbox {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// As [`cdm`](Self::cdm), of another host.
+    pub fn run<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        Ran::of(self.command_of(program, arguments).output().unwrap())
+    }
+
     /// Runs a command of the program as people do, without `--output json`.
     pub fn people(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.plain_command(cdm()).args(arguments).output().unwrap())

@@ -1,57 +1,10 @@
 //! Runs that are told to stop, are killed, meet each other or are told their limits.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
-use end_to_end::{Running, Sandbox};
+use end_to_end::{Barrier, Running, Sandbox, until};
 use serde_json::Value;
-
-/// A session that holds a lock on a model table, so that a load into it waits.
-struct Barrier {
-    release: std::sync::mpsc::Sender<()>,
-    holder: thread::JoinHandle<()>,
-}
-
-impl Barrier {
-    fn before(sandbox: &Sandbox, table: &str) -> Self {
-        let (config, table) = (sandbox.database().config(), table.to_owned());
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let (locked, is_locked) = std::sync::mpsc::channel();
-        let holder = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-                let connection = tokio::spawn(connection);
-                let statement = format!("begin; lock table cdm_work.{table} in access exclusive mode");
-                client.batch_execute(&statement).await.unwrap();
-                locked.send(()).unwrap();
-                tokio::task::block_in_place(|| released.recv().ok());
-                client.batch_execute("commit").await.unwrap();
-                drop(client);
-                connection.await.unwrap().unwrap();
-            });
-        });
-        is_locked.recv().unwrap();
-        Self { release, holder }
-    }
-
-    fn lift(self) {
-        self.release.send(()).unwrap();
-        self.holder.join().unwrap();
-    }
-}
-
-/// Waits until the condition holds.
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// Ten projects in each of three files, which are three slices.
 fn sandbox() -> Sandbox {
@@ -67,18 +20,11 @@ fn rows(sandbox: &Sandbox) -> String {
     sandbox.value("select count(*) from cdm_work.cdm_work_project")
 }
 
-/// How many sessions wait for a lock.
-fn waiting(sandbox: &Sandbox) -> usize {
-    let name = sandbox.database().name();
-    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = ";
-    sandbox.value(&format!("{waiting}'{name}'")).parse().unwrap()
-}
-
 /// Starts a run that has come to its first load and waits there.
 fn stuck(sandbox: &Sandbox) -> (Running, Barrier) {
     let barrier = Barrier::before(sandbox, "cdm_work_project");
     let running = sandbox.start(["ingest", "projects"]);
-    until("the load waits", || waiting(sandbox) == 1);
+    until("the load waits", || sandbox.waiting() == 1);
     (running, barrier)
 }
 
@@ -162,7 +108,7 @@ fn a_run_that_meets_a_living_one_fails_or_waits_or_takes_over() {
     let patient = sandbox.start(["ingest", "projects", "--on-overlap", "wait"]);
     let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover"]);
     // It has the fence and is about to load the slice that the first one is loading.
-    until("the other has taken over", || waiting(&sandbox) == 2);
+    until("the other has taken over", || sandbox.waiting() == 2);
     barrier.lift();
     let overtaken = first.wait();
     let answer = overtaken.expect(1);

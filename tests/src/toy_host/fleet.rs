@@ -85,18 +85,28 @@ impl Mapper for Ships {
 
 register_mapper!(Ships);
 
-/// The ships stand in the configuration.
+/// The records stand in the configuration.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {
     /// The ships' records, each a JSON text.
     ships: Vec<String>,
+    /// The records of the ports that they call at, each a JSON text.
+    #[serde(default)]
+    ports: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Fleet {
     identity: SourceIdentity,
     ships: Vec<String>,
+    ports: Vec<String>,
+}
+
+impl Fleet {
+    fn records(&self, unit: &UnitId) -> &[String] {
+        if *unit == PORTS { &self.ports } else { &self.ships }
+    }
 }
 
 impl Driver for Fleet {
@@ -123,7 +133,7 @@ impl Driver for Fleet {
 
     async fn open(config: Config, context: OpenContext) -> Result<Fleet> {
         let identity = SourceIdentity { endpoint: context.endpoint, system: "acme".to_owned() };
-        Ok(Fleet { identity, ships: config.ships })
+        Ok(Fleet { identity, ships: config.ships, ports: config.ports })
     }
 }
 
@@ -156,6 +166,9 @@ impl Endpoint for Fleet {
 
 const SHIPS: UnitId = UnitId::from_static("fleet.ships");
 
+/// No mapper makes rows of its records.
+const PORTS: UnitId = UnitId::from_static("fleet.ports");
+
 #[async_trait]
 impl Source for Fleet {
     fn identity(&self) -> &SourceIdentity {
@@ -163,18 +176,21 @@ impl Source for Fleet {
     }
 
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {
-        let name = UnitField {
+        let name = |description: &str| UnitField {
             name: "name".to_owned(),
             json_type: "string".to_owned(),
-            description: "What is painted on her side.".to_owned(),
+            description: description.to_owned(),
         };
-        Ok(vec![UnitDescriptor::new(SHIPS, "Ships", vec![name])])
+        Ok(vec![
+            UnitDescriptor::new(SHIPS, "Ships", vec![name("What is painted on her side.")]),
+            UnitDescriptor::new(PORTS, "Ports", vec![name("What is written on the map.")]),
+        ])
     }
 
-    /// What comes after the ships that were read is new: the configuration only grows.
-    async fn plan(&self, _: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>> {
+    /// What comes after the records that were read is new: the configuration only grows.
+    async fn plan(&self, unit: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>> {
         let read = request.checkpoint.as_ref().and_then(|checkpoint| checkpoint.0.as_u64()).unwrap_or(0);
-        let all = u64::try_from(self.ships.len()).unwrap_or(u64::MAX);
+        let all = u64::try_from(self.records(unit).len()).unwrap_or(u64::MAX);
         Ok(if read < all { vec![Slice::new(0, json!({ "from": read, "to": all }))] } else { Vec::new() })
     }
 
@@ -183,8 +199,8 @@ impl Source for Fleet {
         let (from, to) = (place("from"), place("to"));
         let at = Timestamp::from(std::time::SystemTime::now());
         let mut batch = RawBatch::builder(unit.clone(), self.identity.endpoint.clone(), "configuration", at);
-        for (line, ship) in (1..=to).zip(&self.ships).filter(|(line, _)| *line > from) {
-            batch.push(NewRecord { json: ship, line: Some(line), ..NewRecord::default() });
+        for (line, json) in (1..=to).zip(self.records(unit)).filter(|(line, _)| *line > from) {
+            batch.push(NewRecord { json, line: Some(line), ..NewRecord::default() });
         }
         stream::iter([Ok(batch.finish_at(Some(Checkpoint(json!(to)))))]).boxed()
     }
