@@ -76,6 +76,12 @@ impl Failure {
         Self { kind: "failed", path: None, message: message.into(), exit: Exit::Failed }
     }
 
+    /// A signal told the command to stop.
+    pub(crate) fn interrupted(exit: Exit) -> Self {
+        let message = "told to stop; what was committed stays, and the next run goes on from there";
+        Self { kind: ErrorKind::Interrupted.as_str(), path: None, message: message.to_owned(), exit }
+    }
+
     /// The program itself is at fault.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self { kind: "internal", path: None, message: message.into(), exit: Exit::Failed }

@@ -42,7 +42,7 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let app = App { registry: app.registry.clone(), config: folder.config(), signals: app.signals.clone() };
     let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
     show.say(&format!(
-        "A small Jira export, a private PostgreSQL server and a configuration are in {}.\n",
+        "A small Jira export and a configuration are in {}; a private PostgreSQL server runs for them.\n",
         folder.shown()
     ));
 

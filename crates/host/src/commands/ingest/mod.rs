@@ -51,6 +51,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
     }
     if let Some(signal) = app.signals.exit() {
         exit = signal;
+        failure = failure.or_else(|| Some(Failure::interrupted(signal)));
     }
     close(catalog.as_ref(), &endpoints).await;
     Ok(answer(&records).failed(failure).exit(exit))
