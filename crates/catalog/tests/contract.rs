@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use catalog::{
-    Annotations, Attempt, DatasetFilter, DatasetId, DatasetKind, EndpointSpec, LoadFacts, RunEndFacts, RunFilter,
-    RunOutcome, RunStart, RunStatus,
+    Annotations, Attempt, Catalog, DatasetFilter, DatasetId, DatasetKind, DatasetSpec, EndpointSpec, LoadFacts,
+    RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
 };
 use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
 use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete};
@@ -32,6 +32,7 @@ on_both_stores! {
     an_older_program_does_not_take_back_what_a_newer_one_said
     what_people_wrote_and_what_the_system_knows_do_not_touch_each_other
     a_dataset_keeps_its_kind
+    a_load_and_an_end_that_are_on_record_are_not_written_again
     the_last_load_is_the_one_with_the_greatest_time
     datasets_are_found_by_what_they_are
     a_run_is_written_down_from_its_begin_to_its_end
@@ -40,6 +41,9 @@ on_both_stores! {
     what_is_not_there_is_told
     everything_is_there_after_it_was_closed
     many_who_register_the_same_make_one_version
+    many_who_register_an_endpoint_make_a_version_each
+    many_who_write_about_a_dataset_lose_no_word
+    many_who_begin_a_run_have_an_attempt_each
     text_that_a_store_cannot_hold_is_replaced
 }
 
@@ -151,6 +155,25 @@ async fn the_last_load_is_the_one_with_the_greatest_time(store: &Store) {
     }
 }
 
+async fn a_load_and_an_end_that_are_on_record_are_not_written_again(store: &Store) {
+    let catalog = store.open().await;
+    let id = table_spec("1.0.0").id();
+    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    let load = LoadFacts::new(run_id("r1"), at(5), Some(10));
+    catalog.record_load(&id, &load).await.unwrap();
+    let attempt = catalog.begin_run(&RunStart::new(run_id("r1"), "things", ingestion(), at(1))).await.unwrap();
+    assert!(catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Failed, 6).error("no disk")).await.unwrap());
+    let before = store.rows().await;
+
+    catalog.record_load(&id, &load).await.unwrap();
+    assert!(catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Failed, 6).error("no disk")).await.unwrap());
+    assert_eq!(store.rows().await, before);
+
+    assert!(catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Succeeded, 7)).await.unwrap(), "it knows better");
+    let run = catalog.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!(run.end, Some(end(RunOutcome::Succeeded, 7)));
+}
+
 async fn datasets_are_found_by_what_they_are(store: &Store) {
     let catalog = store.open().await;
     for spec in [unit_spec(), table_spec("1.0.0"), common::table_at("lab")] {
@@ -250,11 +273,29 @@ async fn what_is_not_there_is_told(store: &Store) {
 
 async fn everything_is_there_after_it_was_closed(store: &Store) {
     let catalog = store.open().await;
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
-    let before = catalog.datasets(&DatasetFilter::all()).await.unwrap();
+    let spec = table_spec("1.0.0");
+    let warehouse =
+        EndpointSpec::new(endpoint("warehouse"), "cdm.postgres", ["sink"], &json!({ "port": 5432 })).unwrap();
+    catalog.register_endpoint(&warehouse, at(1)).await.unwrap();
+    catalog.register_dataset(&spec, at(1)).await.unwrap();
+    catalog.annotate(&spec.id(), &Annotations::default().owner("Data team").tags(["a"]), at(2)).await.unwrap();
+    catalog.record_load(&spec.id(), &LoadFacts::new(run_id("r1"), at(3), Some(7))).await.unwrap();
+    let attempt = catalog.begin_run(&RunStart::new(run_id("r1"), "things", ingestion(), at(2))).await.unwrap();
+    catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Succeeded, 3)).await.unwrap();
+    let all = async |catalog: &dyn Catalog| {
+        (
+            catalog.endpoints().await.unwrap(),
+            catalog.datasets(&DatasetFilter::all()).await.unwrap(),
+            catalog.runs(&RunFilter::newest(10)).await.unwrap(),
+        )
+    };
+    let before = all(catalog.as_ref()).await;
+    assert_eq!((before.0.len(), before.1.len(), before.2.len()), (1, 1, 1));
+
     catalog.close().await.unwrap();
-    let catalog = store.open().await;
-    assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap(), before);
+    let closed = catalog.endpoints().await.unwrap_err();
+    assert!(closed.to_string().contains("the catalog is closed"), "{closed}");
+    assert_eq!(all(store.open().await.as_ref()).await, before);
 }
 
 async fn many_who_register_the_same_make_one_version(store: &Store) {
@@ -272,6 +313,69 @@ async fn many_who_register_the_same_make_one_version(store: &Store) {
     assert_eq!(changed, 1);
     let dataset = store.open().await.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap();
     assert_eq!((dataset.spec.upstream().len(), dataset.version), (16, 17), "no word was lost");
+}
+
+async fn many_who_register_an_endpoint_make_a_version_each(store: &Store) {
+    let mut at_work = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let catalog = store.open().await;
+        at_work.spawn(async move {
+            let config = json!({ "port": number });
+            let spec = EndpointSpec::new(endpoint("warehouse"), "cdm.postgres", ["sink"], &config).unwrap();
+            catalog.register_endpoint(&spec, at(number)).await.unwrap().version
+        });
+    }
+    let versions: BTreeSet<u64> = at_work.join_all().await.into_iter().collect();
+    assert_eq!(versions, (1..=16).collect());
+}
+
+async fn many_who_write_about_a_dataset_lose_no_word(store: &Store) {
+    let words = [
+        Annotations::default().description("Ours"),
+        Annotations::default().owner("Data team"),
+        Annotations::default().tags(["a"]),
+    ];
+    let tables: Vec<_> = (0..16).map(|number| common::table_at(&format!("sink{number}"))).collect();
+    let catalog = store.open().await;
+    for table in &tables {
+        catalog.register_dataset(table, at(1)).await.unwrap();
+    }
+    // All write about one table at the same moment, and then about the next one.
+    let turn = Arc::new(tokio::sync::Barrier::new(words.len()));
+    let mut at_work = tokio::task::JoinSet::new();
+    for word in words {
+        let (catalog, turn) = (store.open().await, Arc::clone(&turn));
+        let ids: Vec<DatasetId> = tables.iter().map(DatasetSpec::id).collect();
+        at_work.spawn(async move {
+            for id in ids {
+                turn.wait().await;
+                catalog.annotate(&id, &word, at(2)).await.unwrap();
+            }
+        });
+    }
+    at_work.join_all().await;
+    let all = Annotations::default().description("Ours").owner("Data team").tags(["a"]);
+    for dataset in catalog.datasets(&DatasetFilter::all()).await.unwrap() {
+        assert_eq!(dataset.annotations, all, "{}", dataset.spec.id());
+    }
+}
+
+async fn many_who_begin_a_run_have_an_attempt_each(store: &Store) {
+    let mut at_work = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let catalog = store.open().await;
+        at_work.spawn(async move {
+            let start = RunStart::new(run_id("r1"), "things", ingestion(), at(number));
+            let attempt = catalog.begin_run(&start).await.unwrap();
+            (attempt, catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Succeeded, number)).await.unwrap())
+        });
+    }
+    let mut attempts = at_work.join_all().await;
+    attempts.sort();
+    assert!(attempts.iter().map(|(attempt, _)| attempt.number()).eq(1..=16), "{attempts:?}");
+    assert!(attempts[15].1, "the last attempt has the word");
+    let run = store.open().await.run(&run_id("r1")).await.unwrap().unwrap();
+    assert_eq!((run.attempt, run.status()), (Attempt::new(16), RunStatus::Ended(RunOutcome::Succeeded)));
 }
 
 async fn text_that_a_store_cannot_hold_is_replaced(store: &Store) {

@@ -6,11 +6,16 @@ mod common;
 use std::{
     env, fs,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use catalog::{Catalog, DatasetFilter};
 use common::{Store, at, table_spec};
 use endpoint_api::{Error, ErrorKind};
+use local_postgres::TestDatabase;
+
+/// Longer than it takes to open a catalog.
+const A_MOMENT: Duration = Duration::from_millis(500);
 
 async fn refused(url: &str, folder: &std::path::Path) -> Error {
     catalog::open(url, folder).await.err().unwrap_or_else(|| panic!("{url} was opened"))
@@ -41,6 +46,37 @@ async fn sixteen_may_open_a_new_sqlite_catalog_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn sixteen_may_open_a_new_postgres_catalog_at_once() {
     sixteen_open(Store::postgres()).await;
+}
+
+#[tokio::test]
+async fn a_new_sqlite_catalog_waits_for_the_one_who_is_making_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let path = folder.path().to_owned();
+    let opening =
+        tokio::spawn(async move { use_it(catalog::open("sqlite:catalog.db", &path).await.unwrap().as_ref()).await });
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!opening.is_finished());
+    other.execute_batch("commit").unwrap();
+    opening.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_postgres_catalog_waits_for_the_one_who_is_making_it() {
+    let Store::Postgres(database) = Store::postgres() else { panic!() };
+    let (other, connection) = database.config().connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // What all versions of the program agree on.
+    let lock = "begin; select pg_advisory_xact_lock(hashtextextended('cdm catalog cdm_metadata', 0))";
+    other.batch_execute(lock).await.unwrap();
+    let url = database.url().to_owned();
+    let opening = tokio::spawn(async move { use_it(catalog::open(&url, ".".as_ref()).await.unwrap().as_ref()).await });
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!opening.is_finished());
+    assert_eq!(database.query("select 1 from pg_namespace where nspname = 'cdm_metadata'").len(), 0);
+    other.batch_execute("commit").await.unwrap();
+    opening.await.unwrap();
 }
 
 /// Names the folder for a process that this test program starts of itself.
@@ -104,9 +140,12 @@ async fn what_is_no_catalog_is_refused_and_not_touched() {
     assert!(error.to_string().contains("notes.txt"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
 
-    rusqlite::Connection::open(folder.path().join("other.db")).unwrap().execute_batch("create table mine (a)").unwrap();
+    let other = folder.path().join("other.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("create table mine (a)").unwrap();
+    let before = fs::read(&other).unwrap();
     let error = refused("sqlite:other.db", folder.path()).await;
     assert!(error.to_string().contains("another program's database"), "{error}");
+    assert!(fs::read(&other).unwrap() == before, "not a byte of it is written");
 
     let error = refused("sqlite:no/such/folder/catalog.db", folder.path()).await;
     assert!(error.to_string().contains("the folder of the catalog's file does not exist"), "{error}");
@@ -161,19 +200,59 @@ async fn a_server_that_cannot_be_used_is_told_without_its_password() {
     assert!(error.to_string().contains("the catalog's database does not exist"), "{error}");
 }
 
+/// A role of its own for a test, which may connect and no more; gone with it.
+struct Role<'d> {
+    name: String,
+    database: &'d TestDatabase,
+}
+
+impl<'d> Role<'d> {
+    fn create(database: &'d TestDatabase) -> Self {
+        let name = format!("modest_{}", database.name());
+        database.query(&format!("create role {name} login password 'pw'"));
+        Self { name, database }
+    }
+
+    fn url(&self) -> String {
+        let (_, place) = self.database.url().rsplit_once('@').unwrap();
+        format!("postgres://{}:pw@{place}", self.name)
+    }
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        self.database.query(&format!("drop owned by {0}; drop role {0}", self.name));
+    }
+}
+
 #[tokio::test]
 async fn a_role_that_may_not_make_schemas_uses_one_that_is_there() {
     let Store::Postgres(database) = Store::postgres() else { panic!() };
-    let role = format!("modest_{}", database.name());
-    database.query(&format!("create role {role} login password 'pw'"));
-    let (_, place) = database.url().rsplit_once('@').unwrap();
-    let url = format!("postgres://{role}:pw@{place}");
-    let error = refused(&url, ".".as_ref()).await;
+    let role = Role::create(&database);
+    let error = refused(&role.url(), ".".as_ref()).await;
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("make it, and grant the role USAGE and CREATE on it"), "{error}");
 
-    database.query(&format!("create schema cdm_metadata; grant usage, create on schema cdm_metadata to {role}"));
-    use_it(catalog::open(&url, ".".as_ref()).await.unwrap().as_ref()).await;
-    database.query(&format!("drop owned by {role}; drop role {role}"));
+    database.query(&format!("create schema cdm_metadata; grant usage, create on schema cdm_metadata to {}", role.name));
+    use_it(catalog::open(&role.url(), ".".as_ref()).await.unwrap().as_ref()).await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_make_nothing_uses_a_catalog_that_another_one_made() {
+    let store = Store::postgres();
+    let Store::Postgres(database) = &store else { panic!() };
+    store.open().await.close().await.unwrap();
+    let role = Role::create(database);
+    let error = refused(&role.url(), ".".as_ref()).await;
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("grant it USAGE on the schema cdm_metadata and SELECT, INSERT"), "{error}");
+
+    database.query(&format!(
+        "grant usage on schema cdm_metadata to {0};
+         grant select, insert, update on all tables in schema cdm_metadata to {0}",
+        role.name
+    ));
+    use_it(catalog::open(&role.url(), ".".as_ref()).await.unwrap().as_ref()).await;
 }
 
 #[tokio::test]

@@ -82,9 +82,12 @@ fn columns(spec: &DatasetSpec) -> Result<Vec<Parameter>> {
 
 pub(super) async fn record_load<E: Engine>(engine: &E, dataset: &DatasetId, load: &LoadFacts) -> Result<()> {
     must_exist(engine, RECORD, dataset).await?;
+    // An update that changes nothing would still lock the row, so what is on record is left out before.
     let statement = format!(
         "insert into {schema}dataset_load as known (dataset_id, run_id, loaded_at, row_count)
-         values ($1, $2, $3, $4)
+         select $1, $2, $3, $4
+         where not exists (select 1 from {schema}dataset_load as same where same.dataset_id = $1
+             and same.run_id = $2 and same.loaded_at = $3 and same.row_count is not distinct from $4)
          on conflict (dataset_id) do update
          set run_id = excluded.run_id, loaded_at = excluded.loaded_at, row_count = excluded.row_count
          where excluded.loaded_at > known.loaded_at

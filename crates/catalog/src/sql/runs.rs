@@ -44,6 +44,10 @@ pub(super) async fn begin<E: Engine>(engine: &E, start: &RunStart) -> Result<Att
 }
 
 pub(super) async fn end<E: Engine>(engine: &E, run: &RunId, attempt: Attempt, end: &RunEndFacts) -> Result<bool> {
+    let known = find(engine, run).await?;
+    if known.is_some_and(|known| known.attempt == attempt && known.end.as_ref() == Some(end)) {
+        return Ok(true);
+    }
     let statement = format!(
         "update {schema}run
          set status = $3, ended_at = $4, read_count = $5, inserted = $6, updated = $7, unchanged = $8, stale = $9,

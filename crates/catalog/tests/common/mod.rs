@@ -34,7 +34,7 @@ impl Store {
         }
     }
 
-    /// Every row of every table, with what shows in PostgreSQL that it was written again.
+    /// Every row of every table, with what shows in PostgreSQL that it was written again or locked.
     pub(crate) async fn rows(&self) -> Vec<String> {
         let tables = ["endpoint", "dataset", "dataset_annotation", "dataset_load", "run"];
         let mut rows = Vec::new();
@@ -51,7 +51,7 @@ impl Store {
                     }
                 }
                 Self::Postgres(database) => {
-                    let query = format!("select xmin, ctid, t::text from cdm_metadata.{table} t order by 3");
+                    let query = format!("select xmin, xmax, ctid, t::text from cdm_metadata.{table} t order by 4");
                     rows.extend(database.query(&query).into_iter().map(|row| format!("{table} {row:?}")));
                 }
             }
