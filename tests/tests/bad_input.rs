@@ -199,7 +199,7 @@ fn what_stood_before_the_file_that_is_cut_short_stays_and_is_not_read_again() {
     sandbox.export("issues-2.jsonl", &[&issue(2)]);
     sandbox.write("export/issues-3.json", format!("[{},", issue(3)));
     sandbox.export("issues-4.jsonl", &[&issue(4)]);
-    let ran = sandbox.cdm(["ingest", "issues"]);
+    let ran = sandbox.cdm(["ingest", "issues", "--parallel", "1"]);
     assert!(ran.error(1).contains("issues-3.json"), "{ran:?}");
     let run = &ran.json()["runs"][0];
     assert_eq!((&run["read"], &run["slices"]), (&1.into(), &1.into()));

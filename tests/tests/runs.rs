@@ -23,7 +23,7 @@ fn rows(sandbox: &Sandbox) -> String {
 /// Starts a run that has come to its first load and waits there.
 fn stuck(sandbox: &Sandbox) -> (Running, Barrier) {
     let barrier = Barrier::before(sandbox, "cdm_work_project");
-    let running = sandbox.start(["ingest", "projects"]);
+    let running = sandbox.start(["ingest", "projects", "--parallel", "1"]);
     until("the load waits", || sandbox.waiting() == 1);
     (running, barrier)
 }
@@ -106,7 +106,7 @@ fn a_run_that_meets_a_living_one_fails_or_waits_or_takes_over() {
     assert_eq!(refused.json()["runs"][0]["status"], "failed");
 
     let patient = sandbox.start(["ingest", "projects", "--on-overlap", "wait"]);
-    let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover"]);
+    let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover", "--parallel", "1"]);
     // It has the fence and is about to load the slice that the first one is loading.
     until("the other has taken over", || sandbox.waiting() == 2);
     barrier.lift();

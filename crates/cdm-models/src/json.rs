@@ -9,14 +9,18 @@
 //! - members sorted by the bytes of their decoded keys;
 //! - numbers and repeated members as [`Numbers`] says.
 
+mod members;
 mod number;
 mod object;
 mod text;
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::fmt;
 
+pub use members::{Members, members, nested_members};
 pub use object::JsonObject;
+use object::Member;
 use text::Cursor;
+pub use text::quote;
 
 /// How deeply arrays and objects may be nested. Deeper input is refused, not a stack overflow.
 pub const MAX_DEPTH: usize = 128;
@@ -77,7 +81,8 @@ impl Fit {
 ///
 /// On an error `out` holds an unfinished value.
 pub fn canonicalize(text: &str, numbers: Numbers, out: &mut String) -> Result<Fit, JsonError> {
-    let mut writer = Writer { cursor: Cursor::new(text), numbers, out, members: Vec::new(), fit: Fit::Exact };
+    let (members, scratch) = (Vec::new(), String::new());
+    let mut writer = Writer { cursor: Cursor::new(text), numbers, out, members, scratch, fit: Fit::Exact };
     writer.value(0)?;
     writer.cursor.end()?;
     Ok(writer.fit)
@@ -88,7 +93,8 @@ struct Writer<'a, 'o> {
     numbers: Numbers,
     out: &'o mut String,
     /// Members of the objects that are open, innermost last.
-    members: Vec<(Cow<'a, str>, Range<usize>)>,
+    members: Vec<Member<'a>>,
+    scratch: String,
     fit: Fit,
 }
 
@@ -101,7 +107,7 @@ impl Writer<'_, '_> {
             b'{' => self.object(depth),
             b'[' => self.array(depth),
             b'"' => {
-                text::write_string(&self.cursor.string()?, self.out);
+                self.cursor.string()?.write(self.out);
                 Ok(())
             }
             b'-' | b'0'..=b'9' => self.number(),
@@ -151,10 +157,10 @@ impl Writer<'_, '_> {
                 let key = self.cursor.string()?;
                 self.cursor.expect(b':')?;
                 let from = self.out.len();
-                text::write_string(&key, self.out);
+                key.write(self.out);
                 self.out.push(':');
                 self.value(depth + 1)?;
-                self.members.push((key, from..self.out.len()));
+                self.members.push((key.text, from..self.out.len()));
                 if !self.cursor.comma()? {
                     break;
                 }
@@ -162,7 +168,9 @@ impl Writer<'_, '_> {
             }
         }
         self.cursor.expect(b'}')?;
-        let kept = object::sort_members(self.members.split_off(first_member), start, self.numbers, self.out);
+        let members = self.members.get_mut(first_member..).unwrap_or_default();
+        let kept = object::sort_members(members, start, self.numbers, &mut self.scratch, self.out);
+        self.members.truncate(first_member);
         self.fit = self.fit.and(kept);
         self.out.push('}');
         Ok(())

@@ -1,4 +1,4 @@
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use endpoint_api::{ModelPattern, Overlap, Registry};
@@ -109,6 +109,9 @@ enum Command {
         /// that it commits nothing more.
         #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnOverlap::Fail)]
         on_overlap: OnOverlap,
+        /// How many slices are loaded at once in cdm mode, each in a transaction of its own.
+        #[arg(long, value_name = "N", default_value_t = ingest::Options::PARALLEL)]
+        parallel: NonZeroUsize,
     },
     /// List runs, the newest first, or show one.
     Runs {
@@ -230,8 +233,8 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
                 };
                 commands::provision::provision(&app, &sink, &models, purpose).await
             }
-            Command::Ingest { names, full, max_rejects, on_overlap } => {
-                let options = ingest::Options { full, max_rejects, overlap: on_overlap.into() };
+            Command::Ingest { names, full, max_rejects, on_overlap, parallel } => {
+                let options = ingest::Options { full, max_rejects, overlap: on_overlap.into(), parallel };
                 commands::ingest::ingest(&app, &names, options).await
             }
             Command::Runs { id, limit } => commands::runs::runs(&app, id.as_deref(), limit).await,

@@ -1,3 +1,5 @@
+use std::{num::NonZeroUsize, sync::Arc};
+
 use endpoint_api::{Ingestion, Overlap, RunId, Sink, Source};
 
 use crate::{Mapping, MaxRejects, staging::Staging};
@@ -13,7 +15,7 @@ pub struct Job<'a> {
     /// Where they wait until they are loaded.
     pub staging: &'a dyn Staging,
     /// How they become rows; `None` in raw mode.
-    pub mapping: Option<Mapping>,
+    pub mapping: Option<Arc<Mapping>>,
     /// Where they go.
     pub sink: &'a dyn Sink,
     /// What the operator asked for.
@@ -21,7 +23,7 @@ pub struct Job<'a> {
 }
 
 /// What an operator can ask of a run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Read from the beginning and not from the checkpoint; an unfinished run is given up.
     pub full: bool,
@@ -29,4 +31,18 @@ pub struct Options {
     pub max_rejects: Option<MaxRejects>,
     /// What to do when another run of the ingestion is alive.
     pub overlap: Overlap,
+    /// How many slices are loaded at once, in CDM mode.
+    pub parallel: NonZeroUsize,
+}
+
+impl Options {
+    /// How many slices are loaded at once unless the operator says something else: with two, the sink
+    /// is busy with one while the other is mapped.
+    pub const PARALLEL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { full: false, max_rejects: None, overlap: Overlap::default(), parallel: Self::PARALLEL }
+    }
 }

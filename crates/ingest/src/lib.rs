@@ -15,6 +15,7 @@ mod job;
 mod limit;
 mod mapping;
 mod observer;
+mod portions;
 mod report;
 mod retry;
 mod run;

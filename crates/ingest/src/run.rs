@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunId, RunReceipt, RunSpec};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -112,19 +113,39 @@ async fn load_slices(
         }
     };
     resume.committed.values().for_each(|receipt| report.add(receipt));
-    let open: Vec<_> = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index)).collect();
-    observer.planned(open.len());
-    for slice in open {
-        refuse_too_many_rejects(job, report, |limit, counts| limit.is_hopeless_after(counts))?;
-        if cancel.is_cancelled() {
-            return Err(interrupted());
+    let mut open = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index));
+    observer.planned(open.clone().count());
+    // In raw mode records are written in the order in which they stand in the source.
+    let at_once = if job.mapping.is_some() { job.options.parallel.get() } else { 1 };
+    // After a slice has failed, those that are under way come to their end; none is begun or tried again.
+    let stop = cancel.child_token();
+    let load =
+        |slice| retry("loading a slice", &stop, async move || slice::load(job, run, slice, observer, cancel).await);
+    let mut loading = FuturesUnordered::new();
+    let mut outcome = Ok(());
+    loop {
+        while outcome.is_ok() && loading.len() < at_once {
+            outcome = refuse_too_many_rejects(job, report, |limit, counts| limit.is_hopeless_after(counts));
+            if cancel.is_cancelled() {
+                outcome = outcome.and(Err(interrupted()));
+            }
+            match open.next().filter(|_| outcome.is_ok()) {
+                Some(slice) => loading.push(load(slice)),
+                None => break,
+            }
         }
-        let attempt = async || slice::load(job, run, slice, observer, cancel).await;
-        let receipt = retry("loading a slice", cancel, attempt).await?;
-        report.add(&receipt);
-        observer.committed(&report.counts);
+        match loading.next().await {
+            Some(Ok(receipt)) => {
+                report.add(&receipt);
+                observer.committed(&report.counts);
+            }
+            Some(Err(error)) => {
+                stop.cancel();
+                outcome = outcome.and(Err(error));
+            }
+            None => return outcome,
+        }
     }
-    Ok(())
 }
 
 fn refuse_too_many_rejects(

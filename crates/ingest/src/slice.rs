@@ -1,16 +1,8 @@
-use std::sync::Arc;
-
-use endpoint_api::{
-    Batch, Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Run, Slice,
-};
+use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Run, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Job, Observer,
-    retry::interrupted,
-    staging::{StageReader, StageWriter},
-};
+use crate::{Job, Observer, portions::Portions, retry::interrupted, staging::StageWriter};
 
 /// What was handed to a load.
 #[derive(Default)]
@@ -38,7 +30,8 @@ pub(crate) async fn load(
         () = cancel.cancelled() => Err(interrupted()),
         handed = async {
             let reading = read(job, slice, writer, observer);
-            let (handed, ()) = futures::try_join!(hand_over(job, load.as_mut(), reader), reading)?;
+            let portions = Portions::of(job.mapping.as_ref(), reader);
+            let (handed, ()) = futures::try_join!(hand_over(load.as_mut(), portions), reading)?;
             Ok(handed)
         } => handed,
     };
@@ -72,43 +65,26 @@ async fn read(job: &Job<'_>, slice: &Slice, mut stage: Box<dyn StageWriter>, obs
     stage.seal().await
 }
 
-/// Takes the slice out of its stage, maps it in CDM mode, and hands it to the load.
-async fn hand_over(job: &Job<'_>, load: &mut dyn Load, mut stage: Box<dyn StageReader>) -> Result<Handed> {
+/// Hands the slice to the load, portion by portion.
+async fn hand_over(load: &mut dyn Load, mut portions: Portions) -> Result<Handed> {
     let mut handed = Handed::default();
-    let mut rows = job.mapping.as_ref().map(|mapping| (mapping, mapping.rows()));
-    while let Some(mut batch) = stage.next().await? {
-        handed.records += number(batch.len() + batch.rejects().len());
-        handed.resume_at = batch.resume_at().cloned().or(handed.resume_at);
-        for note in batch.incomplete() {
-            match handed.incomplete.iter_mut().find(|known| known.merges(note)) {
+    while let Some(portion) = portions.next().await? {
+        handed.records += portion.records;
+        handed.resume_at = portion.resume_at.or(handed.resume_at);
+        for note in portion.incomplete {
+            match handed.incomplete.iter_mut().find(|known| known.merges(&note)) {
                 Some(known) => known.count += note.count,
-                None => handed.incomplete.push(note.clone()),
+                None => handed.incomplete.push(note),
             }
         }
-        let mut rejects = batch.take_rejects();
-        let batch = match &mut rows {
-            None => Some(Batch::Raw(Box::new(batch))).filter(|batch| !is_empty(batch)),
-            Some((mapping, rows)) => {
-                let (mapped, rejected) = mapping.map(Arc::new(batch), rows)?;
-                rejects.extend(rejected);
-                mapped.map(|mapped| Batch::Cdm(Box::new(mapped)))
-            }
-        };
-        if !rejects.is_empty() {
-            load.reject(rejects).map_err(|error| error.with("what", "rejects")).await?;
+        if !portion.rejects.is_empty() {
+            load.reject(portion.rejects).map_err(|error| error.with("what", "rejects")).await?;
         }
-        if let Some(batch) = batch {
+        if let Some(batch) = portion.batch {
             load.write(batch).await?;
         }
     }
     Ok(handed)
-}
-
-fn is_empty(batch: &Batch) -> bool {
-    match batch {
-        Batch::Raw(batch) => batch.is_empty(),
-        Batch::Cdm(batch) => batch.is_empty(),
-    }
 }
 
 fn number(count: usize) -> u64 {

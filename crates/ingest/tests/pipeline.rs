@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use common::{Fault, TestSink, TestSource, run, run_until};
 use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Mode, Retry, RunEnd};
@@ -22,8 +22,9 @@ fn faulty(faults: &[Fault]) -> TestSink {
     sink
 }
 
+/// One slice after the other, so that it is known which one fails.
 fn options() -> Options {
-    Options::default()
+    Options { parallel: NonZeroUsize::MIN, ..Options::default() }
 }
 
 #[tokio::test]
@@ -140,6 +141,35 @@ async fn a_run_that_is_told_to_stop_aborts_its_load() {
     assert_eq!((report.status, report.slices), (RunStatus::Interrupted, 0));
     let state = sink.state.lock().unwrap();
     assert_eq!((state.aborted, state.ends.as_slice()), (1, [RunEnd::Interrupted].as_slice()));
+}
+
+#[tokio::test]
+async fn a_slice_that_waits_does_not_hold_up_the_others() {
+    let mut source = TestSource::new(&[&[A], &[B], &[C]]);
+    source.hangs = true;
+    let (sink, cancel) = (TestSink::default(), CancellationToken::new());
+    let two = Options { parallel: NonZeroUsize::new(2).unwrap(), ..options() };
+    let (report, ()) = tokio::join!(run_until(&source, &sink, Mode::Cdm, two, &cancel), async {
+        while sink.state.lock().unwrap().rows.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        cancel.cancel();
+    });
+    assert_eq!((report.status, report.slices, report.checkpoint), (RunStatus::Interrupted, 2, None), "there is a gap");
+    source.hangs = false;
+    let on = run(&source, &sink, Mode::Cdm, two).await;
+    assert_eq!((on.run_id, on.slices, on.checkpoint), (report.run_id, 3, Some(Checkpoint(json!(3)))));
+    assert_eq!(*source.read.lock().unwrap(), [0, 1, 2, 0]);
+}
+
+#[tokio::test]
+async fn a_slice_that_fails_lets_the_others_that_are_under_way_be_committed() {
+    let source = TestSource::new(&[&[A], &[B], &[C], &[A]]);
+    let sink = faulty(&[Fault::Write(Retry::AfterOperator)]);
+    let two = Options { parallel: NonZeroUsize::new(2).unwrap(), ..options() };
+    let report = run(&source, &sink, Mode::Cdm, two).await;
+    assert_eq!((report.status, report.slices), (RunStatus::Failed, 1), "and none is begun any more");
+    assert_eq!((source.read.lock().unwrap().len(), sink.state.lock().unwrap().aborted), (2, 1));
 }
 
 #[tokio::test]

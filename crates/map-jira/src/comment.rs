@@ -6,10 +6,9 @@ use endpoint_api::{
     batch::{Parent, RawRecord},
     register_mapper,
 };
-use serde_json::value::RawValue;
 
 use crate::{
-    ids::{Ids, object},
+    ids::{Ids, shown},
     keep::{Properties, RawObject},
     record::Record,
     rich_text::RichText,
@@ -102,11 +101,11 @@ pub(crate) fn drop_issue_id(record: &mut Record<'_>, issue_id: &str) {
 
 /// Who may read a comment or a worklog: `role:<name>` or `group:<name>`.
 pub(crate) fn visibility<'a>(record: &mut Record<'a>, raw: &mut RawObject) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let value: Option<&RawValue> = record.take("visibility");
+    let value = record.take("visibility");
     raw.keep("visibility", value);
-    if let Some(mut visibility) = object(value, "visibility")? {
-        let kind = text(visibility.take("type"), "visibility.type")?;
-        let name = text(visibility.take("value"), "visibility.value")?;
+    if let Some([kind, name]) = shown(value, ["type", "value"], "visibility")? {
+        let kind = text(kind, "visibility.type")?;
+        let name = text(name, "visibility.value")?;
         return Ok(match (kind, name) {
             (Some(kind), Some(name)) => Some(format!("{kind}:{name}").into()),
             _ => None,

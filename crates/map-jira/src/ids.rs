@@ -1,13 +1,9 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use cdm_models::cdm_id;
+use cdm_models::{cdm_id, json::members};
 use endpoint_api::{Error, ErrorKind, Rejection, Result, SourceIdentity};
-use serde_json::value::RawValue;
 
-use crate::{
-    record::Record,
-    values::{expected, id},
-};
+use crate::values::{expected, id};
 
 /// The members that identify a user, the best first: Cloud has the first, Server the other two.
 pub(crate) const USER_IDS: [&str; 3] = ["accountId", "key", "name"];
@@ -40,23 +36,19 @@ impl Ids {
     pub(crate) fn of_object(
         &self,
         entity: &str,
-        value: Option<&RawValue>,
+        value: Option<&str>,
         field: &str,
     ) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some(mut object) = object(value, field)? else { return Ok(None) };
-        let object_id = id(object.take("id"), &format!("{field}.id"))?;
+        let Some([object_id]) = shown(value, ["id"], field)? else { return Ok(None) };
+        let object_id = id(object_id, format_args!("{field}.id"))?;
         Ok(object_id.map(|object_id| self.of(entity, &[&object_id])))
     }
 
     /// The CDM id of the user that `value` shows; `None` when it shows no more than a display name.
-    pub(crate) fn of_user(
-        &self,
-        value: Option<&RawValue>,
-        field: &str,
-    ) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some(mut user) = object(value, field)? else { return Ok(None) };
-        for name in USER_IDS {
-            if let Some(user_id) = id(user.take(name), &format!("{field}.{name}"))? {
+    pub(crate) fn of_user(&self, value: Option<&str>, field: &str) -> Result<Option<Cow<'static, str>>, Rejection> {
+        let Some(user_ids) = shown(value, USER_IDS, field)? else { return Ok(None) };
+        for (name, user_id) in USER_IDS.into_iter().zip(user_ids) {
+            if let Some(user_id) = id(user_id, format_args!("{field}.{name}"))? {
                 return Ok(Some(self.of("user", &[&user_id])));
             }
         }
@@ -64,8 +56,21 @@ impl Ids {
     }
 }
 
-/// The members of an embedded object.
-pub(crate) fn object<'a>(value: Option<&'a RawValue>, field: &str) -> Result<Option<Record<'a>>, Rejection> {
+/// The members of these names that an embedded object shows; of one that is repeated the last, as JSON
+/// readers have it, and none for null.
+pub(crate) fn shown<'a, const N: usize>(
+    value: Option<&'a str>,
+    names: [&str; N],
+    field: impl fmt::Display + Copy,
+) -> Result<Option<[Option<&'a str>; N]>, Rejection> {
     let Some(value) = value else { return Ok(None) };
-    Record::object(value.get()).map(Some).ok_or_else(|| expected("an object", value, field))
+    let mut found = [None; N];
+    for member in members(value) {
+        let Ok((name, shown)) = member else { return Err(expected("an object", value, field)) };
+        let place = names.iter().position(|known| *known == name);
+        if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+            *place = Some(shown).filter(|shown| *shown != "null");
+        }
+    }
+    Ok(Some(found))
 }

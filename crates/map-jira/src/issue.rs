@@ -2,10 +2,9 @@ use std::borrow::Cow;
 
 use cdm_models::work::{Item, StatusCategory};
 use endpoint_api::{Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, register_mapper};
-use serde_json::value::RawValue;
 
 use crate::{
-    ids::{Ids, object},
+    ids::{Ids, shown},
     keep::{Properties, RawObject},
     record::Record,
     rich_text::RichText,
@@ -48,7 +47,7 @@ impl JiraIssues {
         mut fields: Record<'a>,
     ) -> Result<Item<'a>, Rejection> {
         let mut raw = RawObject::default();
-        let mut raw_fields = RawObject::default();
+        let mut raw_fields = RawObject::with_capacity(2048);
         issue.discard("expand");
         drop_page(&mut fields, "comment", "comments");
         drop_page(&mut fields, "worklog", "worklogs");
@@ -109,7 +108,7 @@ impl JiraIssues {
             due_on: date(fields.take("duedate"), "fields.duedate")?,
             closed_at: time(fields.take("resolutiondate"), "fields.resolutiondate")?,
             properties: {
-                let mut properties = Properties::default();
+                let mut properties = Properties::with_capacity(2048);
                 let mut of_issue = Properties::default();
                 // A field of the name under which the issue's own members stand keeps to `raw_source`.
                 raw_fields.keep(OF_ISSUE, fields.take(OF_ISSUE));
@@ -130,7 +129,7 @@ impl JiraIssues {
 /// is something else stays.
 fn drop_page(fields: &mut Record<'_>, name: &str, records: &str) {
     let is_page = fields.get(name).is_some_and(|value| {
-        let json = value.get();
+        let json = value;
         json.starts_with('[') || Record::object(json).is_some_and(|page| page.get(records).is_some())
     });
     if is_page {
@@ -139,21 +138,22 @@ fn drop_page(fields: &mut Record<'_>, name: &str, records: &str) {
 }
 
 /// The name of a named object, such as a priority.
-fn name_of<'a>(value: Option<&'a RawValue>, field: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let Some(mut object) = object(value, field)? else { return Ok(None) };
-    text(object.take("name"), &format!("{field}.name"))
+fn name_of<'a>(value: Option<&'a str>, field: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let Some([name]) = shown(value, ["name"], field)? else { return Ok(None) };
+    text(name, format_args!("{field}.name"))
 }
 
 type Status<'a> = (Option<Cow<'a, str>>, Option<StatusCategory>, Option<Cow<'a, str>>);
 
 /// A status: its name, and its category by the key, because names are localised.
-fn status_of(value: Option<&RawValue>) -> Result<Status<'_>, Rejection> {
-    let Some(mut status) = object(value, "fields.status")? else { return Ok((None, None, None)) };
-    let name = text(status.take("name"), "fields.status.name")?;
-    let field = "fields.status.statusCategory";
-    let Some(mut category) = object(status.take("statusCategory"), field)? else { return Ok((name, None, None)) };
-    let key = text(category.take("key"), "fields.status.statusCategory.key")?;
-    let category_name = text(category.take("name"), "fields.status.statusCategory.name")?;
+fn status_of(value: Option<&str>) -> Result<Status<'_>, Rejection> {
+    let status = shown(value, ["name", "statusCategory"], "fields.status")?;
+    let Some([name, category]) = status else { return Ok((None, None, None)) };
+    let name = text(name, "fields.status.name")?;
+    let category = shown(category, ["key", "name"], "fields.status.statusCategory")?;
+    let Some([key, category_name]) = category else { return Ok((name, None, None)) };
+    let key = text(key, "fields.status.statusCategory.key")?;
+    let category_name = text(category_name, "fields.status.statusCategory.name")?;
     let category = match key.as_deref() {
         Some("new") => Some(StatusCategory::Todo),
         Some("indeterminate") => Some(StatusCategory::InProgress),

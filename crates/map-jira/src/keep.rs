@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use cdm_models::{
     Json, RawJson,
-    json::{Fit, JsonError, JsonObject},
+    json::{Fit, JsonError, JsonObject, members, quote},
 };
 use endpoint_api::Rejection;
-use serde_json::value::RawValue;
 
 use crate::record::Record;
 
@@ -16,15 +15,21 @@ use crate::record::Record;
 pub(crate) struct RawObject(String);
 
 impl RawObject {
+    /// An object that will have about `bytes`.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
     /// Adds a member, if there is one.
-    pub(crate) fn keep(&mut self, name: &str, value: Option<&RawValue>) {
+    pub(crate) fn keep(&mut self, name: &str, value: Option<&str>) {
         self.keep_without(name, value, &[]);
     }
 
     /// As [`keep`](Self::keep), but of an object without the members that `leave_out` names.
-    pub(crate) fn keep_without(&mut self, name: &str, value: Option<&RawValue>, leave_out: &[&str]) {
+    pub(crate) fn keep_without(&mut self, name: &str, value: Option<&str>, leave_out: &[&str]) {
         if let Some(value) = value {
-            self.insert(name, &without(value, leave_out));
+            self.name(name);
+            push_without(value, leave_out, &mut self.0);
         }
     }
 
@@ -36,11 +41,14 @@ impl RawObject {
     }
 
     fn insert(&mut self, name: &str, json: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        // Writing a text as JSON cannot fail.
-        self.0.push_str(&serde_json::to_string(name).unwrap_or_default());
-        self.0.push(':');
+        self.name(name);
         self.0.push_str(json);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        quote(name, &mut self.0);
+        self.0.push(':');
     }
 
     /// The object; `None` when it has no members.
@@ -53,21 +61,34 @@ impl RawObject {
     }
 }
 
-/// The object `value` without the members that `leave_out` names; any other value as it is.
-fn without<'a>(value: &'a RawValue, leave_out: &[&str]) -> Cow<'a, str> {
-    let json = value.get();
-    if !leave_out.iter().any(|name| json.contains(name)) {
-        return Cow::Borrowed(json);
+/// Appends the object `json` without the members that `leave_out` names; any other value as it is.
+fn push_without(json: &str, leave_out: &[&str], out: &mut String) {
+    let start = out.len();
+    if leave_out.iter().any(|name| json.contains(name)) {
+        let kept = push_members(json, leave_out, out);
+        if kept.is_ok() {
+            return;
+        }
+        // No object.
+        out.truncate(start);
     }
-    let Some(mut record) = Record::object(json) else { return Cow::Borrowed(json) };
-    for name in leave_out {
-        record.discard(name);
+    out.push_str(json);
+}
+
+fn push_members(json: &str, leave_out: &[&str], out: &mut String) -> Result<(), JsonError> {
+    let start = out.len();
+    for member in members(json) {
+        let (name, value) = member?;
+        if value == "null" || leave_out.contains(&name.as_ref()) {
+            continue;
+        }
+        out.push(if out.len() == start { '{' } else { ',' });
+        quote(&name, out);
+        out.push(':');
+        out.push_str(value);
     }
-    let mut kept = RawObject::default();
-    for (name, member) in record.into_rest() {
-        kept.insert(&name, member.get());
-    }
-    kept.finish().map_or(Cow::Borrowed("{}"), |object| Cow::Owned(object.as_str().to_owned()))
+    out.push_str(if out.len() == start { "{}" } else { "}" });
+    Ok(())
 }
 
 /// The members that no field holds, for queries.
@@ -78,25 +99,26 @@ pub(crate) struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
+    /// Those of a record that has about so many bytes of them.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { object: JsonObject::with_capacity(bytes), problem: None }
+    }
+
     /// Keeps a member, if there is one; of an object without the members that `leave_out` names.
     ///
     /// What the canonical form cannot tell exactly also goes to `raw`, as received.
-    pub(crate) fn keep_without(
-        &mut self,
-        name: &'a str,
-        value: Option<&'a RawValue>,
-        leave_out: &[&str],
-        raw: &mut RawObject,
-    ) {
+    pub(crate) fn keep_without(&mut self, name: &'a str, value: Option<&str>, leave_out: &[&str], raw: &mut RawObject) {
         if let Some(value) = value {
-            self.insert(name.into(), &without(value, leave_out), raw);
+            let mut kept = String::new();
+            push_without(value, leave_out, &mut kept);
+            self.insert(name.into(), &kept, raw);
         }
     }
 
     /// Keeps all that is left of a record, likewise.
     pub(crate) fn keep_rest(&mut self, record: Record<'a>, raw: &mut RawObject) {
         for (name, value) in record.into_rest() {
-            self.insert(name, value.get(), raw);
+            self.insert(name, value, raw);
         }
     }
 

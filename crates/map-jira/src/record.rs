@@ -1,11 +1,8 @@
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
+use cdm_models::json::{members, nested_members};
 use endpoint_api::Rejection;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use crate::values::expected;
 
@@ -19,7 +16,7 @@ pub(crate) struct Record<'a> {
 }
 
 /// A member of an object: its name and its exact text.
-type Member<'a> = (Cow<'a, str>, &'a RawValue);
+type Member<'a> = (Cow<'a, str>, &'a str);
 
 impl<'a> Record<'a> {
     /// The members of a source record.
@@ -29,37 +26,48 @@ impl<'a> Record<'a> {
 
     /// The members of the object `json`; `None` when it is none.
     pub(crate) fn object(json: &'a str) -> Option<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let record = deserializer.deserialize_map(Members).ok()?;
-        deserializer.end().ok()?;
+        let mut record = Self { members: Vec::with_capacity(16) };
+        record.add(json)?;
         Some(record)
     }
 
-    /// The members of a source record and those of its member `name`, in one pass over the text.
-    pub(crate) fn parse_nested(json: &'a str, name: &'static str) -> Result<(Self, Self), Rejection> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let records = deserializer.deserialize_map(NestedMembers(name)).and_then(|records| {
-            deserializer.end()?;
-            Ok(records)
-        });
-        records.or_else(|_| {
-            // Which of the two is no object decides what the reason says.
-            let mut record = Self::parse(json)?;
-            match record.take(name) {
-                Some(value) => Err(expected("an object", value, name)),
-                None => Err(no_record(json)),
+    /// The members of a source record and those of its member `name`, in one pass over the text. Of a
+    /// member that is repeated all count, as if they were one.
+    pub(crate) fn parse_nested(json: &'a str, name: &str) -> Result<(Self, Self), Rejection> {
+        let mut record = Self { members: Vec::with_capacity(16) };
+        let mut nested = Self { members: Vec::with_capacity(64) };
+        for member in nested_members(json, name) {
+            let Ok((member, value, is_nested)) = member else { return Err(no_record(json)) };
+            if value == "null" {
+                continue;
             }
-        })
+            if !is_nested && member == name {
+                return Err(expected("an object", value, name));
+            }
+            let into = if is_nested { &mut nested } else { &mut record };
+            into.members.push((member, value));
+        }
+        Ok((record, nested))
+    }
+
+    fn add(&mut self, json: &'a str) -> Option<()> {
+        for member in members(json) {
+            let member = member.ok()?;
+            if member.1 != "null" {
+                self.members.push(member);
+            }
+        }
+        Some(())
     }
 
     /// Takes a member out. Of a member that is repeated it is the last, as JSON readers have it.
-    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a str> {
         let index = self.members.iter().rposition(|(known, _)| known == name)?;
         Some(self.members.swap_remove(index).1)
     }
 
     /// A member, which stays.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         self.members.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
@@ -79,89 +87,5 @@ fn no_record(json: &str) -> Rejection {
         Ok(_) if json.trim_start().starts_with('{') => Rejection::new("an object that cannot be read"),
         Ok(_) => Rejection::new("expected an object"),
         Err(error) => Rejection::new(format!("not JSON at line {}, column {}", error.line(), error.column())),
-    }
-}
-
-struct Members;
-
-impl<'a> Visitor<'a> for Members {
-    type Value = Record<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Record<'a>, A::Error> {
-        let mut members = Vec::with_capacity(24);
-        while let Some(Name(name)) = map.next_key()? {
-            let value: &RawValue = map.next_value()?;
-            if value.get() != "null" {
-                members.push((name, value));
-            }
-        }
-        Ok(Record { members })
-    }
-
-    /// A member that may be an object may also be null.
-    fn visit_unit<E>(self) -> Result<Record<'a>, E> {
-        Ok(Record::default())
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for Members {
-    type Value = Record<'a>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Record<'a>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-struct NestedMembers(&'static str);
-
-impl<'a> Visitor<'a> for NestedMembers {
-    type Value = (Record<'a>, Record<'a>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut outer, mut inner) = (Record::default(), Record::default());
-        while let Some(Name(name)) = map.next_key()? {
-            if name == self.0 {
-                inner.members.extend(map.next_value_seed(Members)?.members);
-                continue;
-            }
-            let value: &RawValue = map.next_value()?;
-            if value.get() != "null" {
-                outer.members.push((name, value));
-            }
-        }
-        Ok((outer, inner))
-    }
-}
-
-/// A member's name, borrowed where it has no escape.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'a> Visitor<'a> for NameVisitor {
-            type Value = Name<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Name<'a>, E> {
-                Ok(Name(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Name<'a>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
     }
 }

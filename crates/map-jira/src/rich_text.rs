@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 
 use endpoint_api::Rejection;
-use serde_json::value::RawValue;
 
 use crate::{
     adf,
@@ -17,10 +16,10 @@ pub(crate) enum RichText<'a> {
 }
 
 impl<'a> RichText<'a> {
-    pub(crate) fn read(value: Option<&'a RawValue>, field: &str) -> Result<Self, Rejection> {
+    pub(crate) fn read(value: Option<&'a str>, field: &str) -> Result<Self, Rejection> {
         match value {
             None => Ok(Self::Absent),
-            Some(document) if document.get().starts_with('{') => match adf::plain_text(document.get()) {
+            Some(document) if document.starts_with('{') => match adf::plain_text(document) {
                 Some(text) => Ok(Self::FromDocument(text)),
                 None => Err(expected("text or an ADF document", document, field)),
             },

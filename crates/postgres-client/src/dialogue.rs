@@ -63,11 +63,23 @@ pub struct Dialogue {
 }
 
 /// What a server said, without what may hold data: the detail and the context always, and the message
-/// itself where the code says that data was at fault.
+/// itself where the code says that data was at fault. It is the source of the error of the contract.
 #[derive(Debug)]
-struct ServerError {
+pub struct ServerError {
     code: String,
     text: String,
+}
+
+impl ServerError {
+    /// What the server said, if it was the server that made `error`.
+    pub fn of(error: &Error) -> Option<&Self> {
+        StdError::source(error).and_then(|below| below.downcast_ref())
+    }
+
+    /// SQLSTATE.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
 }
 
 impl fmt::Display for ServerError {

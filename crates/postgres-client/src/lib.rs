@@ -8,6 +8,6 @@ mod dialogue;
 mod target;
 mod tls;
 
-pub use dialogue::{Dialogue, Fault, Meaning};
+pub use dialogue::{Dialogue, Fault, Meaning, ServerError};
 pub use target::{BadUrl, Connector, Target, read_url};
 pub use tls::TlsMode;

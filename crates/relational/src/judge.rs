@@ -15,30 +15,46 @@ use crate::{Stored, Verdict, Version, judge};
 /// A row that is unchanged is not written, and so the table does not show that the run has seen it.
 /// Where a run sees two records of one key and of one version time, one of them as it is stored, the
 /// other must not take its place because it looks newer: inside one run the greater hash wins. A run
-/// therefore remembers which of the stored rows it has seen again ([`Confirmed`]).
+/// therefore remembers which of the stored rows it has seen again, and which it has contested
+/// ([`Seen`]). Dropping a judge takes back what it contested, unless [`keep`](Self::keep) was called.
 #[derive(Debug)]
 pub struct Judge<'r> {
     observation: u64,
-    confirmed: &'r Confirmed,
+    seen: &'r Seen,
+    /// Whether no other load of the run is under way.
+    alone: bool,
     /// Keys for which this load has accepted a row that contests a stored one.
     contested: HashSet<u64>,
     stages_stored_rows: bool,
 }
 
-/// The keys of the stored rows that a run has seen again, exactly as they are stored.
+/// What a run has seen of the rows that were stored before it.
 ///
 /// Its memory is bounded: beyond some two million keys no more are remembered. A record that
 /// contests one of those wins in this run although it should not, and the next run sets that right.
 #[derive(Debug)]
-pub struct Confirmed {
+pub struct Seen {
     secret: [u8; 32],
-    keys: Mutex<HashSet<u64>>,
+    keys: Mutex<Keys>,
 }
+
+#[derive(Debug, Default)]
+struct Keys {
+    /// Of rows that were seen again exactly as they are stored.
+    confirmed: HashSet<u64>,
+    /// Of rows that loads, so many, have another record for.
+    contested: HashMap<u64, u32>,
+}
+
+/// Another load of the run has, or had in the meantime, another record for a row that this one takes
+/// to be unchanged: which of the two is greater shows only when this load is repeated alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contended;
 
 /// Keeps a set of keys within about 32 MiB.
 const MOST_KEYS: usize = 1_800_000;
 
-impl Confirmed {
+impl Seen {
     /// The memory of a run that has seen nothing yet. Keys are hashed together with the run's id, so
     /// that nobody can make two of them collide on purpose.
     pub fn new(run_id: &str) -> Self {
@@ -51,19 +67,24 @@ impl Confirmed {
         u64::from_le_bytes(bytes)
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<'r> Judge<'r> {
-    /// For the load of a slice with this observation.
-    pub fn new(observation: u64, confirmed: &'r Confirmed) -> Self {
-        Self { observation, confirmed, contested: HashSet::new(), stages_stored_rows: false }
+    /// For the load of a slice with this observation; `alone` says that no other load of the run is
+    /// under way until this one is done.
+    pub fn new(observation: u64, seen: &'r Seen, alone: bool) -> Self {
+        Self { observation, seen, alone, contested: HashSet::new(), stages_stored_rows: false }
     }
 
     /// What becomes of each row, given what is stored for the keys of the batch.
-    pub fn verdicts(&mut self, batch: &CdmBatch, stored: &HashMap<String, Stored>) -> Vec<Verdict> {
+    ///
+    /// # Errors
+    ///
+    /// [`Contended`] when the load is to be repeated alone; not when it is.
+    pub fn verdicts(&mut self, batch: &CdmBatch, stored: &HashMap<String, Stored>) -> Result<Vec<Verdict>, Contended> {
         let rows: Vec<(Operation, Version, Option<&Stored>)> = (0..batch.len())
             .map(|row| {
                 let version = Version {
@@ -85,25 +106,41 @@ impl<'r> Judge<'r> {
         self.stages_stored_rows
     }
 
+    /// Another load has stored rows of which this one was told that none is there.
+    pub fn contest(&mut self) {
+        self.stages_stored_rows = true;
+    }
+
+    /// What the load contested is being committed.
+    pub fn keep(&mut self) {
+        self.contested.clear();
+    }
+
     fn judge_rows<'k>(
         &mut self,
         rows: &[(Operation, Version, Option<&Stored>)],
         key: impl Fn(usize) -> &'k str,
-    ) -> Vec<Verdict> {
+    ) -> Result<Vec<Verdict>, Contended> {
         let mut verdicts: Vec<Verdict> =
             rows.iter().map(|(operation, version, stored)| judge(*operation, version, *stored)).collect();
         // First what confirms stored rows, then what contests them: so the order within the batch
         // does not matter.
-        let mut confirmed = self.confirmed.keys();
+        let seen = self.seen;
+        let mut keys = seen.keys();
         for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
             let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
             if *verdict == Verdict::Unchanged && version.same_content(&stored.version) {
-                let key = self.confirmed.fingerprint(key(row));
-                if confirmed.len() < MOST_KEYS {
-                    confirmed.insert(key);
+                let key = seen.fingerprint(key(row));
+                let is_mine = self.contested.contains(&key);
+                let contests = keys.contested.get(&key).copied().unwrap_or(0);
+                if !self.alone && contests > u32::from(is_mine) && !keys.confirmed.contains(&key) {
+                    return Err(Contended);
+                }
+                if keys.confirmed.len() < MOST_KEYS {
+                    keys.confirmed.insert(key);
                 }
                 // An earlier batch of this load contests the stored row: let the merge compare them.
-                if self.contested.contains(&key) {
+                if is_mine {
                     *verdict = Verdict::Store;
                     self.stages_stored_rows = true;
                 }
@@ -112,16 +149,30 @@ impl<'r> Judge<'r> {
         for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
             let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
             if *verdict == Verdict::Store && !version.same_content(&stored.version) {
-                let key = self.confirmed.fingerprint(key(row));
+                let key = seen.fingerprint(key(row));
                 let seen_now = Version { observation: version.observation, ..stored.version };
-                if confirmed.contains(&key) && *version < seen_now {
+                if keys.confirmed.contains(&key) && *version < seen_now {
                     *verdict = Verdict::Stale;
-                } else {
-                    self.contested.insert(key);
+                } else if self.contested.insert(key) && keys.contested.len() < MOST_KEYS {
+                    *keys.contested.entry(key).or_default() += 1;
                 }
             }
         }
-        verdicts
+        Ok(verdicts)
+    }
+}
+
+impl Drop for Judge<'_> {
+    fn drop(&mut self) {
+        if self.contested.is_empty() {
+            return;
+        }
+        let mut keys = self.seen.keys();
+        for key in &self.contested {
+            if let Some(contests) = keys.contested.get_mut(key) {
+                *contests = contests.saturating_sub(1);
+            }
+        }
     }
 }
 
@@ -150,10 +201,10 @@ mod tests {
 
     /// Loads a run slice by slice, each in batches of two, as a sink does; counts the rows written.
     fn load(table: &mut HashMap<u8, Stored>, observation: u64, slices: &[Vec<Record>]) -> usize {
-        let confirmed = Confirmed::new("run");
+        let seen = Seen::new("run");
         let mut written = 0;
         for slice in slices {
-            let mut judge = Judge::new(observation, &confirmed);
+            let mut judge = Judge::new(observation, &seen, false);
             let mut staged: HashMap<u8, Version> = HashMap::new();
             for batch in slice.chunks(2) {
                 let keys: Vec<String> = batch.iter().map(|record| record.0.to_string()).collect();
@@ -161,7 +212,7 @@ mod tests {
                     .iter()
                     .map(|record| (Operation::Upsert, version(*record, observation), table.get(&record.0)))
                     .collect();
-                let verdicts = judge.judge_rows(&rows, |row| keys[row].as_str());
+                let verdicts = judge.judge_rows(&rows, |row| keys[row].as_str()).unwrap();
                 for (record, verdict) in batch.iter().zip(verdicts) {
                     if verdict == Verdict::Store {
                         let version = version(*record, observation);
@@ -170,6 +221,7 @@ mod tests {
                     }
                 }
             }
+            judge.keep();
             for (key, version) in staged {
                 let newer = table
                     .get(&key)

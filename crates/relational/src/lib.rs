@@ -23,7 +23,7 @@ mod tally;
 
 pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
 pub use identifier::Identifier;
-pub use judge::{Confirmed, Judge};
+pub use judge::{Contended, Judge, Seen};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
 pub use order::{Stored, Verdict, Version, judge, newer};

@@ -40,6 +40,24 @@ impl Tally {
         false
     }
 
+    /// Counts staged rows, each the only one of its key in the load, that were inserted straight away.
+    pub fn insert_staged(&mut self, rows: u64) {
+        self.staged = self.staged.saturating_sub(rows);
+        self.counts.inserted += rows;
+    }
+
+    /// Counts a staged row whose key this load has already merged or inserted.
+    pub fn repeat_staged(&mut self) {
+        self.staged = self.staged.saturating_sub(1);
+        self.counts.duplicate += 1;
+    }
+
+    /// Counts repeated rows that were inserted all the same, because the first of their keys was refused.
+    pub fn insert_repeated(&mut self, rows: u64) {
+        self.counts.duplicate = self.counts.duplicate.saturating_sub(rows);
+        self.counts.inserted += rows;
+    }
+
     /// Counts records that were rejected.
     pub fn reject(&mut self, records: u64) {
         self.counts.rejected += records;

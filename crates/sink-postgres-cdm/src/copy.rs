@@ -145,23 +145,51 @@ fn sized(bytes: &[u8], out: &mut BytesMut) -> Result<()> {
 }
 
 fn length(length: usize) -> Result<i32> {
-    i32::try_from(length).map_err(|_| Error::new(ErrorKind::Data, "copy", "a value is larger than 2 GiB"))
+    i32::try_from(length).map_err(|_| Error::new(ErrorKind::Internal, "copy", "a value is larger than 2 GiB"))
 }
 
-/// The given rows of the columns, each row behind a number that says what to do with it.
-pub(crate) fn encode(columns: &[CopyColumn<'_>], rows: &[(usize, i16)]) -> Result<Bytes> {
-    let fields = i16::try_from(columns.len() + 1)
-        .map_err(|_| Error::new(ErrorKind::Internal, "copy", "a table has more columns than the format allows"))?;
-    let mut out = BytesMut::with_capacity(rows.len() * 512);
-    out.put_slice(HEADER);
-    for (row, action) in rows {
-        out.put_i16(fields);
-        out.put_i32(2);
-        out.put_i16(*action);
-        for column in columns {
-            column.append(*row, &mut out)?;
-        }
+/// Rows in the format: each is the given row of the columns, between cells of its own.
+pub(crate) struct Encoder {
+    out: BytesMut,
+    fields: i16,
+}
+
+impl Encoder {
+    /// For rows of `columns` and so many cells more, about `bytes` of them in all.
+    pub(crate) fn new(columns: usize, cells: usize, bytes: usize) -> Result<Self> {
+        let fields = i16::try_from(columns + cells)
+            .map_err(|_| Error::new(ErrorKind::Internal, "copy", "a table has more columns than the format allows"))?;
+        let mut out = BytesMut::with_capacity(bytes);
+        out.put_slice(HEADER);
+        Ok(Self { out, fields })
     }
-    out.put_i16(TRAILER);
-    Ok(out.freeze())
+
+    /// Appends a row: cells that are encoded already, the row of the columns, and cells again.
+    pub(crate) fn row(&mut self, before: &[u8], columns: &[CopyColumn<'_>], row: usize, after: &[u8]) -> Result<()> {
+        self.out.put_i16(self.fields);
+        self.out.put_slice(before);
+        for column in columns {
+            column.append(row, &mut self.out)?;
+        }
+        self.out.put_slice(after);
+        Ok(())
+    }
+
+    /// All of it.
+    pub(crate) fn finish(mut self) -> Bytes {
+        self.out.put_i16(TRAILER);
+        self.out.freeze()
+    }
+}
+
+/// A cell of one's own, encoded.
+pub(crate) fn cell(value: &[u8]) -> Result<Vec<u8>> {
+    let mut out = BytesMut::with_capacity(value.len() + 4);
+    sized(value, &mut out)?;
+    Ok(out.to_vec())
+}
+
+/// A time in microseconds since 1970 as the server keeps it.
+pub(crate) fn timestamp(microseconds: i64) -> [u8; 8] {
+    microseconds.saturating_sub(EPOCH_MICROSECONDS).to_be_bytes()
 }

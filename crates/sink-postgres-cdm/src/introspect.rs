@@ -34,6 +34,20 @@ join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = any($2)
 order by c.relname, i.relname";
 
+const IS_PLAIN: &str = "\
+select c.relkind = 'r' and not c.relhasrules and not c.relrowsecurity
+       and not exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relname = $2";
+
+/// Whether nothing but a table's constraints has a say in what is inserted into it.
+pub(crate) async fn is_plain(session: &Session, schema: &Identifier, table: &Identifier) -> Result<bool> {
+    let names = [(&schema.as_str() as _, Type::TEXT), (&table.as_str() as _, Type::TEXT)];
+    let row = session.query_opt("look at the table", IS_PLAIN, &names).await?;
+    row.map_or(Ok(false), |row| column(&row, 0))
+}
+
 /// Whether the schema exists.
 pub(crate) async fn schema_exists(session: &Session, schema: &Identifier) -> Result<bool> {
     let row = session.query_one("look at the schema", SCHEMA, &[(&schema.as_str(), Type::TEXT)]).await?;

@@ -23,6 +23,7 @@ mod introspect;
 mod load;
 mod lookup;
 mod merge;
+mod place;
 mod provision;
 mod rejects;
 mod run;

@@ -1,18 +1,14 @@
 use endpoint_api::{
-    Batch, Begun, CdmBatch, Commit, Counts, Error, ErrorKind, Load, LoadReceipt, Reject, Result, Retry, async_trait,
+    Batch, Begun, Commit, Counts, Error, ErrorKind, Load, LoadReceipt, Reject, Result, Retry, async_trait,
 };
-use futures::SinkExt as _;
-use relational::{Judge, Merged, Tally, Verdict};
+use relational::{Judge, Merged, Tally};
 use tokio_postgres::types::Type;
 
 use crate::{
-    copy::{CopyColumn, encode},
-    lookup::stored,
-    merge::{DELETE, REVIVE, UPSERT, copied_columns},
+    place::Keys,
     rejects,
-    run::{PgRun, fenced, signed, to_json},
-    session::{Session, column},
-    sqlstate::classify,
+    run::{Gate, PgRun, fenced, signed, to_json},
+    session::{Microseconds, Session, column},
 };
 
 /// How a load's transaction is set up. A backend whose client is gone looks for it every second, so
@@ -29,33 +25,47 @@ perform set_config('synchronous_commit', 'on', true); end if; end $$";
 
 /// The writing of one slice: one transaction on one session.
 pub(crate) struct PgLoad<'r> {
-    run: &'r PgRun<'r>,
-    session: Session,
-    slice: i64,
-    observation: u64,
-    mapper_revision: u32,
-    judge: Judge<'r>,
-    tally: Tally,
-    has_stage: bool,
+    pub(crate) run: &'r PgRun<'r>,
+    pub(crate) session: Session,
+    slice: u64,
+    pub(crate) observation: u64,
+    /// When the transaction began, by the server's clock, in microseconds since the epoch.
+    pub(crate) began_at: i64,
+    pub(crate) mapper_revision: u32,
+    pub(crate) judge: Judge<'r>,
+    pub(crate) tally: Tally,
+    /// What was merged so far.
+    pub(crate) merged: Merged,
+    /// Of which keys rows have come.
+    pub(crate) keys: Keys,
+    pub(crate) has_stage: bool,
+    pub(crate) has_savepoint: bool,
+    gate: Gate<'r>,
 }
 
 impl<'r> PgLoad<'r> {
     /// Begins the transaction and puts the slice into the ledger: when it is there already, its
     /// receipt is the answer.
-    pub(crate) async fn begin(run: &'r PgRun<'_>, session: Session, slice: u64, observation: u64) -> Result<Begun<'r>> {
+    pub(crate) async fn begin(
+        run: &'r PgRun<'_>,
+        session: Session,
+        slice: u64,
+        observation: u64,
+        gate: Gate<'r>,
+    ) -> Result<Begun<'r>> {
         let operation = "begin a load";
-        let slice = signed(slice);
+        let index = signed(slice);
         session.batch(operation, "begin").await?;
         session.batch(operation, SETTINGS).await?;
         let statement = format!(
             "insert into {} (ingestion, run_id, slice, fence, committed_at) values ($1, $2, $3, $4, now()) \
-             on conflict do nothing",
+             on conflict do nothing returning committed_at",
             run.tables.load
         );
-        let key = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&slice as _, Type::INT8)];
-        let [ingestion, run_id, index] = key.clone();
-        let line = [ingestion, run_id, index, (&run.fence() as _, Type::INT8)];
-        if session.execute(operation, &statement, &line).await? == 0 {
+        let key = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&index as _, Type::INT8)];
+        let [ingestion, run_id, place] = key.clone();
+        let line = [ingestion, run_id, place, (&run.fence() as _, Type::INT8)];
+        let Some(row) = session.query_opt(operation, &statement, &line).await? else {
             let statement = format!(
                 "select receipt::text from {} where ingestion = $1 and run_id = $2 and slice = $3",
                 run.tables.load
@@ -64,116 +74,34 @@ impl<'r> PgLoad<'r> {
             session.batch(operation, "rollback").await?;
             run.keep_idle(session);
             return Ok(Begun::Committed(receipt));
-        }
+        };
+        let Microseconds(began_at) = column(&row, 0)?;
         Ok(Begun::Load(Box::new(Self {
             run,
             session,
             slice,
             observation,
+            began_at,
             mapper_revision: 0,
-            judge: Judge::new(observation, &run.confirmed),
+            judge: Judge::new(observation, &run.seen, gate.is_alone()),
             tally: Tally::default(),
+            merged: Merged::default(),
+            keys: Keys::default(),
             has_stage: false,
+            has_savepoint: false,
+            gate,
         })))
     }
 
-    async fn write_rows(&mut self, batch: &CdmBatch) -> Result<()> {
-        if batch.model().id != self.run.target.model.id {
-            return Err(Error::unsupported("load", "a batch of another model than the run's"));
-        }
-        self.mapper_revision = batch.mapper_revision();
-        let stored = stored(&self.session, &self.run.target, batch).await?;
-        let mut staged = Vec::new();
-        for (row, verdict) in self.judge.verdicts(batch, &stored).into_iter().enumerate() {
-            if self.tally.judge(verdict) {
-                let purpose = match verdict {
-                    Verdict::Revive => REVIVE,
-                    Verdict::Delete => DELETE,
-                    _ => UPSERT,
-                };
-                staged.push((row, purpose));
-            }
-        }
-        if staged.is_empty() {
-            return Ok(());
-        }
-        if !self.has_stage {
-            self.session.batch("make the stage", &self.run.statements.create_stage).await?;
-            self.has_stage = true;
-        }
-        self.copy(batch, &staged).await
+    /// Whether each set of rows is merged at once, so that a row that the server refuses is found.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.gate.is_alone()
     }
 
-    async fn copy(&self, batch: &CdmBatch, staged: &[(usize, i16)]) -> Result<()> {
-        let operation = "copy rows";
-        let rows = batch.rows();
-        let columns = copied_columns(&self.run.target);
-        let columns = columns
-            .iter()
-            .map(|(name, column_type)| {
-                let array = rows.column_by_name(name).ok_or_else(|| {
-                    Error::new(ErrorKind::Internal, operation, "a column of the batch is missing").with("column", name)
-                })?;
-                CopyColumn::new(array, *column_type)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let data = encode(&columns, staged)?;
-        let failed = |error: tokio_postgres::Error| classify(operation, &error);
-        let sink = self.session.client().copy_in(&self.run.statements.copy).await.map_err(failed)?;
-        let mut sink = std::pin::pin!(sink);
-        sink.send(data).await.map_err(failed)?;
-        sink.finish().await.map_err(failed)?;
-        Ok(())
-    }
-
-    /// Merges what is staged; says what that did.
-    async fn merge(&self) -> Result<Merged> {
-        let mut merged = Merged::default();
-        if !self.has_stage {
-            return Ok(merged);
-        }
-        let operation = "merge rows";
-        let statements = &self.run.statements;
-        let counted = self.session.query_one(operation, &statements.count, &[]).await?;
-        let [upserts, revivals, deletions]: [i64; 3] =
-            [column(&counted, 0)?, column(&counted, 1)?, column(&counted, 2)?];
-        let count = |number: i64| u64::try_from(number).unwrap_or(0);
-        merged.distinct = count(upserts) + count(revivals) + count(deletions);
-        let observation = signed(self.observation);
-        let revision = i32::try_from(self.mapper_revision).unwrap_or(i32::MAX);
-        let run_id = self.run.run_id();
-        if upserts > 0 {
-            let contested = self.judge.stages_stored_rows();
-            if contested {
-                let parameters = [(&observation as _, Type::INT8), (&revision as _, Type::INT4)];
-                let row = self.session.query_one(operation, &statements.count_unchanged, &parameters).await?;
-                merged.unchanged = count(column(&row, 0)?);
-            }
-            let statement = if contested { &statements.merge_contested } else { &statements.merge };
-            let source = self.run.ingestion.source.as_str();
-            let row = self
-                .session
-                .query_one(
-                    operation,
-                    statement,
-                    &[
-                        (&observation, Type::INT8),
-                        (&revision, Type::INT4),
-                        (&run_id, Type::TEXT),
-                        (&source, Type::TEXT),
-                    ],
-                )
-                .await?;
-            merged.inserted = count(column(&row, 0)?);
-            merged.updated = count(column(&row, 1)?);
-        }
-        for (needed, statement) in [(revivals, &statements.revive), (deletions, &statements.delete)] {
-            if needed > 0 {
-                let parameters = [(&observation as _, Type::INT8), (&run_id as _, Type::TEXT)];
-                merged.updated += self.session.execute(operation, statement, &parameters).await?;
-            }
-        }
-        Ok(merged)
+    /// The load cannot be completed together with others; the next attempt at it will be alone and careful.
+    pub(crate) fn repeat_alone(&self, error: Error) -> Error {
+        self.run.load_alone(self.slice);
+        error.with_retry(Retry::Backoff)
     }
 
     /// Completes the ledger's line, compares the fence and moves the checkpoint.
@@ -193,7 +121,7 @@ impl<'r> PgLoad<'r> {
                 &[
                     (&run.key, Type::TEXT),
                     (&run.run_id(), Type::TEXT),
-                    (&self.slice, Type::INT8),
+                    (&signed(self.slice), Type::INT8),
                     (&to_json(receipt)?, Type::TEXT),
                     (&resume_at, Type::TEXT),
                 ],
@@ -245,10 +173,16 @@ impl Load for PgLoad<'_> {
     }
 
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
-        let merged = self.merge().await?;
-        let counts: Counts = std::mem::take(&mut self.tally).settle(merged);
+        if !self.is_careful() {
+            self.merge().await.map_err(|error| match error.kind() {
+                ErrorKind::Data => self.repeat_alone(error),
+                _ => error,
+            })?;
+        }
+        let counts: Counts = std::mem::take(&mut self.tally).settle(self.merged);
         let receipt = LoadReceipt::new(counts, commit.incomplete.clone());
         self.settle(&receipt, &commit).await?;
+        self.judge.keep();
         match self.session.batch("commit", "commit").await {
             Ok(()) => {
                 let Self { run, session, .. } = *self;

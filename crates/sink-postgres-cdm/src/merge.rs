@@ -9,6 +9,8 @@ pub(crate) const STAGE: &str = "pg_temp._cdm_stage";
 pub(crate) const UPSERT: i16 = 0;
 pub(crate) const REVIVE: i16 = 1;
 pub(crate) const DELETE: i16 = 2;
+/// As `UPSERT`, of a key that the load has merged or inserted before.
+pub(crate) const AGAIN: i16 = 3;
 
 /// Below all times.
 const LEAST_TIME: &str = "'-infinity'";
@@ -32,13 +34,19 @@ pub(crate) struct Statements {
     /// As `merge`, where rows that are not above the stored one may be staged: they are left out
     /// beforehand, for the merge itself would lock the stored row.
     pub(crate) merge_contested: String,
+    /// As `merge`, for the rows whose keys the load has merged or inserted before.
+    pub(crate) merge_again: String,
+    /// Copies rows that are not there yet straight into the table.
+    pub(crate) copy_straight: String,
+    /// Empties the stage.
+    pub(crate) clear_stage: String,
     /// Brings deleted records back to life.
     pub(crate) revive: String,
     /// Marks records as deleted.
     pub(crate) delete: String,
 }
 
-/// The plumbing columns that differ from row to row; the others are the same for all rows of a load.
+/// The plumbing columns that differ from row to row.
 const ROW_PLUMBING: [(&str, ColumnType); 4] = [
     (plumbing::RANK, ColumnType::Int16),
     (plumbing::VERSION_AT, ColumnType::Timestamp),
@@ -52,6 +60,16 @@ pub(crate) fn copied_columns(target: &Target) -> Vec<(String, ColumnType)> {
     fields.chain(ROW_PLUMBING.map(|(name, column_type)| (name.to_owned(), column_type))).collect()
 }
 
+/// The plumbing columns that are the same for all rows of a load, in the order in which they are copied
+/// straight into the table.
+pub(crate) const LOAD_PLUMBING: [&str; 5] = [
+    plumbing::OBSERVATION,
+    plumbing::MAPPER_REVISION,
+    plumbing::RUN_ID,
+    plumbing::SOURCE_ENDPOINT,
+    plumbing::INGESTED_AT,
+];
+
 impl Statements {
     pub(crate) fn of(target: &Target) -> Self {
         let table = &target.table;
@@ -63,17 +81,19 @@ impl Statements {
         let replaced: Vec<String> = quoted.iter().map(|column| format!("{column} = excluded.{column}")).collect();
 
         // Of the rows of one key the greatest, with what is the same for all of them.
-        let winners = format!(
-            "(select distinct on (s.{key} collate \"C\") s.*, $1::bigint as {observation}, $2::integer as {revision} \
-             from {STAGE} s where s._cdm_purpose = {UPSERT} \
+        let winners = |purpose: i16| {
+            format!(
+                "(select distinct on (s.{key} collate \"C\") s.*, $1::bigint as {observation}, $2::integer as {revision} \
+             from {STAGE} s where s._cdm_purpose = {purpose} \
              order by s.{key} collate \"C\", s.{rank} desc, s.{version_at} desc nulls last, s.{hash} desc) w",
-            observation = plumbing::OBSERVATION,
-            revision = plumbing::MAPPER_REVISION,
-            rank = plumbing::RANK,
-            version_at = plumbing::VERSION_AT,
-            hash = plumbing::CONTENT_HASH,
-        );
-        let merge = |only: &str| {
+                observation = plumbing::OBSERVATION,
+                revision = plumbing::MAPPER_REVISION,
+                rank = plumbing::RANK,
+                version_at = plumbing::VERSION_AT,
+                hash = plumbing::CONTENT_HASH,
+            )
+        };
+        let merge = |purpose: i16, only: &str| {
             format!(
                 "with merged as (insert into {table} as t \
                  ({columns}, {observation}, {revision}, {run_id}, {source}, {ingested_at}) \
@@ -87,6 +107,7 @@ impl Statements {
                  where {is_newer} \
                  returning xmax = 0 as inserted) \
                  select count(*) filter (where inserted), count(*) filter (where not inserted) from merged",
+                winners = winners(purpose),
                 from_winner = from_winner.join(", "),
                 replaced = replaced.join(", "),
                 observation = plumbing::OBSERVATION,
@@ -123,21 +144,29 @@ impl Statements {
             count: format!(
                 "select count(distinct {key}) filter (where _cdm_purpose = {UPSERT}), \
                  count(distinct {key}) filter (where _cdm_purpose = {REVIVE}), \
-                 count(distinct {key}) filter (where _cdm_purpose = {DELETE}) from {STAGE}"
+                 count(distinct {key}) filter (where _cdm_purpose = {DELETE}), \
+                 count(*) filter (where _cdm_purpose = {AGAIN}) from {STAGE}"
             ),
             count_unchanged: format!(
                 "select count(*) from {winners} join {table} x on x.{key} = w.{key} \
                  where (x.{rank}, coalesce(x.{version_at}, {LEAST_TIME}), x.{hash}) = \
                  (w.{rank}, coalesce(w.{version_at}, {LEAST_TIME}), w.{hash})",
+                winners = winners(UPSERT),
                 rank = plumbing::RANK,
                 version_at = plumbing::VERSION_AT,
                 hash = plumbing::CONTENT_HASH,
             ),
-            merge: merge(""),
-            merge_contested: merge(&format!(
-                "where not exists (select from {table} x where x.{key} = w.{key} and not ({}))",
-                newer("w", "x", LEAST_TIME)
-            )),
+            merge: merge(UPSERT, ""),
+            merge_contested: merge(
+                UPSERT,
+                &format!(
+                    "where not exists (select from {table} x where x.{key} = w.{key} and not ({}))",
+                    newer("w", "x", LEAST_TIME)
+                ),
+            ),
+            merge_again: merge(AGAIN, ""),
+            copy_straight: format!("copy {table} ({columns}, {}) from stdin (format binary)", LOAD_PLUMBING.join(", ")),
+            clear_stage: format!("delete from {STAGE}"),
             revive: presence(REVIVE, "null", &format!("t.{deleted} is not null and t.{observed} < $1")),
             delete: presence(DELETE, "now()", &format!("t.{deleted} is null and t.{observed} <= $1")),
         }

@@ -1,6 +1,9 @@
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -8,9 +11,12 @@ use endpoint_api::{
     Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Retry, Run, RunEnd,
     RunId, RunReceipt, RunSpec, Slice, async_trait,
 };
-use relational::{Confirmed, Observations, ObservedSlice};
+use relational::{Observations, ObservedSlice, Seen};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Instant, sleep},
+};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -40,7 +46,27 @@ pub(crate) struct PgRun<'e> {
     observations: Observations,
     /// The observation of each slice of the plan.
     observed: Mutex<HashMap<u64, u64>>,
-    pub(crate) confirmed: Confirmed,
+    pub(crate) seen: Seen,
+    /// Whether rows that are not there yet may go straight into the table.
+    straight: AtomicBool,
+    /// The slices that are loaded when no other one is.
+    alone: Mutex<HashSet<u64>>,
+    /// Open for many loads at once, or for one.
+    gate: RwLock<()>,
+}
+
+/// The right to load a slice.
+pub(crate) enum Gate<'r> {
+    /// While others are loaded.
+    Shared { _with: RwLockReadGuard<'r, ()> },
+    /// Alone.
+    Alone { _in: RwLockWriteGuard<'r, ()> },
+}
+
+impl Gate<'_> {
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone { .. })
+    }
 }
 
 /// A number of the contract as the server keeps it, and back.
@@ -125,10 +151,13 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         idle: Mutex::default(),
         statements: Statements::of(&target),
         tables,
-        target,
         ingestion: spec.ingestion.clone(),
         key,
-        confirmed: Confirmed::new(resume.run_id.as_str()),
+        seen: Seen::new(resume.run_id.as_str()),
+        straight: AtomicBool::new(target.is_plain),
+        alone: Mutex::default(),
+        gate: RwLock::default(),
+        target,
         resume,
         observations,
         observed: Mutex::new(observed),
@@ -287,6 +316,11 @@ impl Run for PgRun<'_> {
     }
 
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
+        let is_alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner).contains(&slice.index);
+        let gate = match is_alone {
+            true => Gate::Alone { _in: self.gate.write().await },
+            false => Gate::Shared { _with: self.gate.read().await },
+        };
         let session = match self.take_idle() {
             Some(session) => session,
             None => Session::open(self.endpoint.connector()).await?,
@@ -295,7 +329,7 @@ impl Run for PgRun<'_> {
             let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
             observed.get(&slice.index).copied().unwrap_or(self.resume.observation)
         };
-        PgLoad::begin(self, session, slice.index, observation).await
+        PgLoad::begin(self, session, slice.index, observation, gate).await
     }
 
     async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
@@ -356,6 +390,22 @@ impl PgRun<'_> {
     /// Keeps a session, which is in no transaction, for the next load.
     pub(crate) fn keep_idle(&self, session: Session) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Whether rows that are not there yet may go straight into the table.
+    pub(crate) fn goes_straight(&self) -> bool {
+        self.straight.load(Ordering::Relaxed)
+    }
+
+    /// Another load inserts the same keys. From now on rows are staged and merged in the order of their
+    /// keys, so that the two do not wait for each other.
+    pub(crate) fn meets_others(&self) {
+        self.straight.store(false, Ordering::Relaxed);
+    }
+
+    /// The slice is to be loaded when no other one is.
+    pub(crate) fn load_alone(&self, slice: u64) {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner).insert(slice);
     }
 
     pub(crate) fn fence(&self) -> i64 {

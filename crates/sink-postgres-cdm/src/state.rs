@@ -39,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) key: Identifier,
     /// The columns of the model, in the order of its fields.
     pub(crate) fields: Vec<Column>,
+    /// Whether nothing but its constraints has a say in what is inserted: no trigger, no rule, no policy.
+    pub(crate) is_plain: bool,
 }
 
 impl Target {
@@ -72,6 +74,7 @@ impl Target {
         }
         let fields = wanted.into_iter().next_back().map(|table| table.columns).unwrap_or_default();
         Ok(Self {
+            is_plain: introspect::is_plain(session, schema, &name).await?,
             table: format!("{schema}.{name}"),
             name,
             key: Identifier::derived(&model.key().name),

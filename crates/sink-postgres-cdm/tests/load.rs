@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use cdm_models::{Date, Json, RawJson, Timestamp};
-use common::{Bench, Row, Thing, batch, begin, ingestion, load, open, part, plan, put, resource, spec, timeless};
+use common::{Bench, Row, Thing, batch, begin, ingestion, open, part, plan, put, resource, spec, timeless};
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, Endpoint as _, ErrorKind, Incomplete, Overlap, Reject, RejectQuery,
     Retry, RunEnd, Sink as _, Slice,
@@ -460,17 +460,4 @@ async fn what_is_not_declared_is_unsupported() {
     let error = bench.sink.open_run(&raw).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(bench.sink.source().is_none());
-}
-
-#[tokio::test]
-async fn data_that_the_server_refuses_fails_the_slice_without_telling_the_data() {
-    let bench = Bench::new().await;
-    bench.execute("alter table cdm_work.cdm_test_thing add constraint short check (length(name) < 9)").await;
-    let error = load(&bench.sink, &[&[&[put(Thing::named("a", "hunter2 is too long"), 1)]]]).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::Data, Retry::Never));
-    assert_eq!(
-        error.to_string(),
-        "the server refuses the data (table: cdm_test_thing, constraint: short): the data does not fit (SQLSTATE 23514)"
-    );
-    assert!(!format!("{error:?}").contains("hunter2"));
 }

@@ -3,35 +3,42 @@ use std::{borrow::Cow, ops::Range};
 use super::{Fit, JsonError, Numbers, canonicalize, text};
 use crate::Json;
 
+/// A member of an object that is being written: its key, and the place of its `"key":value`.
+pub(super) type Member<'a> = (Cow<'a, str>, Range<usize>);
+
 /// Sorts the members of an object that stands unfinished at the end of `out`, from `start`.
 ///
-/// `members` holds each key with the place of its `"key":value` in `out`. Objects that are already
-/// in order, as nearly all are once they have been stored, are left as they stand.
+/// Objects that are already in order, as nearly all are once they have been stored, are left as they stand.
+/// `scratch` is memory that is used again.
 pub(super) fn sort_members(
-    mut members: Vec<(Cow<'_, str>, Range<usize>)>,
+    members: &mut [Member<'_>],
     start: usize,
     numbers: Numbers,
+    scratch: &mut String,
     out: &mut String,
 ) -> Fit {
-    if members.iter().zip(members.iter().skip(1)).all(|((a, _), (b, _))| a < b) {
+    if members.is_sorted_by(|(a, _), (b, _)| a < b) {
         return Fit::Exact;
     }
-    let received = members.len();
     members.sort_by(|(a, _), (b, _)| a.cmp(b)); // stable: repeated members keep their order
-    if numbers == Numbers::Normalized {
-        // Of the members with one key the last counts: looked at from the end, the first.
-        members.reverse();
-        members.dedup_by(|(a, _), (b, _)| a == b);
-        members.reverse();
-    }
-    let unsorted = out.split_off(start);
-    for (index, (_, range)) in members.iter().enumerate() {
-        if index > 0 {
+    scratch.clear();
+    scratch.push_str(out.get(start..).unwrap_or_default());
+    out.truncate(start);
+    let mut fit = Fit::Exact;
+    let mut following = members.iter().skip(1);
+    for (key, range) in members.iter() {
+        let is_repeated = following.next().is_some_and(|(next, _)| next == key);
+        if is_repeated && numbers == Numbers::Normalized {
+            // Of the members with one key the last counts.
+            fit = Fit::Changed;
+            continue;
+        }
+        if out.len() > start {
             out.push(',');
         }
-        out.push_str(unsorted.get(range.start - start..range.end - start).unwrap_or_default());
+        out.push_str(scratch.get(range.start - start..range.end - start).unwrap_or_default());
     }
-    if members.len() == received { Fit::Exact } else { Fit::Changed }
+    fit
 }
 
 /// Builds a canonical JSON object member by member.
@@ -48,13 +55,18 @@ pub(super) fn sort_members(
 #[derive(Debug, Default)]
 pub struct JsonObject<'k> {
     text: String,
-    members: Vec<(Cow<'k, str>, Range<usize>)>,
+    members: Vec<Member<'k>>,
 }
 
 impl<'k> JsonObject<'k> {
     /// An object without members.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An object that will have about so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), members: Vec::new() }
     }
 
     /// Adds a member. `value` is any JSON text; a member that is inserted again replaces the first.
@@ -70,7 +82,7 @@ impl<'k> JsonObject<'k> {
         let before = self.text.len();
         self.text.push(if self.members.is_empty() { '{' } else { ',' });
         let start = self.text.len();
-        text::write_string(&key, &mut self.text);
+        text::quote(&key, &mut self.text);
         self.text.push(':');
         match canonicalize(value, Numbers::Normalized, &mut self.text) {
             Ok(fit) => {
@@ -89,7 +101,8 @@ impl<'k> JsonObject<'k> {
         if self.members.is_empty() {
             return None;
         }
-        sort_members(self.members, 1, Numbers::Normalized, &mut self.text);
+        let mut scratch = String::with_capacity(self.text.len());
+        sort_members(&mut self.members, 1, Numbers::Normalized, &mut scratch, &mut self.text);
         self.text.push('}');
         Some(Json(Cow::Owned(self.text)))
     }

@@ -26,10 +26,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next character that is not white space; it is not consumed.
+    #[inline]
     pub(super) fn peek(&mut self) -> Result<u8, JsonError> {
-        let blank = self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
-        self.at += blank;
-        self.rest().first().copied().ok_or_else(|| self.invalid())
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                Some(byte) => return Ok(*byte),
+                None => return Err(self.invalid()),
+            }
+        }
     }
 
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
@@ -104,40 +109,131 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A string, decoded; borrowed where it holds no escape.
-    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    /// A string.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Quoted<'a>, JsonError> {
         let quote = self.at;
-        self.at += 1;
-        let mut escaped = false;
-        loop {
-            let plain = self.rest().iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
-            self.at += plain;
-            match self.rest().first() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.at = (self.at + 2).min(self.text.len());
+        let has_escapes = self.skip_string()?;
+        let quoted = self.slice(quote)?;
+        let text = match has_escapes {
+            true => serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| JsonError::Invalid { at: quote })?,
+            false => Cow::Borrowed(self.text.get(quote + 1..self.at - 1).unwrap_or_default()),
+        };
+        Ok(Quoted { text, as_received: (!has_escapes).then_some(quoted) })
+    }
+
+    /// Skips a value, and looks at no more of it than it needs to find its end; its exact text.
+    pub(super) fn skip(&mut self) -> Result<&'a str, JsonError> {
+        let first = self.peek()?;
+        let start = self.at;
+        match first {
+            b'"' => {
+                self.skip_string()?;
+            }
+            b'{' | b'[' => {
+                let mut depth = 0_usize;
+                loop {
+                    match self.text.as_bytes().get(self.at) {
+                        Some(b'"') => {
+                            self.skip_string()?;
+                            continue;
+                        }
+                        Some(b'{' | b'[') => depth += 1,
+                        Some(b'}' | b']') => depth -= 1,
+                        Some(_) => {}
+                        None => return Err(self.invalid()),
+                    }
+                    self.at += 1;
+                    if depth == 0 {
+                        break;
+                    }
                 }
-                _ => return Err(self.invalid()),
+            }
+            _ => {
+                let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+                self.at += self.rest().iter().position(ends).unwrap_or(self.text.len() - self.at);
+                if self.at == start {
+                    return Err(self.invalid());
+                }
             }
         }
-        if escaped {
-            self.at += 1;
-            let text = self.slice(quote)?;
-            return serde_json::from_str(text).map(Cow::Owned).map_err(|_| JsonError::Invalid { at: quote });
+        self.slice(start)
+    }
+
+    /// Skips a string; says whether there are escapes in it.
+    #[inline]
+    fn skip_string(&mut self) -> Result<bool, JsonError> {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at + 1;
+        let mut has_escapes = false;
+        loop {
+            at += plain(bytes.get(at..).unwrap_or_default());
+            match bytes.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(has_escapes);
+                }
+                Some(b'\\') if at + 1 < bytes.len() => {
+                    has_escapes = true;
+                    at += 2;
+                }
+                _ => {
+                    self.at = at.min(bytes.len());
+                    return Err(self.invalid());
+                }
+            }
         }
-        let text = self.slice(quote + 1)?;
-        self.at += 1;
-        Ok(Cow::Borrowed(text))
     }
 }
 
+/// A string of JSON.
+pub(super) struct Quoted<'a> {
+    /// What it stands for; borrowed where it holds no escape.
+    pub(super) text: Cow<'a, str>,
+    /// Where it holds no escape, its quotes and what is between them: that is its canonical form, too.
+    as_received: Option<&'a str>,
+}
+
+impl Quoted<'_> {
+    /// Appends it with the fewest escapes.
+    pub(super) fn write(&self, out: &mut String) {
+        match self.as_received {
+            Some(quoted) => out.push_str(quoted),
+            None => quote(&self.text, out),
+        }
+    }
+}
+
+/// How many bytes of a string come before its end, an escape or what may not stand in it.
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    /// The high bit of each byte that is zero, and of none before the first of these.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = zeros(word ^ (ONES * b'"' as u64));
+        let escapes = zeros(word ^ (ONES * b'\\' as u64));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = quotes | escapes | controls;
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let ends = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    words.len() * 8 + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
 /// Appends `text` as a JSON string with the fewest escapes.
-pub(super) fn write_string(text: &str, out: &mut String) {
+pub fn quote(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        let (plain, special) = rest.split_at(at);
+    loop {
+        let (plain, special) = rest.split_at(plain(rest.as_bytes()));
         out.push_str(plain);
         let mut chars = special.chars();
         match chars.next() {
@@ -153,6 +249,5 @@ pub(super) fn write_string(text: &str, out: &mut String) {
         }
         rest = chars.as_str();
     }
-    out.push_str(rest);
     out.push('"');
 }

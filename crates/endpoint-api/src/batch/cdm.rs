@@ -362,7 +362,13 @@ impl Column {
 
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Text(column) => Arc::new(column.finish()),
+            // The next batch will be about as large: room for it at once is cheaper than growing into it.
+            Self::Text(column) => {
+                let (rows, bytes) = (column.offsets_slice().len(), column.values_slice().len());
+                let finished = Arc::new(column.finish());
+                *column = StringBuilder::with_capacity(rows + rows / 16, bytes + bytes / 16);
+                finished
+            }
             Self::Bool(column) => Arc::new(column.finish()),
             Self::Int64(column) => Arc::new(column.finish()),
             Self::Float64(column) => Arc::new(column.finish()),

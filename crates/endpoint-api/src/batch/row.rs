@@ -81,13 +81,14 @@ impl RowBuffer {
     /// Appends text, with U+FFFD in the place of each U+0000.
     fn push_text(&mut self, text: &str) -> Range<usize> {
         let start = self.text.len();
-        let mut pieces = text.split('\0');
-        self.text.push_str(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            self.text.push('\u{FFFD}');
+        let mut rest = text;
+        while let Some((piece, behind)) = memchr::memchr(0, rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
             self.text.push_str(piece);
+            self.text.push('\u{FFFD}');
             self.changes = self.changes.saturating_add(1);
+            rest = behind.get(1..).unwrap_or_default();
         }
+        self.text.push_str(rest);
         start..self.text.len()
     }
 }

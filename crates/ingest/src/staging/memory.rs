@@ -20,9 +20,9 @@ impl MemoryStaging {
 }
 
 impl Default for MemoryStaging {
-    /// Eight MiB a stage: enough to keep both ends busy.
+    /// Two MiB a stage: enough to keep both ends busy.
     fn default() -> Self {
-        Self::new(8 * 1024 * 1024)
+        Self::new(2 * 1024 * 1024)
     }
 }
 

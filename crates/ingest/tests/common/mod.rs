@@ -127,7 +127,7 @@ impl Source for TestSource {
             })
             .collect();
         let batches = stream::iter(batches);
-        if self.hangs { batches.chain(stream::pending()).boxed() } else { batches.boxed() }
+        if self.hangs && number == 0 { batches.chain(stream::pending()).boxed() } else { batches.boxed() }
     }
 }
 
@@ -319,8 +319,8 @@ pub(crate) async fn run_until(
     cancel: &CancellationToken,
 ) -> RunReport {
     let model = Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap());
-    let mapping =
-        (mode == Mode::Cdm).then(|| Mapping::new(&MapperEntry::of::<Things>(), model, source.identity()).unwrap());
+    let mapping = (mode == Mode::Cdm)
+        .then(|| Arc::new(Mapping::new(&MapperEntry::of::<Things>(), model, source.identity()).unwrap()));
     let job = Job {
         ingestion: Ingestion {
             source: EndpointId::from_static("acme"),

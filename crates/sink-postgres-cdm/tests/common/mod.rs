@@ -12,7 +12,7 @@ use std::{
 use cdm_models::{Json, Model, ModelDescriptor, RawJson, Timestamp};
 use endpoint_api::{
     Batch, Begun, CdmBatch, Commit, Counts, Driver, Endpoint, EndpointId, Ingestion, Load, LoadReceipt, Mapped, Mode,
-    OpenContext, Overlap, RawBatch, Resource, Result, Run, RunId, RunSpec, Sink, Slice, UnitId,
+    OpenContext, Overlap, RawBatch, Resource, Result, Retry, Run, RunId, RunSpec, Sink, Slice, UnitId,
     batch::{CdmBatchBuilder, NewRecord, Rank},
 };
 use local_postgres::TestDatabase;
@@ -87,6 +87,29 @@ pub(crate) enum Row<'a> {
     Put(Thing<'a>, Rank, Option<i64>),
     /// The deletion of a key.
     Delete(String),
+}
+
+impl Row<'_> {
+    /// The name of the thing.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Put(thing, ..) => thing.name.as_deref().unwrap_or_default(),
+            Self::Delete(_) => "",
+        }
+    }
+}
+
+/// Waits until a session of the database waits for another one.
+pub(crate) async fn until_somebody_waits(bench: &Bench) {
+    let waiting =
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    for _ in 0..500 {
+        if bench.value(waiting).await != "0" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("nobody waits");
 }
 
 pub(crate) fn put<'a>(thing: Thing<'a>, version_at: i64) -> Row<'a> {
@@ -232,13 +255,24 @@ pub(crate) async fn load(sink: &PgCdm, slices: &[&[&[Row<'_>]]]) -> Result<Count
     run.record_plan(&plan(slices.len())).await?;
     let mut counts = Counts::default();
     for (slice, batches) in plan(slices.len()).iter().zip(slices) {
-        let mut load = begin(run.as_ref(), slice).await;
-        for rows in *batches {
-            load.write(Batch::Cdm(Box::new(batch(rows)))).await?;
-        }
-        let LoadReceipt { counts: of_slice, .. } = load.commit(Commit::default()).await?;
-        counts += of_slice;
+        counts += load_slice(run.as_ref(), slice, batches).await?;
     }
     run.finish(endpoint_api::RunEnd::Succeeded).await?;
     Ok(counts)
+}
+
+/// Loads a slice, and once more when the sink asks for that.
+pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row<'_>]]) -> Result<Counts> {
+    let attempt = async || {
+        let mut load = begin(run, slice).await;
+        for rows in batches {
+            load.write(Batch::Cdm(Box::new(batch(rows)))).await?;
+        }
+        load.commit(Commit::default()).await
+    };
+    let receipt = match attempt().await {
+        Err(error) if error.retry() == Retry::Backoff => attempt().await,
+        done => done,
+    };
+    receipt.map(|LoadReceipt { counts, .. }| counts)
 }

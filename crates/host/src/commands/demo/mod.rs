@@ -8,7 +8,6 @@ use std::{
     path::PathBuf,
 };
 
-use endpoint_api::Overlap;
 use ingest::Options;
 use local_postgres::{Cluster, Programs};
 use serde_json::{Value, json};
@@ -73,7 +72,7 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
 }
 
 fn everything() -> Options {
-    Options { full: false, max_rejects: None, overlap: Overlap::Fail }
+    Options::default()
 }
 
 /// Shows the steps, and keeps them for scripts.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use autoprovision::Target;
 use catalog::{Catalog, DatasetId};
@@ -23,7 +23,7 @@ pub(super) struct Ready<'s> {
     /// The id of the run, unless an unfinished one is continued.
     pub(super) run_id: RunId,
     /// How records become rows; `None` in raw mode.
-    pub(super) mapping: Option<Mapping>,
+    pub(super) mapping: Option<Arc<Mapping>>,
     /// The dataset that is loaded, where the catalog has one, or why the sink could not be asked.
     pub(super) dataset: Result<Option<DatasetId>, Error>,
 }
@@ -66,7 +66,7 @@ pub(super) async fn prepare<'s>(
                 let message = format!("{sink_name} takes no rows of {}; use mode \"raw\" or another sink", model.id);
                 return Err(wrong("mode", message));
             }
-            Some(Mapping::new(mapper, model.clone(), source.source()?.identity())?)
+            Some(Arc::new(Mapping::new(mapper, model.clone(), source.source()?.identity())?))
         }
     };
     let run_id = Uuid::now_v7().to_string().parse()?;
@@ -78,7 +78,7 @@ impl Ready<'_> {
     ///
     /// A sink that is not provisioned stops everything; one that cannot be asked fails its own run.
     pub(super) async fn admit(&mut self, app: &App, catalog: &dyn Catalog) -> Result<(), Failure> {
-        let model = self.mapping.as_ref().map(Mapping::model);
+        let model = self.mapping.as_ref().map(|mapping| mapping.model());
         let unit = register_unit(catalog, &self.source, &self.unit, model.map(|model| &model.id)).await?;
         let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
         let target = Target::new(&self.sink.id, provisioner, catalog);

@@ -1,0 +1,331 @@
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+};
+
+use bytes::Bytes;
+use endpoint_api::{CdmBatch, Error, ErrorKind, Rejection, Result};
+use futures::SinkExt as _;
+use postgres_client::ServerError;
+use relational::{Contended, Stored, Verdict};
+use tokio_postgres::types::Type;
+
+use crate::{
+    copy::{CopyColumn, Encoder, cell, timestamp},
+    load::PgLoad,
+    lookup::stored,
+    merge::{AGAIN, DELETE, REVIVE, UPSERT, copied_columns},
+    rejects,
+    run::signed,
+    session::column,
+    sqlstate::classify,
+};
+
+/// A row of a batch and what it is for.
+type Purposed = (usize, i16);
+
+/// How rows get where they belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Straight into the table.
+    ///
+    /// That is safe where the table holds no row of these keys, each of them comes once, and nothing but
+    /// the table's own constraints has a say in what is inserted: the unique index of the key refuses what
+    /// another load has inserted since the keys were looked up, and then these rows are staged. What is
+    /// copied is there or not with all the rest of the transaction.
+    Straight,
+    /// Into the stage, which is merged before the commit.
+    Stage,
+    /// Into the stage, and that is merged at once.
+    Merge,
+}
+
+/// The keys of which a load has seen rows to store, by hashes that nobody can predict.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    hasher: RandomState,
+    /// With whether the row is in the table already.
+    seen: HashMap<u64, bool>,
+}
+
+impl Keys {
+    /// Notes a key; says what was known of it.
+    fn note(&mut self, key: &str) -> Option<bool> {
+        let key = self.hasher.hash_one(key);
+        let known = self.seen.get(&key).copied();
+        self.seen.entry(key).or_insert(false);
+        known
+    }
+
+    fn place(&mut self, key: &str) {
+        self.seen.insert(self.hasher.hash_one(key), true);
+    }
+}
+
+impl PgLoad<'_> {
+    /// Takes the rows of a batch as far as they say something new.
+    pub(crate) async fn write_rows(&mut self, batch: &CdmBatch) -> Result<()> {
+        if batch.model().id != self.run.target.model.id {
+            return Err(Error::unsupported("load", "a batch of another model than the run's"));
+        }
+        self.mapper_revision = batch.mapper_revision();
+        let stored = stored(&self.session, &self.run.target, batch).await?;
+        let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
+        if !fresh.is_empty() {
+            let refused = self.place(batch, fresh, Way::Straight).await?;
+            staged.extend(refused);
+        }
+        if !staged.is_empty() {
+            if !self.has_stage {
+                self.session.batch("make the stage", &self.run.statements.create_stage).await?;
+                self.has_stage = true;
+            }
+            let way = if self.is_careful() { Way::Merge } else { Way::Stage };
+            self.place(batch, staged, way).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows that go straight into the table, and those that are staged.
+    fn judge_rows(
+        &mut self,
+        batch: &CdmBatch,
+        stored: &HashMap<String, Stored>,
+    ) -> Result<(Vec<Purposed>, Vec<Purposed>)> {
+        let verdicts = self.judge.verdicts(batch, stored).map_err(|Contended| {
+            let message = "two slices that are loaded at once have different records of one key";
+            self.repeat_alone(Error::new(ErrorKind::Conflict, "load", message))
+        })?;
+        let mut is_straight = self.run.goes_straight() && !self.is_careful();
+        let (mut fresh, mut staged) = (Vec::new(), Vec::new());
+        for (row, verdict) in verdicts.into_iter().enumerate() {
+            if !self.tally.judge(verdict) {
+                continue;
+            }
+            let key = batch.key(row);
+            match verdict {
+                Verdict::Revive => staged.push((row, REVIVE)),
+                Verdict::Delete => staged.push((row, DELETE)),
+                _ => match self.keys.note(key) {
+                    None if stored.contains_key(key) => staged.push((row, UPSERT)),
+                    None => fresh.push((row, UPSERT)),
+                    // Where sets of rows are merged one by one, the first of a key comes before this one.
+                    Some(is_placed) if is_placed || self.is_careful() => {
+                        self.tally.repeat_staged();
+                        staged.push((row, AGAIN));
+                    }
+                    Some(_) => {
+                        is_straight = false;
+                        staged.push((row, UPSERT));
+                    }
+                },
+            }
+        }
+        if !is_straight {
+            staged.append(&mut fresh);
+            staged.sort_unstable();
+        }
+        Ok((fresh, staged))
+    }
+
+    /// Places rows, and rejects those that the server refuses: what is refused is halved until the rows are
+    /// found, with at most 2k (log₂ n + 1) attempts for k of n rows. Answers with the rows of which another
+    /// load has inserted the keys.
+    async fn place(&mut self, batch: &CdmBatch, rows: Vec<Purposed>, way: Way) -> Result<Vec<Purposed>> {
+        let (mut open, mut contested, mut rejected) = (vec![rows], Vec::new(), Vec::new());
+        while let Some(mut rows) = open.pop() {
+            let refusal = match self.attempt(batch, &rows, way).await {
+                Ok(()) => continue,
+                Err(error) if error.kind() == ErrorKind::Data => error,
+                Err(error) => {
+                    if ServerError::of(&error).is_some_and(|error| error.code() == DEADLOCK) {
+                        self.run.meets_others();
+                    }
+                    return Err(error);
+                }
+            };
+            self.session.batch("take rows back", "rollback to savepoint _cdm_rows").await?;
+            let is_taken = ServerError::of(&refusal).is_some_and(|error| error.code() == UNIQUE_VIOLATION);
+            if way == Way::Straight && is_taken {
+                self.run.meets_others();
+                contested.extend(rows);
+            } else if let [(row, _)] = *rows.as_slice() {
+                self.tally.reject_staged();
+                rejected.extend(batch.reject(row, rejection(&refusal)));
+            } else {
+                let rest = rows.split_off(rows.len() / 2);
+                open.extend([rest, rows]);
+            }
+        }
+        if !contested.is_empty() {
+            self.judge.contest();
+        }
+        if !rejected.is_empty() {
+            let (run, observation) = (self.run, signed(self.observation));
+            rejects::store(&self.session, &run.tables, &run.ingestion, run.run_id(), observation, &rejected).await?;
+        }
+        Ok(contested)
+    }
+
+    /// Tries to place rows; when the server refuses one, the transaction is to be rolled back to its savepoint.
+    async fn attempt(&mut self, batch: &CdmBatch, rows: &[Purposed], way: Way) -> Result<()> {
+        if way != Way::Straight {
+            let data = self.encode_for_stage(batch, rows)?;
+            self.copy(&self.run.statements.copy, data).await?;
+            if way == Way::Merge {
+                self.merge().await?;
+                self.session.batch("clear the stage", &self.run.statements.clear_stage).await?;
+                rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
+            }
+            return Ok(());
+        }
+        let data = self.encode_for_table(batch, rows)?;
+        let copied = self.copy(&self.run.statements.copy_straight, data).await?;
+        let sent = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        if copied != sent {
+            let message = format!("{sent} rows were sent, and the server took {copied}");
+            return Err(Error::new(ErrorKind::Internal, "copy rows", message));
+        }
+        rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
+        self.tally.insert_staged(copied);
+        Ok(())
+    }
+
+    /// Copies within a new savepoint; says how many rows there were.
+    async fn copy(&mut self, statement: &str, data: Bytes) -> Result<u64> {
+        let savepoint = match self.has_savepoint {
+            true => "release savepoint _cdm_rows; savepoint _cdm_rows",
+            false => "savepoint _cdm_rows",
+        };
+        let client = self.session.client();
+        let copied = async {
+            // Both are on their way before the first is answered.
+            let ((), sink) = futures::try_join!(client.batch_execute(savepoint), client.copy_in(statement))?;
+            let mut sink = std::pin::pin!(sink);
+            sink.send(data).await?;
+            sink.finish().await
+        };
+        let copied = copied.await.map_err(|error| classify("copy rows", &error));
+        self.has_savepoint = true;
+        copied
+    }
+
+    fn encode_for_stage(&self, batch: &CdmBatch, rows: &[Purposed]) -> Result<Bytes> {
+        let columns = self.columns(batch)?;
+        let mut encoder = Encoder::new(columns.len(), 1, about(batch, rows))?;
+        for (row, purpose) in rows {
+            let [high, low] = purpose.to_be_bytes();
+            encoder.row(&[0, 0, 0, 2, high, low], &columns, *row, &[])?;
+        }
+        Ok(encoder.finish())
+    }
+
+    fn encode_for_table(&self, batch: &CdmBatch, rows: &[Purposed]) -> Result<Bytes> {
+        let columns = self.columns(batch)?;
+        // In the order of `merge::LOAD_PLUMBING`.
+        let same_for_all = [
+            cell(&signed(self.observation).to_be_bytes())?,
+            cell(&i32::try_from(self.mapper_revision).unwrap_or(i32::MAX).to_be_bytes())?,
+            cell(self.run.run_id().as_bytes())?,
+            cell(self.run.ingestion.source.as_str().as_bytes())?,
+            cell(&timestamp(self.began_at))?,
+        ];
+        let mut encoder = Encoder::new(columns.len(), same_for_all.len(), about(batch, rows))?;
+        let same_for_all = same_for_all.concat();
+        for (row, _) in rows {
+            encoder.row(&[], &columns, *row, &same_for_all)?;
+        }
+        Ok(encoder.finish())
+    }
+
+    /// The columns of a batch as the table has them.
+    fn columns<'b>(&self, batch: &'b CdmBatch) -> Result<Vec<CopyColumn<'b>>> {
+        let rows = batch.rows();
+        copied_columns(&self.run.target)
+            .iter()
+            .map(|(name, column_type)| {
+                let array = rows.column_by_name(name).ok_or_else(|| {
+                    let message = "a column of the batch is missing";
+                    Error::new(ErrorKind::Internal, "copy rows", message).with("column", name)
+                })?;
+                CopyColumn::new(array, *column_type)
+            })
+            .collect()
+    }
+
+    /// Merges what is staged.
+    pub(crate) async fn merge(&mut self) -> Result<()> {
+        if !self.has_stage {
+            return Ok(());
+        }
+        let operation = "merge rows";
+        let statements = &self.run.statements;
+        let counted = self.session.query_one(operation, &statements.count, &[]).await?;
+        let [upserts, revivals, deletions, repeats]: [i64; 4] =
+            [column(&counted, 0)?, column(&counted, 1)?, column(&counted, 2)?, column(&counted, 3)?];
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        let mut merged = self.merged;
+        merged.distinct += count(upserts) + count(revivals) + count(deletions);
+        let observation = signed(self.observation);
+        let revision = i32::try_from(self.mapper_revision).unwrap_or(i32::MAX);
+        let run_id = self.run.run_id();
+        let source = self.run.ingestion.source.as_str();
+        let parameters = [
+            (&observation as _, Type::INT8),
+            (&revision as _, Type::INT4),
+            (&run_id as _, Type::TEXT),
+            (&source as _, Type::TEXT),
+        ];
+        if upserts > 0 {
+            let contested = self.judge.stages_stored_rows();
+            if contested {
+                let [observation, revision, ..] = parameters.clone();
+                let row =
+                    self.session.query_one(operation, &statements.count_unchanged, &[observation, revision]).await?;
+                merged.unchanged += count(column(&row, 0)?);
+            }
+            let statement = if contested { &statements.merge_contested } else { &statements.merge };
+            let row = self.session.query_one(operation, statement, &parameters).await?;
+            merged.inserted += count(column(&row, 0)?);
+            merged.updated += count(column(&row, 1)?);
+        }
+        if repeats > 0 {
+            // They are duplicates, whatever this does; it inserts only where the first of a key was refused.
+            let row = self.session.query_one(operation, &statements.merge_again, &parameters).await?;
+            self.tally.insert_repeated(count(column(&row, 0)?));
+        }
+        for (needed, statement) in [(revivals, &statements.revive), (deletions, &statements.delete)] {
+            if needed > 0 {
+                let parameters = [(&observation as _, Type::INT8), (&run_id as _, Type::TEXT)];
+                merged.updated += self.session.execute(operation, statement, &parameters).await?;
+            }
+        }
+        self.merged = merged;
+        Ok(())
+    }
+}
+
+const DEADLOCK: &str = "40P01";
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// About how many bytes these rows of a batch take.
+fn about(batch: &CdmBatch, rows: &[Purposed]) -> usize {
+    batch.rows().get_array_memory_size() / batch.len().max(1) * rows.len() + rows.len() * 128
+}
+
+/// Why the server refuses a row; without its values.
+fn rejection(refusal: &Error) -> Rejection {
+    let context = |wanted: &str| refusal.context().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let mut reason = match ServerError::of(refusal) {
+        Some(error) => format!("the server refuses the row: {error}"),
+        None => "the server refuses the row".to_owned(),
+    };
+    if let Some(constraint) = context("constraint") {
+        reason.push_str(&format!("; constraint `{constraint}`"));
+    }
+    let rejection = Rejection::new(reason);
+    match context("column") {
+        Some(column) => rejection.field(column),
+        None => rejection,
+    }
+}
