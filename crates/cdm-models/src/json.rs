@@ -6,7 +6,7 @@
 //!
 //! - no white space between tokens;
 //! - strings with the fewest escapes;
-//! - members sorted by the bytes of their decoded keys;
+//! - members sorted by their decoded keys as `jsonb` sorts them: the shorter first, then by their bytes;
 //! - numbers and repeated members as [`Numbers`] says.
 
 mod members;
@@ -86,6 +86,18 @@ pub fn canonicalize(text: &str, numbers: Numbers, out: &mut String) -> Result<Fi
     writer.value(0)?;
     writer.cursor.end()?;
     Ok(writer.fit)
+}
+
+/// Makes sure that `text` is one JSON value, every character of it, without reading what its strings stand
+/// for: half of a surrogate pair passes.
+///
+/// # Errors
+///
+/// As [`canonicalize`], of which the sizes of numbers are none.
+pub fn check(text: &str) -> Result<(), JsonError> {
+    let mut cursor = Cursor::new(text);
+    cursor.check(0)?;
+    cursor.end()
 }
 
 struct Writer<'a, 'o> {
@@ -191,7 +203,7 @@ mod tests {
     fn members_are_sorted_and_white_space_goes() {
         let text = "{ \"b\" : [ 1 , {\"z\":1,\"y\":[]} ],\n\"a\":\"x\" , \"\\u0061a\": null }";
         let (out, fit) = canonical(text, Numbers::Normalized).unwrap();
-        assert_eq!(out, r#"{"a":"x","aa":null,"b":[1,{"y":[],"z":1}]}"#);
+        assert_eq!(out, r#"{"a":"x","b":[1,{"y":[],"z":1}],"aa":null}"#);
         assert_eq!(fit, Fit::Exact);
     }
 
@@ -231,6 +243,26 @@ mod tests {
             assert_eq!(canonical(text, Numbers::Normalized), Err(JsonError::Invalid { at }), "{text}");
         }
         assert!(canonical(r#""\ud800""#, Numbers::Normalized).is_err(), "a lone surrogate is no text");
+    }
+
+    #[test]
+    fn what_is_checked_is_what_can_be_read() {
+        let values =
+            ["1", "-0.5e+3", "\"a\\u00e9\\n\"", "true", "null", "[]", "{}", "[1,{\"a\":[]}]", "{\"a\":1,\"b\":{}}"];
+        for value in values {
+            assert_eq!(check(value), Ok(()), "{value}");
+            // Cut anywhere, it is JSON only where a number is.
+            for end in 0..value.len() {
+                let cut = value.get(..end).unwrap_or_default();
+                assert_eq!(check(cut).is_ok(), serde_json::from_str::<serde::de::IgnoredAny>(cut).is_ok(), "{cut}");
+            }
+        }
+        let bad =
+            ["\"\\x\"", "\"\\u00g0\"", "\"\\u00", "\"\t\"", "[1,]", "{\"a\":1,}", "{a:1}", "01", "nul", "1 2", "[1}"];
+        for value in bad {
+            assert!(check(value).is_err(), "{value}");
+        }
+        assert_eq!(check(&"[".repeat(1_000_000)), Err(JsonError::TooDeep));
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn a_number_that_jsonb_would_rewrite_also_stays_as_it_was() {
     let mapper: JiraIssues = common::mapper();
     let record = common::record(json, None);
     let row = mapper.map(&record).unwrap().row;
-    assert_eq!(row.properties.unwrap().as_str(), r#"{"@record":{"n":0},"a":1000,"b":1.50,"c":{"x":2}}"#);
+    assert_eq!(row.properties.unwrap().as_str(), r#"{"a":1000,"b":1.50,"c":{"x":2},"@record":{"n":0}}"#);
     assert_eq!(row.raw_source.unwrap().as_str(), r#"{"n":-0,"fields":{"a":1.0e3,"c":{"x":1,"x":2},"d":1e9999}}"#);
 }
 

@@ -40,6 +40,11 @@ impl Tally {
         false
     }
 
+    /// Counts rows that were inserted without having been judged.
+    pub fn insert(&mut self, rows: u64) {
+        self.counts.inserted += rows;
+    }
+
     /// Counts staged rows, each the only one of its key in the load, that were inserted straight away.
     pub fn insert_staged(&mut self, rows: u64) {
         self.staged = self.staged.saturating_sub(rows);

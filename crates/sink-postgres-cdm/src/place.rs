@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use endpoint_api::{CdmBatch, Error, ErrorKind, Rejection, Result};
+use endpoint_api::{CdmBatch, Error, ErrorKind, Rejection, Result, batch::Operation};
 use futures::SinkExt as _;
 use postgres_client::ServerError;
 use relational::{Contended, Stored, Verdict};
@@ -49,6 +49,13 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// Whether a batch has only keys of which nothing is known yet, each of them once.
+    fn are_new(&self, batch: &CdmBatch) -> bool {
+        let mut keys: Vec<u64> = (0..batch.len()).map(|row| self.hasher.hash_one(batch.key(row))).collect();
+        keys.sort_unstable();
+        keys.is_sorted_by(|a, b| a < b) && keys.iter().all(|key| !self.seen.contains_key(key))
+    }
+
     /// Notes a key; says what was known of it.
     fn note(&mut self, key: &str) -> Option<bool> {
         let key = self.hasher.hash_one(key);
@@ -69,7 +76,11 @@ impl PgLoad<'_> {
             return Err(Error::unsupported("load", "a batch of another model than the run's"));
         }
         self.mapper_revision = batch.mapper_revision();
+        if self.writes_new_rows(batch).await? {
+            return Ok(());
+        }
         let stored = stored(&self.session, &self.run.target, batch).await?;
+        self.run.found(stored.len());
         let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
         if !fresh.is_empty() {
             let refused = self.place(batch, fresh, Way::Straight).await?;
@@ -84,6 +95,31 @@ impl PgLoad<'_> {
             self.place(batch, staged, way).await?;
         }
         Ok(())
+    }
+
+    /// Where the last batch had no key that was there already, this one will not have one either: all of it
+    /// goes straight into the table, and is looked up only when the server refuses that. Says whether it did.
+    async fn writes_new_rows(&mut self, batch: &CdmBatch) -> Result<bool> {
+        let is_upsert = |row| batch.operation(row) == Operation::Upsert;
+        if !self.run.expects_new_rows()
+            || self.is_careful()
+            || !(0..batch.len()).all(is_upsert)
+            || !self.keys.are_new(batch)
+        {
+            return Ok(false);
+        }
+        let rows: Vec<Purposed> = (0..batch.len()).map(|row| (row, UPSERT)).collect();
+        match self.attempt(batch, &rows, Way::Straight).await {
+            Ok(()) => {
+                self.tally.insert(number(rows.len()));
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::Data => {
+                self.session.batch("take rows back", ROLL_BACK).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The rows that go straight into the table, and those that are staged.
@@ -135,7 +171,12 @@ impl PgLoad<'_> {
         let (mut open, mut contested, mut rejected) = (vec![rows], Vec::new(), Vec::new());
         while let Some(mut rows) = open.pop() {
             let refusal = match self.attempt(batch, &rows, way).await {
-                Ok(()) => continue,
+                Ok(()) => {
+                    if way == Way::Straight {
+                        self.tally.insert_staged(number(rows.len()));
+                    }
+                    continue;
+                }
                 Err(error) if error.kind() == ErrorKind::Data => error,
                 Err(error) => {
                     if ServerError::of(&error).is_some_and(|error| error.code() == DEADLOCK) {
@@ -144,7 +185,7 @@ impl PgLoad<'_> {
                     return Err(error);
                 }
             };
-            self.session.batch("take rows back", "rollback to savepoint _cdm_rows").await?;
+            self.session.batch("take rows back", ROLL_BACK).await?;
             let is_taken = ServerError::of(&refusal).is_some_and(|error| error.code() == UNIQUE_VIOLATION);
             if way == Way::Straight && is_taken {
                 self.run.meets_others();
@@ -181,18 +222,17 @@ impl PgLoad<'_> {
         }
         let data = self.encode_for_table(batch, rows)?;
         let copied = self.copy(&self.run.statements.copy_straight, data).await?;
-        let sent = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let sent = number(rows.len());
         if copied != sent {
             let message = format!("{sent} rows were sent, and the server took {copied}");
             return Err(Error::new(ErrorKind::Internal, "copy rows", message));
         }
         rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
-        self.tally.insert_staged(copied);
         Ok(())
     }
 
     /// Copies within a new savepoint; says how many rows there were.
-    async fn copy(&mut self, statement: &str, data: Bytes) -> Result<u64> {
+    async fn copy(&mut self, statement: &str, mut data: Bytes) -> Result<u64> {
         let savepoint = match self.has_savepoint {
             true => "release savepoint _cdm_rows; savepoint _cdm_rows",
             false => "savepoint _cdm_rows",
@@ -202,7 +242,9 @@ impl PgLoad<'_> {
             // Both are on their way before the first is answered.
             let ((), sink) = futures::try_join!(client.batch_execute(savepoint), client.copy_in(statement))?;
             let mut sink = std::pin::pin!(sink);
-            sink.send(data).await?;
+            while !data.is_empty() {
+                sink.feed(data.split_to(data.len().min(PIECE_BYTES))).await?;
+            }
             sink.finish().await
         };
         let copied = copied.await.map_err(|error| classify("copy rows", &error));
@@ -305,8 +347,16 @@ impl PgLoad<'_> {
     }
 }
 
+const ROLL_BACK: &str = "rollback to savepoint _cdm_rows";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
+
+/// The server takes what is sent in pieces, and needs memory for one of them.
+const PIECE_BYTES: usize = 64 * 1024;
+
+fn number(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}
 
 /// About how many bytes these rows of a batch take.
 fn about(batch: &CdmBatch, rows: &[Purposed]) -> usize {

@@ -49,6 +49,8 @@ pub(crate) struct PgRun<'e> {
     pub(crate) seen: Seen,
     /// Whether rows that are not there yet may go straight into the table.
     straight: AtomicBool,
+    /// Whether the last keys that were looked up were all missing.
+    finds_nothing: AtomicBool,
     /// The slices that are loaded when no other one is.
     alone: Mutex<HashSet<u64>>,
     /// Open for many loads at once, or for one.
@@ -155,6 +157,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         key,
         seen: Seen::new(resume.run_id.as_str()),
         straight: AtomicBool::new(target.is_plain),
+        finds_nothing: AtomicBool::new(false),
         alone: Mutex::default(),
         gate: RwLock::default(),
         target,
@@ -395,6 +398,16 @@ impl PgRun<'_> {
     /// Whether rows that are not there yet may go straight into the table.
     pub(crate) fn goes_straight(&self) -> bool {
         self.straight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next rows are likely to be new ones, which may go straight into the table.
+    pub(crate) fn expects_new_rows(&self) -> bool {
+        self.goes_straight() && self.finds_nothing.load(Ordering::Relaxed)
+    }
+
+    /// So many of the keys of a batch are there already.
+    pub(crate) fn found(&self, rows: usize) {
+        self.finds_nothing.store(rows == 0, Ordering::Relaxed);
     }
 
     /// Another load inserts the same keys. From now on rows are staged and merged in the order of their

@@ -1,5 +1,6 @@
 use std::{borrow::Cow, fmt};
 
+use cdm_models::json::check;
 use endpoint_api::Result;
 use serde::{
     Deserializer,
@@ -14,11 +15,14 @@ use serde_json::value::RawValue;
 /// What was expected and what was found. It names no value.
 pub(crate) fn object(bytes: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to() + 1))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| {
-        let message = error.to_string();
-        let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
-        format!("not JSON: {what} at column {}", error.column())
-    })?;
+    if check(text).is_err() {
+        // It is no JSON, or nested more deeply than is looked at there.
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| {
+            let message = error.to_string();
+            let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+            format!("not JSON: {what} at column {}", error.column())
+        })?;
+    }
     let found = match text.trim_ascii_start().bytes().next() {
         Some(b'{') => return Ok(text),
         Some(b'[') => "an array",

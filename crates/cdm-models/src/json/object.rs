@@ -17,10 +17,11 @@ pub(super) fn sort_members(
     scratch: &mut String,
     out: &mut String,
 ) -> Fit {
-    if members.is_sorted_by(|(a, _), (b, _)| a < b) {
+    let order = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    if members.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) {
         return Fit::Exact;
     }
-    members.sort_by(|(a, _), (b, _)| a.cmp(b)); // stable: repeated members keep their order
+    members.sort_by(|(a, _), (b, _)| order(a, b)); // stable: repeated members keep their order
     scratch.clear();
     scratch.push_str(out.get(start..).unwrap_or_default());
     out.truncate(start);
@@ -50,7 +51,7 @@ pub(super) fn sort_members(
 /// properties.insert("size", r#"{"width": 2, "height": 1}"#).unwrap();
 /// properties.insert("colour", r#""red""#).unwrap();
 /// let json = properties.finish().unwrap();
-/// assert_eq!(json.as_str(), r#"{"colour":"red","size":{"height":1,"width":2}}"#);
+/// assert_eq!(json.as_str(), r#"{"size":{"width":2,"height":1},"colour":"red"}"#);
 /// ```
 #[derive(Debug, Default)]
 pub struct JsonObject<'k> {

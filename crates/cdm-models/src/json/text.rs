@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt::Write as _};
 
-use super::JsonError;
+use super::{JsonError, MAX_DEPTH};
 
 /// Reads JSON tokens.
 pub(super) struct Cursor<'a> {
@@ -120,6 +120,56 @@ impl<'a> Cursor<'a> {
             false => Cow::Borrowed(self.text.get(quote + 1..self.at - 1).unwrap_or_default()),
         };
         Ok(Quoted { text, as_received: (!has_escapes).then_some(quoted) })
+    }
+
+    /// Skips a value and looks at every character of it.
+    pub(super) fn check(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        match self.peek()? {
+            b'"' => self.check_string(),
+            open @ (b'{' | b'[') => {
+                let close = if open == b'{' { b'}' } else { b']' };
+                self.at += 1;
+                if self.peek()? != close {
+                    loop {
+                        if open == b'{' {
+                            if self.peek()? != b'"' {
+                                return Err(self.invalid());
+                            }
+                            self.check_string()?;
+                            self.expect(b':')?;
+                        }
+                        self.check(depth + 1)?;
+                        if !self.comma()? {
+                            break;
+                        }
+                    }
+                }
+                self.expect(close)
+            }
+            b'-' | b'0'..=b'9' => self.number().map(drop),
+            _ => self.literal().map(drop),
+        }
+    }
+
+    fn check_string(&mut self) -> Result<(), JsonError> {
+        let quote = self.at;
+        if !self.skip_string()? {
+            return Ok(());
+        }
+        let quoted = self.slice(quote)?;
+        let mut rest = quoted;
+        while let Some((_, escape)) = rest.split_once('\\') {
+            let length = match escape.as_bytes() {
+                [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 1,
+                [b'u', a, b, c, d, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => 5,
+                _ => return Err(JsonError::Invalid { at: quote }),
+            };
+            rest = escape.get(length..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Skips a value, and looks at no more of it than it needs to find its end; its exact text.

@@ -22,6 +22,8 @@ pub struct ContentHasher {
     /// The fields in the order of their names: place in the model, and name with its length.
     fields: Vec<(usize, Vec<u8>)>,
     scratch: String,
+    /// All that is hashed of a row: in one piece it is hashed faster than piece by piece.
+    input: Vec<u8>,
 }
 
 /// The value of a field, as it is hashed.
@@ -63,50 +65,45 @@ impl ContentHasher {
                 (index, [&length.to_le_bytes(), name.as_bytes()].concat())
             })
             .collect();
-        Self { fields, scratch: String::new() }
+        Self { fields, scratch: String::new(), input: Vec::new() }
     }
 
     /// The hash of the row whose field at each place of the model has the value that `value` gives.
     pub fn hash<'a>(&mut self, value: impl Fn(usize) -> HashValue<'a>) -> Result<[u8; 16], JsonError> {
-        let Self { fields, scratch } = self;
-        let mut hasher = blake3::Hasher::new();
+        let Self { fields, scratch, input } = self;
+        input.clear();
         for (index, name) in fields {
             let value = value(*index);
             if matches!(value, HashValue::Null) {
                 continue;
             }
-            hasher.update(name);
+            input.extend_from_slice(name);
             match value {
                 HashValue::Null => {}
-                HashValue::Text(text) | HashValue::CanonicalJson(text) => update(&mut hasher, text.as_bytes()),
-                HashValue::Bool(value) => update(&mut hasher, &[u8::from(value)]),
-                HashValue::Int64(value) => update(&mut hasher, &value.to_le_bytes()),
-                HashValue::Float64(value) => update(&mut hasher, &value.to_bits().to_le_bytes()),
-                HashValue::Date(days) => update(&mut hasher, &days.to_le_bytes()),
+                HashValue::Text(text) | HashValue::CanonicalJson(text) => push(input, text.as_bytes()),
+                HashValue::Bool(value) => push(input, &[u8::from(value)]),
+                HashValue::Int64(value) => push(input, &value.to_le_bytes()),
+                HashValue::Float64(value) => push(input, &value.to_bits().to_le_bytes()),
+                HashValue::Date(days) => push(input, &days.to_le_bytes()),
                 HashValue::TextList(texts) => {
                     let length: usize = texts.iter().map(|text| text.len() + 8).sum();
-                    hasher.update(&size(length));
-                    texts.iter().for_each(|text| update(&mut hasher, text.as_bytes()));
+                    input.extend_from_slice(&size(length));
+                    texts.iter().for_each(|text| push(input, text.as_bytes()));
                 }
-                HashValue::Json(text) => update_json(&mut hasher, text, Numbers::Normalized, scratch)?,
-                HashValue::RawJson(text) => update_json(&mut hasher, text, Numbers::AsReceived, scratch)?,
+                HashValue::Json(text) => push_json(input, text, Numbers::Normalized, scratch)?,
+                HashValue::RawJson(text) => push_json(input, text, Numbers::AsReceived, scratch)?,
             }
         }
         let mut hash = [0; 16];
-        hasher.finalize_xof().fill(&mut hash);
+        blake3::Hasher::new().update(input).finalize_xof().fill(&mut hash);
         Ok(hash)
     }
 }
 
-fn update_json(
-    hasher: &mut blake3::Hasher,
-    text: &str,
-    numbers: Numbers,
-    scratch: &mut String,
-) -> Result<(), JsonError> {
+fn push_json(input: &mut Vec<u8>, text: &str, numbers: Numbers, scratch: &mut String) -> Result<(), JsonError> {
     scratch.clear();
     canonicalize(text, numbers, scratch)?;
-    update(hasher, scratch.as_bytes());
+    push(input, scratch.as_bytes());
     Ok(())
 }
 
@@ -114,7 +111,7 @@ fn size(length: usize) -> [u8; 8] {
     u64::try_from(length).unwrap_or(u64::MAX).to_le_bytes()
 }
 
-fn update(hasher: &mut blake3::Hasher, value: &[u8]) {
-    hasher.update(&size(value.len()));
-    hasher.update(value);
+fn push(input: &mut Vec<u8>, value: &[u8]) {
+    input.extend_from_slice(&size(value.len()));
+    input.extend_from_slice(value);
 }
