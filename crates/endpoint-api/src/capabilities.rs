@@ -42,6 +42,10 @@ pub struct SinkCapabilities {
     pub autoprovision: bool,
     /// A load's rows, rejects, receipt and checkpoint become visible together or not at all.
     pub transactional: bool,
+    /// It loads again what was rejected before.
+    pub replay: bool,
+    /// It finds rows that are not as they were loaded.
+    pub verify: bool,
 }
 
 impl Capabilities {
@@ -90,6 +94,8 @@ impl Capabilities {
             add(!sink.cdm_models.is_empty(), "sink.cdm");
             add(sink.autoprovision, "sink.autoprovision");
             add(sink.transactional, "sink.transactional");
+            add(sink.replay, "sink.replay");
+            add(sink.verify, "sink.verify");
             for model in models.into_iter().filter(|model| sink.supports(model)) {
                 add(true, &format!("sink.{}", model.domain()));
             }
@@ -112,7 +118,8 @@ impl SourceCapabilities {
 
 impl SinkCapabilities {
     /// A sink that takes nothing.
-    pub const NONE: Self = Self { raw: false, cdm_models: &[], autoprovision: false, transactional: false };
+    pub const NONE: Self =
+        Self { raw: false, cdm_models: &[], autoprovision: false, transactional: false, replay: false, verify: false };
 
     /// Takes source-shaped records.
     #[must_use]
@@ -139,6 +146,20 @@ impl SinkCapabilities {
     #[must_use]
     pub const fn transactional(mut self) -> Self {
         self.transactional = true;
+        self
+    }
+
+    /// Loads again what was rejected before: [`Sink::replay`](crate::Sink::replay).
+    #[must_use]
+    pub const fn replay(mut self) -> Self {
+        self.replay = true;
+        self
+    }
+
+    /// Finds rows that are not as they were loaded: [`Sink::verify`](crate::Sink::verify).
+    #[must_use]
+    pub const fn verify(mut self) -> Self {
+        self.verify = true;
         self
     }
 

@@ -149,6 +149,23 @@ impl fmt::Display for Ingestion {
     }
 }
 
+impl FromStr for Ingestion {
+    type Err = Error;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(key: &str) -> Result<Self, Error> {
+        let no_key = || Error::new(ErrorKind::Data, "read an ingestion's key", "it is not source/unit/sink/mode");
+        let parts: Vec<&str> = key.split('/').collect();
+        let [source, unit, sink, mode] = parts.as_slice() else { return Err(no_key()) };
+        let mode = match *mode {
+            "raw" => Mode::Raw,
+            "cdm" => Mode::Cdm,
+            _ => return Err(no_key()),
+        };
+        Ok(Self { source: source.parse()?, unit: unit.parse()?, sink: sink.parse()?, mode })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +180,15 @@ mod tests {
             assert!(error.to_string().contains("an endpoint id is at most 63"), "{error}");
         }
         assert!(serde_json::from_str::<RunId>(r#""../../etc""#).is_err());
+    }
+
+    #[test]
+    fn an_ingestion_is_read_from_its_key() {
+        let key = "acme_jira/jira.issues/warehouse/cdm";
+        assert_eq!(key.parse::<Ingestion>().unwrap().to_string(), key);
+        for bad in ["", "a/b.c/d", "a/b.c/d/sql", "a/b.c/d/cdm/e", "/b.c/d/cdm"] {
+            assert!(bad.parse::<Ingestion>().is_err(), "{bad}");
+        }
     }
 
     #[test]

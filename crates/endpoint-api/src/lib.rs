@@ -95,7 +95,8 @@ pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
 pub use provision::{Change, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner};
 pub use registry::Registry;
 pub use sink::{
-    Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink,
+    Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt, RunSpec,
+    Sink, Verification,
 };
 pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use cdm_models::ModelDescriptor;
+use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,6 +32,27 @@ pub trait Sink: Send + Sync {
 
     /// The newest rejects first, by the time that the sink keeps of them, at most `query.limit`.
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>>;
+
+    /// Begins to load records that were rejected before: a load of its own, beside any run.
+    ///
+    /// - What is written is ordered by the observation of the rejects, as if it had been loaded then: it
+    ///   wins only by rank, by version time or where the key is absent.
+    /// - Committing MUST remove the rejects in the same transaction, but for those that
+    ///   [`Load::reject`] or the sink itself has rejected again. One that is gone already is no error.
+    ///
+    /// A driver that does not declare [`SinkCapabilities::replay`](crate::SinkCapabilities::replay)
+    /// answers [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    async fn replay(&self, replay: &Replay) -> Result<Box<dyn Load + '_>>;
+
+    /// Counts and hashes all that is stored of these models, and finds rows that are not as they were
+    /// loaded: edited by hand, or of a damaged or half restored database.
+    ///
+    /// With `repair` such rows are marked, so that the next run that reads their records writes them again,
+    /// and that run reads from the beginning. Nothing else is written.
+    ///
+    /// A driver that does not declare [`SinkCapabilities::verify`](crate::SinkCapabilities::verify) answers
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>>;
 }
 
 /// One execution of one ingestion.
@@ -282,6 +303,8 @@ pub struct RejectQuery {
     pub ingestion: Option<Ingestion>,
     /// Only the one with this id.
     pub id: Option<String>,
+    /// Without the first ones, so many.
+    pub offset: usize,
     /// At most so many.
     pub limit: usize,
 }
@@ -289,12 +312,19 @@ pub struct RejectQuery {
 impl RejectQuery {
     /// At most `limit` rejects of all ingestions.
     pub fn newest(limit: usize) -> Self {
-        Self { ingestion: None, id: None, limit }
+        Self { ingestion: None, id: None, offset: 0, limit }
     }
 
     /// The one reject with this id.
     pub fn by_id(id: impl Into<String>) -> Self {
-        Self { ingestion: None, id: Some(id.into()), limit: 1 }
+        Self { id: Some(id.into()), ..Self::newest(1) }
+    }
+
+    /// Without the first ones, so many.
+    #[must_use]
+    pub fn skip(mut self, offset: usize) -> Self {
+        self.offset = offset;
+        self
     }
 
     /// Only those of `ingestion`.
@@ -302,5 +332,69 @@ impl RejectQuery {
     pub fn of(mut self, ingestion: Ingestion) -> Self {
         self.ingestion = Some(ingestion);
         self
+    }
+}
+
+/// Records to load again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Replay {
+    /// Whose records they are.
+    pub ingestion: Ingestion,
+    /// The model whose rows come.
+    pub model: Arc<ModelDescriptor>,
+    /// The run that rejected them.
+    pub run_id: RunId,
+    /// What they were seen with; see [`Resume::observation`].
+    pub observation: u64,
+    /// The ids of the rejects.
+    pub rejects: Vec<String>,
+}
+
+impl Replay {
+    /// The records of these rejects of one run.
+    pub fn new(
+        ingestion: Ingestion,
+        model: Arc<ModelDescriptor>,
+        run_id: RunId,
+        observation: u64,
+        rejects: Vec<String>,
+    ) -> Self {
+        Self { ingestion, model, run_id, observation, rejects }
+    }
+}
+
+/// What [`Sink::verify`] found of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The model.
+    pub model: ModelId,
+    /// Where its rows are.
+    pub table: String,
+    /// How many there are.
+    pub rows: u64,
+    /// How many all runs together have inserted, as the sink counted them.
+    pub inserted: u64,
+    /// How many are not as they were loaded.
+    pub changed: u64,
+    /// The keys of some of these, at most [`Verification::MOST_KEYS`].
+    pub keys: Vec<String>,
+    /// How many of them were marked for the next run.
+    pub marked: u64,
+}
+
+impl Verification {
+    /// Of so many rows the key is told.
+    pub const MOST_KEYS: usize = 20;
+
+    /// Nothing has been found yet.
+    pub fn new(model: ModelId, table: String) -> Self {
+        Self { model, table, rows: 0, inserted: 0, changed: 0, keys: Vec::new(), marked: 0 }
+    }
+
+    /// Whether every row is there, and as it was loaded.
+    pub fn ok(&self) -> bool {
+        self.changed == 0 && self.rows == self.inserted
     }
 }

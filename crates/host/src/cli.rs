@@ -126,6 +126,18 @@ enum Command {
         #[command(subcommand)]
         command: RejectsCommand,
     },
+    /// Count and hash all that a sink stores, and tell which rows are not as they were loaded.
+    Verify {
+        /// The sink.
+        sink: String,
+        /// Only the models that match, such as `cdm.work.*`; again for more. All that are provisioned when none
+        /// is given.
+        #[arg(long = "model", value_name = "PATTERN")]
+        models: Vec<ModelPattern>,
+        /// Mark such rows, so that the next run writes them again; it reads from the beginning.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Look into the metadata catalog.
     Catalog {
         #[command(subcommand)]
@@ -152,6 +164,16 @@ enum RejectsCommand {
         sink: String,
         /// The reject's id.
         id: String,
+    },
+    /// Map and load rejects again, with the mapper as it is now. What is loaded is no reject any more.
+    Replay {
+        /// The sink.
+        sink: String,
+        /// The rejects' ids; all when none is given.
+        ids: Vec<String>,
+        /// Only those of this ingestion.
+        #[arg(long, value_name = "NAME", conflicts_with = "ids")]
+        ingestion: Option<String>,
     },
 }
 
@@ -244,6 +266,10 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             Command::Rejects { command: RejectsCommand::Show { sink, id } } => {
                 commands::rejects::show(&app, &sink, &id).await
             }
+            Command::Rejects { command: RejectsCommand::Replay { sink, ids, ingestion } } => {
+                commands::rejects::replay(&app, &sink, &ids, ingestion.as_deref()).await
+            }
+            Command::Verify { sink, models, repair } => commands::verify::verify(&app, &sink, &models, repair).await,
             Command::Catalog { command: CatalogCommand::List } => commands::catalog::list(&app).await,
             Command::Catalog { command: CatalogCommand::Show { id } } => commands::catalog::show(&app, &id).await,
         }

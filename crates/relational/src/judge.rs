@@ -1,6 +1,6 @@
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use endpoint_api::{
@@ -18,9 +18,9 @@ use crate::{Stored, Verdict, Version, judge};
 /// therefore remembers which of the stored rows it has seen again, and which it has contested
 /// ([`Seen`]). Dropping a judge takes back what it contested, unless [`keep`](Self::keep) was called.
 #[derive(Debug)]
-pub struct Judge<'r> {
+pub struct Judge {
     observation: u64,
-    seen: &'r Seen,
+    seen: Arc<Seen>,
     /// Whether no other load of the run is under way.
     alone: bool,
     /// Keys for which this load has accepted a row that contests a stored one.
@@ -72,10 +72,10 @@ impl Seen {
     }
 }
 
-impl<'r> Judge<'r> {
+impl Judge {
     /// For the load of a slice with this observation; `alone` says that no other load of the run is
     /// under way until this one is done.
-    pub fn new(observation: u64, seen: &'r Seen, alone: bool) -> Self {
+    pub fn new(observation: u64, seen: Arc<Seen>, alone: bool) -> Self {
         Self { observation, seen, alone, contested: HashSet::new(), stages_stored_rows: false }
     }
 
@@ -125,7 +125,7 @@ impl<'r> Judge<'r> {
             rows.iter().map(|(operation, version, stored)| judge(*operation, version, *stored)).collect();
         // First what confirms stored rows, then what contests them: so the order within the batch
         // does not matter.
-        let seen = self.seen;
+        let seen = Arc::clone(&self.seen);
         let mut keys = seen.keys();
         for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
             let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
@@ -162,7 +162,7 @@ impl<'r> Judge<'r> {
     }
 }
 
-impl Drop for Judge<'_> {
+impl Drop for Judge {
     fn drop(&mut self) {
         if self.contested.is_empty() {
             return;
@@ -201,10 +201,10 @@ mod tests {
 
     /// Loads a run slice by slice, each in batches of two, as a sink does; counts the rows written.
     fn load(table: &mut HashMap<u8, Stored>, observation: u64, slices: &[Vec<Record>]) -> usize {
-        let seen = Seen::new("run");
+        let seen = Arc::new(Seen::new("run"));
         let mut written = 0;
         for slice in slices {
-            let mut judge = Judge::new(observation, &seen, false);
+            let mut judge = Judge::new(observation, Arc::clone(&seen), false);
             let mut staged: HashMap<u8, Version> = HashMap::new();
             for batch in slice.chunks(2) {
                 let keys: Vec<String> = batch.iter().map(|record| record.0.to_string()).collect();

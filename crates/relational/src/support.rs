@@ -19,7 +19,7 @@ pub const NAMES: &[&str] = &[MODEL, FENCE, INGESTION, LOAD, REJECT];
 
 /// The tables in the order in which they are made.
 pub fn tables() -> Vec<Table> {
-    use ColumnType::{Bytes, Int64, RawJson, Text, Timestamp};
+    use ColumnType::{Bytes, Int16, Int64, RawJson, Text, Timestamp};
     let required = |name, column_type, comment| Column::new(name, column_type, comment).required();
     vec![
         table(
@@ -100,7 +100,10 @@ pub fn tables() -> Vec<Table> {
                 Column::new("field", Text, "The member that is wrong."),
                 required("origin", Text, "Where the record stands."),
                 Column::new("key", Text, "The record's id at the source, where it is known."),
-                required("raw", Bytes, "The record as received, or its first 64 KiB."),
+                Column::new("parent_id", Text, "The id of the record that it belongs to, where the source knew it."),
+                Column::new("parent_key", Text, "The key of that record, where the source knew it."),
+                Column::new("rank", Int16, "How much it tells: 0 a part of another record, else the record itself."),
+                required("raw", Bytes, "The record as received; of one above the source's limit its beginning."),
                 required("raw_length", Int64, "How many bytes the record has."),
                 required("raw_hash", Text, "BLAKE3 of all the record's bytes."),
                 required("rejected_at", Timestamp, "When it was rejected first."),

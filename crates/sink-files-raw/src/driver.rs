@@ -1,11 +1,14 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, OpenContext, Provisioner, RejectQuery, Result, Run,
-    RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Load, OpenContext, Provisioner, RejectQuery, Replay,
+    Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
+    register_driver,
 };
 use rustix::fs::Access;
 
@@ -93,6 +96,14 @@ impl Sink for FilesEndpoint {
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
         let (layout, query) = (self.layout.clone(), query.clone());
         blocking("read rejects", move || rejects::newest(&layout, &query)).await
+    }
+
+    async fn replay(&self, _: &Replay) -> Result<Box<dyn Load + '_>> {
+        Err(Error::unsupported("replay", "loading rejects again"))
+    }
+
+    async fn verify(&self, _: &[Arc<ModelDescriptor>], _: bool) -> Result<Vec<Verification>> {
+        Err(Error::unsupported("verify", "looking for rows that are not as they were loaded"))
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use cdm_models::Timestamp;
-use endpoint_api::{Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject, batch::Stage};
+use endpoint_api::{
+    Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
+    batch::{Rank, RejectEnvelope, Stage},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -79,15 +82,21 @@ struct RejectFile {
 /// that the query may concern, because the oldest one tells when a reject was first met; holds no more
 /// rejects than are asked for.
 pub(crate) fn newest(layout: &Layout, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+    let wanted = query.offset.saturating_add(query.limit);
+    let mut found = first(layout, query, wanted)?;
+    Ok(found.split_off(query.offset.min(found.len())))
+}
+
+fn first(layout: &Layout, query: &RejectQuery, wanted: usize) -> Result<Vec<StoredReject>> {
     let mut found: Vec<StoredReject> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    if query.limit == 0 {
+    if wanted == 0 {
         return Ok(found);
     }
     let mut files = committed_files(layout, query.ingestion.as_ref())?;
     files.sort_by_key(|file| std::cmp::Reverse((file.rejected_at, file.fence, file.sequence)));
     for file in files {
-        let missing = query.limit - found.len();
+        let missing = wanted - found.len();
         let mut last: VecDeque<StoredReject> = VecDeque::new();
         let mut ids: HashSet<String> = HashSet::new();
         file.read(layout, |reject| {
@@ -149,6 +158,9 @@ impl RejectFile {
             },
             raw_length: line.raw_length,
             raw_hash: line.raw_hash.into_owned(),
+            // Of use only where rejects are mapped again.
+            observation: 0,
+            envelope: RejectEnvelope::new(None, Rank::Whole),
         })
     }
 }

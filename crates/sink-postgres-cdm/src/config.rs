@@ -6,6 +6,8 @@ use relational::{Identifier, Naming};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::retention::Retention;
+
 /// Where to connect and where the tables go.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,13 @@ pub struct Config {
     /// What the names of the model tables begin with: with `cdm_` the items are in `cdm_work_item`.
     #[serde(default = "default_prefix")]
     table_prefix: String,
+    /// For how many days rejects, and the ledger of runs that have ended, are kept.
+    #[serde(default = "default_retention_days")]
+    #[schemars(range(min = 1))]
+    retention_days: u32,
+    /// At most so many rejects and lines of that ledger are kept; any number when it is not given.
+    #[schemars(range(min = 1))]
+    retention_rows: Option<u32>,
     /// Whether the connection is encrypted, and what is demanded of the server's certificate.
     ssl_mode: Option<TlsMode>,
     /// A file of certificates (PEM) to trust instead of the system's; relative to the configuration
@@ -44,7 +53,15 @@ fn default_prefix() -> String {
     "cdm_".to_owned()
 }
 
+fn default_retention_days() -> u32 {
+    30
+}
+
 impl Config {
+    pub(crate) fn retention(&self) -> Retention {
+        Retention { days: self.retention_days, rows: self.retention_rows }
+    }
+
     pub(crate) fn schema(&self) -> Result<Identifier> {
         Identifier::new(&self.schema).map_err(|error| error.with("key", "schema"))
     }

@@ -1,13 +1,18 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, OpenContext, Provisioner, RejectQuery, Result, Run,
-    RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Provisioner, RejectQuery,
+    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
+    async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming};
 
-use crate::{check::check, config::Config, rejects, run};
+use crate::{
+    check::check, config::Config, load::PgLoad, loading::Loading, rejects, retention::Retention, run, session::Session,
+    state::Target, verify,
+};
 
 /// The driver.
 pub struct CdmPostgres;
@@ -16,7 +21,7 @@ impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
     const CAPABILITIES: Capabilities =
-        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional());
+        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify());
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -43,7 +48,13 @@ impl Driver for CdmPostgres {
     async fn open(config: Config, context: OpenContext) -> Result<PgCdm> {
         let root_cert = config.root_cert().map(|path| context.base_dir.join(path));
         let connector = Connector::new(config.target()?, root_cert.as_deref())?;
-        Ok(PgCdm { id: context.endpoint, schema: config.schema()?, naming: config.naming()?, connector })
+        Ok(PgCdm {
+            id: context.endpoint,
+            schema: config.schema()?,
+            naming: config.naming()?,
+            connector,
+            retention: config.retention(),
+        })
     }
 }
 
@@ -55,6 +66,7 @@ pub struct PgCdm {
     schema: Identifier,
     naming: Naming,
     connector: Connector,
+    retention: Retention,
 }
 
 impl fmt::Debug for PgCdm {
@@ -82,6 +94,19 @@ impl PgCdm {
 
     pub(crate) fn id(&self) -> &EndpointId {
         &self.id
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// The table of a model.
+    pub(crate) async fn target(&self, session: &Session, model: Arc<ModelDescriptor>) -> Result<Target> {
+        let found = Target::find(session, &self.schema, &self.naming, model).await;
+        found.map_err(|error| match error.kind() {
+            ErrorKind::NotProvisioned => error.with("run", format!("cdm provision {}", self.id)),
+            _ => error,
+        })
     }
 }
 
@@ -116,5 +141,18 @@ impl Sink for PgCdm {
 
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
         rejects::list(self, query).await
+    }
+
+    async fn replay(&self, replay: &Replay) -> Result<Box<dyn Load + '_>> {
+        let session = Session::open(&self.connector).await?;
+        let target = self.target(&session, Arc::clone(&replay.model)).await?;
+        // It has no fence: what it writes is ordered by the observation of the rejects.
+        let loading = Loading::new(self, target, replay.ingestion.clone(), replay.run_id.clone(), 0);
+        loading.keep_idle(session);
+        Ok(Box::new(PgLoad::replay(loading, replay.rejects.clone(), replay.observation).await?))
+    }
+
+    async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
+        verify::verify(self, models, repair).await
     }
 }

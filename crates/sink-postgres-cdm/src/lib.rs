@@ -21,15 +21,18 @@ mod dialect;
 mod endpoint;
 mod introspect;
 mod load;
+mod loading;
 mod lookup;
 mod merge;
 mod place;
 mod provision;
 mod rejects;
+mod retention;
 mod run;
 mod session;
 mod sqlstate;
 mod state;
+mod verify;
 
 pub use config::Config;
 pub use endpoint::{CdmPostgres, PgCdm};

@@ -1,13 +1,16 @@
+use std::{collections::HashSet, sync::Arc};
+
 use endpoint_api::{
     Batch, Begun, Commit, Counts, Error, ErrorKind, Load, LoadReceipt, Reject, Result, Retry, async_trait,
 };
 use relational::{Judge, Merged, Tally};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use crate::{
+    loading::{Gate, Loading},
     place::Keys,
     rejects,
-    run::{Gate, PgRun, fenced, signed, to_json},
+    run::{fenced, from_json, signed, to_json},
     session::{Microseconds, Session, column},
 };
 
@@ -23,16 +26,16 @@ exception when others then null; end $$;
 do $$ begin if current_setting('synchronous_commit') in ('off', 'local') then
 perform set_config('synchronous_commit', 'on', true); end if; end $$";
 
-/// The writing of one slice: one transaction on one session.
-pub(crate) struct PgLoad<'r> {
-    pub(crate) run: &'r PgRun<'r>,
+/// The writing of one slice, or the replay of rejects: one transaction on one session.
+pub(crate) struct PgLoad<'e> {
+    pub(crate) loading: Arc<Loading<'e>>,
     pub(crate) session: Session,
-    slice: u64,
+    of: Of,
     pub(crate) observation: u64,
     /// When the transaction began, by the server's clock, in microseconds since the epoch.
     pub(crate) began_at: i64,
     pub(crate) mapper_revision: u32,
-    pub(crate) judge: Judge<'r>,
+    pub(crate) judge: Judge,
     pub(crate) tally: Tally,
     /// What was merged so far.
     pub(crate) merged: Merged,
@@ -40,57 +43,80 @@ pub(crate) struct PgLoad<'r> {
     pub(crate) keys: Keys,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
-    gate: Gate<'r>,
+    gate: Gate,
 }
 
-impl<'r> PgLoad<'r> {
+/// What is loaded.
+enum Of {
+    /// This slice of the run.
+    Slice(u64),
+    /// The records of rejects, of which some are rejected again.
+    Rejects { given: Vec<String>, again: HashSet<String> },
+}
+
+impl<'e> PgLoad<'e> {
     /// Begins the transaction and puts the slice into the ledger: when it is there already, its
     /// receipt is the answer.
-    pub(crate) async fn begin(
-        run: &'r PgRun<'_>,
-        session: Session,
-        slice: u64,
-        observation: u64,
-        gate: Gate<'r>,
-    ) -> Result<Begun<'r>> {
+    pub(crate) async fn begin(loading: &Arc<Loading<'e>>, slice: u64, observation: u64) -> Result<Begun<'e>> {
         let operation = "begin a load";
+        let gate = loading.enter(slice).await;
+        let session = loading.session().await?;
         let index = signed(slice);
         session.batch(operation, "begin").await?;
         session.batch(operation, SETTINGS).await?;
         let statement = format!(
             "insert into {} (ingestion, run_id, slice, fence, committed_at) values ($1, $2, $3, $4, now()) \
              on conflict do nothing returning committed_at",
-            run.tables.load
+            loading.tables.load
         );
-        let key = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&index as _, Type::INT8)];
+        let key = [(&loading.key as _, Type::TEXT), (&loading.run_id() as _, Type::TEXT), (&index as _, Type::INT8)];
         let [ingestion, run_id, place] = key.clone();
-        let line = [ingestion, run_id, place, (&run.fence() as _, Type::INT8)];
+        let line = [ingestion, run_id, place, (&loading.fence() as _, Type::INT8)];
         let Some(row) = session.query_opt(operation, &statement, &line).await? else {
             let statement = format!(
                 "select receipt::text from {} where ingestion = $1 and run_id = $2 and slice = $3",
-                run.tables.load
+                loading.tables.load
             );
-            let receipt = PgRun::receipt(&session.query_one(operation, &statement, &key).await?)?;
+            let receipt = stored_receipt(&session.query_one(operation, &statement, &key).await?)?;
             session.batch(operation, "rollback").await?;
-            run.keep_idle(session);
+            loading.keep_idle(session);
             return Ok(Begun::Committed(receipt));
         };
         let Microseconds(began_at) = column(&row, 0)?;
-        Ok(Begun::Load(Box::new(Self {
-            run,
+        let load = Self::new(Arc::clone(loading), session, Of::Slice(slice), observation, began_at, gate);
+        Ok(Begun::Load(Box::new(load)))
+    }
+
+    /// Begins the transaction of a replay.
+    pub(crate) async fn replay(loading: Loading<'e>, rejects: Vec<String>, observation: u64) -> Result<Self> {
+        let operation = "begin a replay";
+        let loading = Arc::new(loading);
+        // Set by set, because what is replayed is likely to be refused again.
+        let gate = loading.enter_alone().await;
+        let session = loading.session().await?;
+        session.batch(operation, "begin").await?;
+        session.batch(operation, SETTINGS).await?;
+        let Microseconds(began_at) = column(&session.query_one(operation, "select now()", &[]).await?, 0)?;
+        let of = Of::Rejects { given: rejects, again: HashSet::new() };
+        Ok(Self::new(loading, session, of, observation, began_at, gate))
+    }
+
+    fn new(loading: Arc<Loading<'e>>, session: Session, of: Of, observation: u64, began_at: i64, gate: Gate) -> Self {
+        Self {
+            judge: Judge::new(observation, Arc::clone(&loading.seen), gate.is_alone()),
+            loading,
             session,
-            slice,
+            of,
             observation,
             began_at,
             mapper_revision: 0,
-            judge: Judge::new(observation, &run.seen, gate.is_alone()),
             tally: Tally::default(),
             merged: Merged::default(),
             keys: Keys::default(),
             has_stage: false,
             has_savepoint: false,
             gate,
-        })))
+        }
     }
 
     /// Whether each set of rows is merged at once, so that a row that the server refuses is found.
@@ -100,14 +126,33 @@ impl<'r> PgLoad<'r> {
 
     /// The load cannot be completed together with others; the next attempt at it will be alone and careful.
     pub(crate) fn repeat_alone(&self, error: Error) -> Error {
-        self.run.load_alone(self.slice);
+        if let Of::Slice(slice) = self.of {
+            self.loading.load_alone(slice);
+        }
         error.with_retry(Retry::Backoff)
     }
 
+    /// Stores rejects in the load's transaction.
+    pub(crate) async fn store_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
+        let loading = &self.loading;
+        if let Of::Rejects { again, .. } = &mut self.of {
+            again.extend(rejects.iter().map(|reject| reject.id(&loading.ingestion)));
+        }
+        let observation = signed(self.observation);
+        rejects::store(&self.session, &loading.tables, &loading.ingestion, loading.run_id(), observation, rejects).await
+    }
+
+    /// Removes the rejects whose records were loaded.
+    async fn remove_rejects(&self, given: &[String], again: &HashSet<String>) -> Result<()> {
+        let done: Vec<&str> = given.iter().filter(|id| !again.contains(*id)).map(String::as_str).collect();
+        let statement = format!("delete from {} where id = any($1)", self.loading.tables.reject);
+        self.session.execute("remove rejects", &statement, &[(&done, Type::TEXT_ARRAY)]).await.map(drop)
+    }
+
     /// Completes the ledger's line, compares the fence and moves the checkpoint.
-    async fn settle(&self, receipt: &LoadReceipt, commit: &Commit) -> Result<()> {
+    async fn settle(&self, slice: u64, receipt: &LoadReceipt, commit: &Commit) -> Result<()> {
         let operation = "commit";
-        let run = self.run;
+        let run = &self.loading;
         let resume_at = commit.resume_at.as_ref().map(to_json).transpose()?;
         let statement = format!(
             "update {} set receipt = $4::text::json, resume_at = $5::text::json, committed_at = now() \
@@ -121,7 +166,7 @@ impl<'r> PgLoad<'r> {
                 &[
                     (&run.key, Type::TEXT),
                     (&run.run_id(), Type::TEXT),
-                    (&signed(self.slice), Type::INT8),
+                    (&signed(slice), Type::INT8),
                     (&to_json(receipt)?, Type::TEXT),
                     (&resume_at, Type::TEXT),
                 ],
@@ -167,9 +212,7 @@ impl Load for PgLoad<'_> {
             return Ok(());
         }
         self.tally.reject(u64::try_from(rejects.len()).unwrap_or(u64::MAX));
-        let run = self.run;
-        let observation = signed(self.observation);
-        rejects::store(&self.session, &run.tables, &run.ingestion, run.run_id(), observation, &rejects).await
+        self.store_rejects(&rejects).await
     }
 
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
@@ -181,12 +224,15 @@ impl Load for PgLoad<'_> {
         }
         let counts: Counts = std::mem::take(&mut self.tally).settle(self.merged);
         let receipt = LoadReceipt::new(counts, commit.incomplete.clone());
-        self.settle(&receipt, &commit).await?;
+        match &self.of {
+            Of::Slice(slice) => self.settle(*slice, &receipt, &commit).await?,
+            Of::Rejects { given, again } => self.remove_rejects(given, again).await?,
+        }
         self.judge.keep();
         match self.session.batch("commit", "commit").await {
             Ok(()) => {
-                let Self { run, session, .. } = *self;
-                run.keep_idle(session);
+                let Self { loading, session, .. } = *self;
+                loading.keep_idle(session);
                 Ok(receipt)
             }
             // The server may have committed and only its answer got lost.
@@ -196,9 +242,18 @@ impl Load for PgLoad<'_> {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        let Self { run, session, .. } = *self;
+        let Self { loading, session, .. } = *self;
         session.batch("abort", "rollback").await?;
-        run.keep_idle(session);
+        loading.keep_idle(session);
         Ok(())
     }
+}
+
+/// The receipt of a slice that is committed already.
+fn stored_receipt(row: &Row) -> Result<LoadReceipt> {
+    let receipt = from_json("receipt", column(row, 0)?)?;
+    receipt.ok_or_else(|| {
+        let message = "the ledger has a line without a receipt";
+        Error::new(ErrorKind::Data, "begin a load", message).with_retry(Retry::Never)
+    })
 }

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use crate::{
     load::PgLoad,
     lookup::stored,
     merge::{AGAIN, DELETE, REVIVE, UPSERT, copied_columns},
-    rejects,
     run::signed,
     session::column,
     sqlstate::classify,
@@ -72,15 +72,15 @@ impl Keys {
 impl PgLoad<'_> {
     /// Takes the rows of a batch as far as they say something new.
     pub(crate) async fn write_rows(&mut self, batch: &CdmBatch) -> Result<()> {
-        if batch.model().id != self.run.target.model.id {
+        if batch.model().id != self.loading.target.model.id {
             return Err(Error::unsupported("load", "a batch of another model than the run's"));
         }
         self.mapper_revision = batch.mapper_revision();
         if self.writes_new_rows(batch).await? {
             return Ok(());
         }
-        let stored = stored(&self.session, &self.run.target, batch).await?;
-        self.run.found(stored.len());
+        let stored = stored(&self.session, &self.loading.target, batch).await?;
+        self.loading.found(stored.len());
         let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
         if !fresh.is_empty() {
             let refused = self.place(batch, fresh, Way::Straight).await?;
@@ -88,7 +88,7 @@ impl PgLoad<'_> {
         }
         if !staged.is_empty() {
             if !self.has_stage {
-                self.session.batch("make the stage", &self.run.statements.create_stage).await?;
+                self.session.batch("make the stage", &self.loading.statements.create_stage).await?;
                 self.has_stage = true;
             }
             let way = if self.is_careful() { Way::Merge } else { Way::Stage };
@@ -101,7 +101,7 @@ impl PgLoad<'_> {
     /// goes straight into the table, and is looked up only when the server refuses that. Says whether it did.
     async fn writes_new_rows(&mut self, batch: &CdmBatch) -> Result<bool> {
         let is_upsert = |row| batch.operation(row) == Operation::Upsert;
-        if !self.run.expects_new_rows()
+        if !self.loading.expects_new_rows()
             || self.is_careful()
             || !(0..batch.len()).all(is_upsert)
             || !self.keys.are_new(batch)
@@ -132,7 +132,7 @@ impl PgLoad<'_> {
             let message = "two slices that are loaded at once have different records of one key";
             self.repeat_alone(Error::new(ErrorKind::Conflict, "load", message))
         })?;
-        let mut is_straight = self.run.goes_straight() && !self.is_careful();
+        let mut is_straight = self.loading.goes_straight() && !self.is_careful();
         let (mut fresh, mut staged) = (Vec::new(), Vec::new());
         for (row, verdict) in verdicts.into_iter().enumerate() {
             if !self.tally.judge(verdict) {
@@ -180,7 +180,7 @@ impl PgLoad<'_> {
                 Err(error) if error.kind() == ErrorKind::Data => error,
                 Err(error) => {
                     if ServerError::of(&error).is_some_and(|error| error.code() == DEADLOCK) {
-                        self.run.meets_others();
+                        self.loading.meets_others();
                     }
                     return Err(error);
                 }
@@ -188,7 +188,7 @@ impl PgLoad<'_> {
             self.session.batch("take rows back", ROLL_BACK).await?;
             let is_taken = ServerError::of(&refusal).is_some_and(|error| error.code() == UNIQUE_VIOLATION);
             if way == Way::Straight && is_taken {
-                self.run.meets_others();
+                self.loading.meets_others();
                 contested.extend(rows);
             } else if let [(row, _)] = *rows.as_slice() {
                 self.tally.reject_staged();
@@ -202,8 +202,7 @@ impl PgLoad<'_> {
             self.judge.contest();
         }
         if !rejected.is_empty() {
-            let (run, observation) = (self.run, signed(self.observation));
-            rejects::store(&self.session, &run.tables, &run.ingestion, run.run_id(), observation, &rejected).await?;
+            self.store_rejects(&rejected).await?;
         }
         Ok(contested)
     }
@@ -212,16 +211,16 @@ impl PgLoad<'_> {
     async fn attempt(&mut self, batch: &CdmBatch, rows: &[Purposed], way: Way) -> Result<()> {
         if way != Way::Straight {
             let data = self.encode_for_stage(batch, rows)?;
-            self.copy(&self.run.statements.copy, data).await?;
+            self.copy(&Arc::clone(&self.loading).statements.copy, data).await?;
             if way == Way::Merge {
                 self.merge().await?;
-                self.session.batch("clear the stage", &self.run.statements.clear_stage).await?;
+                self.session.batch("clear the stage", &self.loading.statements.clear_stage).await?;
                 rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
             }
             return Ok(());
         }
         let data = self.encode_for_table(batch, rows)?;
-        let copied = self.copy(&self.run.statements.copy_straight, data).await?;
+        let copied = self.copy(&Arc::clone(&self.loading).statements.copy_straight, data).await?;
         let sent = number(rows.len());
         if copied != sent {
             let message = format!("{sent} rows were sent, and the server took {copied}");
@@ -268,8 +267,8 @@ impl PgLoad<'_> {
         let same_for_all = [
             cell(&signed(self.observation).to_be_bytes())?,
             cell(&i32::try_from(self.mapper_revision).unwrap_or(i32::MAX).to_be_bytes())?,
-            cell(self.run.run_id().as_bytes())?,
-            cell(self.run.ingestion.source.as_str().as_bytes())?,
+            cell(self.loading.run_id().as_bytes())?,
+            cell(self.loading.ingestion.source.as_str().as_bytes())?,
             cell(&timestamp(self.began_at))?,
         ];
         let mut encoder = Encoder::new(columns.len(), same_for_all.len(), about(batch, rows))?;
@@ -283,7 +282,7 @@ impl PgLoad<'_> {
     /// The columns of a batch as the table has them.
     fn columns<'b>(&self, batch: &'b CdmBatch) -> Result<Vec<CopyColumn<'b>>> {
         let rows = batch.rows();
-        copied_columns(&self.run.target)
+        copied_columns(&self.loading.target)
             .iter()
             .map(|(name, column_type)| {
                 let array = rows.column_by_name(name).ok_or_else(|| {
@@ -301,7 +300,8 @@ impl PgLoad<'_> {
             return Ok(());
         }
         let operation = "merge rows";
-        let statements = &self.run.statements;
+        let loading = Arc::clone(&self.loading);
+        let statements = &loading.statements;
         let counted = self.session.query_one(operation, &statements.count, &[]).await?;
         let [upserts, revivals, deletions, repeats]: [i64; 4] =
             [column(&counted, 0)?, column(&counted, 1)?, column(&counted, 2)?, column(&counted, 3)?];
@@ -310,8 +310,8 @@ impl PgLoad<'_> {
         merged.distinct += count(upserts) + count(revivals) + count(deletions);
         let observation = signed(self.observation);
         let revision = i32::try_from(self.mapper_revision).unwrap_or(i32::MAX);
-        let run_id = self.run.run_id();
-        let source = self.run.ingestion.source.as_str();
+        let run_id = self.loading.run_id();
+        let source = self.loading.ingestion.source.as_str();
         let parameters = [
             (&observation as _, Type::INT8),
             (&revision as _, Type::INT4),

@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 
-use endpoint_api::{Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject, batch::Stage};
+use endpoint_api::{
+    Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
+    batch::{Parent, Rank, RejectEnvelope, Stage},
+};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -28,12 +31,17 @@ pub(crate) async fn store(
     let keys: Vec<Option<String>> = rejects.iter().map(|reject| reject.key.as_deref().map(without_nul)).collect();
     let raws: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
     let lengths: Vec<i64> = rejects.iter().map(|reject| i64::try_from(reject.raw_length).unwrap_or(i64::MAX)).collect();
+    let parent_ids: Vec<Option<String>> =
+        rejects.iter().map(|reject| reject.envelope.parent_id.as_deref().map(without_nul)).collect();
+    let parent_keys: Vec<Option<String>> =
+        rejects.iter().map(|reject| reject.envelope.parent_key.as_deref().map(without_nul)).collect();
+    let ranks: Vec<i16> = rejects.iter().map(|reject| i16::from(reject.envelope.rank == Rank::Whole)).collect();
     let hashes: Vec<&str> = rejects.iter().map(|reject| reject.raw_hash.as_str()).collect();
     let statement = format!(
         "insert into {table} as t (id, stage, reason, field, origin, key, raw, raw_length, raw_hash, \
-         ingestion, run_id, observation, rejected_at) \
-         select r.*, $10, $11, $12, now() \
-         from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) as r \
+         parent_id, parent_key, rank, ingestion, run_id, observation, rejected_at) \
+         select r.*, $13, $14, $15, now() \
+         from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as r \
          on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
          key = excluded.key, run_id = excluded.run_id, observation = excluded.observation \
          where (t.stage, t.reason, t.field, t.key) is distinct from \
@@ -54,6 +62,9 @@ pub(crate) async fn store(
                 (&raws, Type::BYTEA_ARRAY),
                 (&lengths, Type::INT8_ARRAY),
                 (&hashes, Type::TEXT_ARRAY),
+                (&parent_ids, Type::TEXT_ARRAY),
+                (&parent_keys, Type::TEXT_ARRAY),
+                (&ranks, Type::INT2_ARRAY),
                 (&ingestion.to_string(), Type::TEXT),
                 (&run_id, Type::TEXT),
                 (&observation, Type::INT8),
@@ -73,15 +84,21 @@ pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<St
     let tables = SupportTables::of(endpoint.schema());
     let statement = format!(
         "select ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \
-         to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+         to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+         parent_id, parent_key, coalesce(rank, 1::smallint), observation \
          from {} where ($1::text is null or ingestion = $1) and ($2::text is null or id = $2) \
-         order by rejected_at desc, origin, id limit $3",
+         order by rejected_at desc, origin, id limit $3 offset $4",
         tables.reject,
     );
     let ingestion = query.ingestion.as_ref().map(ToString::to_string);
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let (limit, offset) = (number(query.limit), number(query.offset));
     let rows = session
-        .query("list rejects", &statement, &[(&ingestion, Type::TEXT), (&query.id, Type::TEXT), (&limit, Type::INT8)])
+        .query(
+            "list rejects",
+            &statement,
+            &[(&ingestion, Type::TEXT), (&query.id, Type::TEXT), (&limit, Type::INT8), (&offset, Type::INT8)],
+        )
         .await
         .map_err(|error| match error.kind() {
             ErrorKind::NotProvisioned => {
@@ -113,6 +130,12 @@ pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<St
             raw_length: u64::try_from(column::<i64>(row, 8)?).unwrap_or(0),
             raw_hash: column(row, 9)?,
             rejected_at: column(row, 11)?,
+            envelope: {
+                let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
+                let rank = if column::<i16>(row, 14)? == 0 { Rank::Part } else { Rank::Whole };
+                RejectEnvelope::new(Some(parent), rank)
+            },
+            observation: u64::try_from(column::<i64>(row, 15)?).unwrap_or(0),
         });
     }
     Ok(rejects)

@@ -1,28 +1,22 @@
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use endpoint_api::{
-    Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Retry, Run, RunEnd,
-    RunId, RunReceipt, RunSpec, Slice, async_trait,
+    Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
+    RunReceipt, RunSpec, Slice, async_trait,
 };
-use relational::{Observations, ObservedSlice, Seen};
+use relational::{Observations, ObservedSlice};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
     endpoint::PgCdm,
     load::PgLoad,
-    merge::Statements,
+    loading::Loading,
     session::{Session, column},
     state::{SupportTables, Target},
 };
@@ -32,43 +26,13 @@ const DYING: Duration = Duration::from_secs(3);
 
 /// An open run.
 pub(crate) struct PgRun<'e> {
-    endpoint: &'e PgCdm,
     /// Kept open as long as the run is: by its backend others see that the run is alive.
     session: Session,
-    /// Sessions between two loads.
-    idle: Mutex<Vec<Session>>,
-    pub(crate) tables: SupportTables,
-    pub(crate) target: Target,
-    pub(crate) statements: Statements,
-    pub(crate) ingestion: Ingestion,
-    pub(crate) key: String,
+    loading: Arc<Loading<'e>>,
     resume: Resume,
     observations: Observations,
     /// The observation of each slice of the plan.
     observed: Mutex<HashMap<u64, u64>>,
-    pub(crate) seen: Seen,
-    /// Whether rows that are not there yet may go straight into the table.
-    straight: AtomicBool,
-    /// Whether the last keys that were looked up were all missing.
-    finds_nothing: AtomicBool,
-    /// The slices that are loaded when no other one is.
-    alone: Mutex<HashSet<u64>>,
-    /// Open for many loads at once, or for one.
-    gate: RwLock<()>,
-}
-
-/// The right to load a slice.
-pub(crate) enum Gate<'r> {
-    /// While others are loaded.
-    Shared { _with: RwLockReadGuard<'r, ()> },
-    /// Alone.
-    Alone { _in: RwLockWriteGuard<'r, ()> },
-}
-
-impl Gate<'_> {
-    pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Self::Alone { .. })
-    }
 }
 
 /// A number of the contract as the server keeps it, and back.
@@ -86,7 +50,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::new(ErrorKind::Internal, "store state", "state is no JSON").caused_by(error))
 }
 
-fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<Option<T>> {
+pub(crate) fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<Option<T>> {
     json.map(serde_json::from_str).transpose().map_err(|error| {
         let message = format!("the {what} that is stored cannot be read; was it written by a newer version?");
         Error::new(ErrorKind::Data, "read state", message).caused_by(error)
@@ -116,13 +80,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         _ => return Err(Error::unsupported("open a run", "loading source-shaped records")),
     };
     let session = Session::open(endpoint.connector()).await?;
-    let target =
-        Target::find(&session, endpoint.schema(), endpoint.naming(), model).await.map_err(|error| {
-            match error.kind() {
-                ErrorKind::NotProvisioned => error.with("run", format!("cdm provision {}", endpoint.id())),
-                _ => error,
-            }
-        })?;
+    let target = endpoint.target(&session, model).await?;
     let tables = SupportTables::of(endpoint.schema());
     let key = spec.ingestion.to_string();
     let (standing, fence) = take_fence(&session, &tables, &target, spec, &key).await?;
@@ -147,24 +105,8 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     }
     store_opening(&session, &tables, &key, &resume, continues).await?;
     session.batch("open a run", "commit").await?;
-    Ok(PgRun {
-        endpoint,
-        session,
-        idle: Mutex::default(),
-        statements: Statements::of(&target),
-        tables,
-        ingestion: spec.ingestion.clone(),
-        key,
-        seen: Seen::new(resume.run_id.as_str()),
-        straight: AtomicBool::new(target.is_plain),
-        finds_nothing: AtomicBool::new(false),
-        alone: Mutex::default(),
-        gate: RwLock::default(),
-        target,
-        resume,
-        observations,
-        observed: Mutex::new(observed),
-    })
+    let loading = Loading::new(endpoint, target, spec.ingestion.clone(), resume.run_id.clone(), resume.fence);
+    Ok(PgRun { session, loading: Arc::new(loading), resume, observations, observed: Mutex::new(observed) })
 }
 
 /// Begins a transaction, locks the ingestion's line, settles what to do about a run that is alive, and
@@ -304,12 +246,15 @@ impl Run for PgRun<'_> {
         let json = to_json(&plan)?;
         let statement = format!(
             "update {} set plan = coalesce(plan, $3::text::json) where ingestion = $1 and fence = $2 returning plan::text",
-            self.tables.ingestion
+            self.loading.tables.ingestion
         );
-        let parameters =
-            [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8), (&json as _, Type::TEXT)];
+        let parameters = [
+            (&self.loading.key as _, Type::TEXT),
+            (&signed(self.resume.fence) as _, Type::INT8),
+            (&json as _, Type::TEXT),
+        ];
         let row = self.session.query_opt(operation, &statement, &parameters).await?;
-        let stored: &str = column(row.as_ref().ok_or_else(|| fenced(&self.ingestion))?, 0)?;
+        let stored: &str = column(row.as_ref().ok_or_else(|| fenced(&self.loading.ingestion))?, 0)?;
         if stored != json {
             return Err(Error::new(ErrorKind::Conflict, operation, "the run has another plan already"));
         }
@@ -319,20 +264,11 @@ impl Run for PgRun<'_> {
     }
 
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
-        let is_alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner).contains(&slice.index);
-        let gate = match is_alone {
-            true => Gate::Alone { _in: self.gate.write().await },
-            false => Gate::Shared { _with: self.gate.read().await },
-        };
-        let session = match self.take_idle() {
-            Some(session) => session,
-            None => Session::open(self.endpoint.connector()).await?,
-        };
         let observation = {
             let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
             observed.get(&slice.index).copied().unwrap_or(self.resume.observation)
         };
-        PgLoad::begin(self, session, slice.index, observation, gate).await
+        PgLoad::begin(&self.loading, slice.index, observation).await
     }
 
     async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
@@ -344,17 +280,17 @@ impl Run for PgRun<'_> {
         };
         let operation = "end the run";
         // A server that was started anew has ended the session, and the slices are committed all the same.
-        let fresh = if self.session.is_closed() { Some(Session::open(self.endpoint.connector()).await?) } else { None };
+        let fresh = if self.session.is_closed() { Some(Session::open(self.loading.connector).await?) } else { None };
         let session = fresh.as_ref().unwrap_or(&self.session);
         session.batch(operation, "begin").await?;
         session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
         let statement = format!(
             "select plan::text, checkpoint::text, prefix from {} where ingestion = $1 and fence = $2 for update",
-            self.tables.ingestion
+            self.loading.tables.ingestion
         );
-        let mine = [(&self.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8)];
+        let mine = [(&self.loading.key as _, Type::TEXT), (&signed(self.resume.fence) as _, Type::INT8)];
         let Some(row) = session.query_opt(operation, &statement, &mine).await? else {
-            return Err(fenced(&self.ingestion));
+            return Err(fenced(&self.loading.ingestion));
         };
         let mut observations = self.observations.clone();
         if end == RunEnd::Succeeded {
@@ -362,79 +298,31 @@ impl Run for PgRun<'_> {
             if unsigned(column(&row, 2)?) < u64::try_from(plan.len()).unwrap_or(u64::MAX) {
                 session.batch(operation, "rollback").await?;
                 let message = "the run has not committed every slice of its plan";
-                return Err(Error::new(ErrorKind::Internal, operation, message).with("ingestion", &self.ingestion));
+                return Err(
+                    Error::new(ErrorKind::Internal, operation, message).with("ingestion", &self.loading.ingestion)
+                );
             }
             observations.remember(&plan);
         }
         let checkpoint = from_json("checkpoint", column(&row, 1)?)?;
         let statement = format!(
             "update {} set status = $2, resources = $3::text::json, ended_at = now(), holder = null where ingestion = $1",
-            self.tables.ingestion
+            self.loading.tables.ingestion
         );
-        let parameters =
-            [(&self.key as _, Type::TEXT), (&status as _, Type::TEXT), (&to_json(&observations)? as _, Type::TEXT)];
+        let parameters = [
+            (&self.loading.key as _, Type::TEXT),
+            (&status as _, Type::TEXT),
+            (&to_json(&observations)? as _, Type::TEXT),
+        ];
         session.execute(operation, &statement, &parameters).await?;
         let statement =
-            format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.tables.ingestion);
-        let table = self.target.name.as_str();
+            format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.loading.tables.ingestion);
+        let table = self.loading.target.name.as_str();
         let rows: i64 = column(&session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
         session.batch(operation, "commit").await?;
+        if let Err(error) = self.loading.retention.clear(session, &self.loading.tables).await {
+            tracing::warn!(%error, "old lines of the ledger and old rejects could not be removed");
+        }
         Ok(RunReceipt::new(Some(unsigned(rows)), checkpoint))
-    }
-}
-
-impl PgRun<'_> {
-    fn take_idle(&self) -> Option<Session> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|session| !session.is_closed());
-        idle.pop()
-    }
-
-    /// Keeps a session, which is in no transaction, for the next load.
-    pub(crate) fn keep_idle(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
-
-    /// Whether rows that are not there yet may go straight into the table.
-    pub(crate) fn goes_straight(&self) -> bool {
-        self.straight.load(Ordering::Relaxed)
-    }
-
-    /// Whether the next rows are likely to be new ones, which may go straight into the table.
-    pub(crate) fn expects_new_rows(&self) -> bool {
-        self.goes_straight() && self.finds_nothing.load(Ordering::Relaxed)
-    }
-
-    /// So many of the keys of a batch are there already.
-    pub(crate) fn found(&self, rows: usize) {
-        self.finds_nothing.store(rows == 0, Ordering::Relaxed);
-    }
-
-    /// Another load inserts the same keys. From now on rows are staged and merged in the order of their
-    /// keys, so that the two do not wait for each other.
-    pub(crate) fn meets_others(&self) {
-        self.straight.store(false, Ordering::Relaxed);
-    }
-
-    /// The slice is to be loaded when no other one is.
-    pub(crate) fn load_alone(&self, slice: u64) {
-        self.alone.lock().unwrap_or_else(PoisonError::into_inner).insert(slice);
-    }
-
-    pub(crate) fn fence(&self) -> i64 {
-        signed(self.resume.fence)
-    }
-
-    pub(crate) fn run_id(&self) -> &str {
-        self.resume.run_id.as_str()
-    }
-
-    /// The receipt of a slice that is committed already.
-    pub(crate) fn receipt(row: &Row) -> Result<LoadReceipt> {
-        let receipt = from_json("receipt", column(row, 0)?)?;
-        receipt.ok_or_else(|| {
-            let message = "the ledger has a line without a receipt";
-            Error::new(ErrorKind::Data, "begin a load", message).with_retry(Retry::Never)
-        })
     }
 }

@@ -11,7 +11,7 @@ pub use cdm::{CdmBatch, CdmBatchBuilder, Operation, arrow_schema, plumbing};
 pub(crate) use clean::clean;
 pub use hash::{ContentHasher, HashValue};
 pub use raw::{NewRecord, Origin, Parent, Rank, RawBatch, RawBatchBuilder, RawRecord};
-pub use reject::{Incomplete, Reject, Stage, StoredReject};
+pub use reject::{Incomplete, Reject, RejectEnvelope, Stage, StoredReject};
 
 /// What a load takes. The two kinds are different types all the way: a sink that declares no CDM
 /// models is never handed a CDM batch, and nothing turns one into the other behind a mapper's back.

@@ -59,6 +59,21 @@ pub struct Origin<'a> {
     pub part: Option<&'a str>,
 }
 
+impl<'a> Origin<'a> {
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub fn parse(text: &'a str) -> Self {
+        let (place, part) = match text.find("#/") {
+            Some(at) => (text.get(..at).unwrap_or(text), text.get(at + 1..)),
+            None => (text, None),
+        };
+        let with_line = place.rsplit_once(':').and_then(|(resource, line)| Some((resource, line.parse().ok()?)));
+        match with_line {
+            Some((resource, line)) => Self { resource, line: Some(line), part },
+            None => Self { resource: place, line: None, part },
+        }
+    }
+}
+
 impl fmt::Display for Origin<'_> {
     /// `issues.jsonl:17#/fields/assignee`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

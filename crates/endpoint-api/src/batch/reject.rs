@@ -2,11 +2,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::RawRecord;
+use super::{Parent, Rank, RawRecord};
 use crate::{Ingestion, Rejection};
 
-/// Of a reject's bytes so many are kept.
-const KEPT_BYTES: usize = 64 * 1024;
+/// Of a record above the source's limit so many bytes are kept.
+const HEAD_BYTES: usize = 64 * 1024;
 
 /// A record that could not be read, mapped or stored, with its reason and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,34 @@ pub struct Reject {
     pub origin: String,
     /// The record's id at the source, where it is known.
     pub key: Option<String>,
-    /// The record as received, or its first 64 KiB.
+    /// The record as received; of one above the source's limit its beginning.
     pub raw: Vec<u8>,
     /// How many bytes the record has.
     pub raw_length: u64,
     /// BLAKE3 of all the record's bytes, in hexadecimal.
     pub raw_hash: String,
+    /// What came with the record, so that it can be tried again.
+    pub envelope: RejectEnvelope,
+}
+
+/// What a mapper is told of a record beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectEnvelope {
+    /// See [`Parent::id`].
+    pub parent_id: Option<String>,
+    /// See [`Parent::key`].
+    pub parent_key: Option<String>,
+    /// How much the record tells.
+    pub rank: Rank,
+}
+
+impl RejectEnvelope {
+    /// The envelope of a record of this rank that belongs to `parent`.
+    pub fn new(parent: Option<Parent<'_>>, rank: Rank) -> Self {
+        let owned = |of: fn(Parent<'_>) -> Option<&str>| parent.and_then(of).map(str::to_owned);
+        Self { parent_id: owned(|parent| parent.id), parent_key: owned(|parent| parent.key), rank }
+    }
 }
 
 /// Who rejected a record.
@@ -61,9 +83,10 @@ impl Reject {
             field: None,
             origin: origin.to_string(),
             key: None,
-            raw: bytes.get(..KEPT_BYTES).unwrap_or(bytes).to_vec(),
+            raw: bytes.to_vec(),
             raw_length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             raw_hash: blake3::hash(bytes).to_hex().to_string(),
+            envelope: RejectEnvelope::new(None, Rank::Whole),
         }
     }
 
@@ -76,6 +99,7 @@ impl Reject {
         length: u64,
         hash: blake3::Hash,
     ) -> Self {
+        let head = head.get(..HEAD_BYTES).unwrap_or(head);
         Self { raw_length: length, raw_hash: hash.to_hex().to_string(), ..Self::at_source(origin, reason, head) }
     }
 
@@ -85,11 +109,12 @@ impl Reject {
             stage,
             field: rejection.field,
             key: rejection.key.or_else(|| record.key.map(str::to_owned)),
+            envelope: RejectEnvelope::new(record.parent, record.rank),
             ..Self::at_source(record.origin, rejection.reason, record.json.as_bytes())
         }
     }
 
-    /// Whether all of the record's bytes are kept, so that it can be tried again.
+    /// Whether all of the record's bytes are kept.
     pub fn replayable(&self) -> bool {
         u64::try_from(self.raw.len()).is_ok_and(|kept| kept == self.raw_length)
     }
@@ -132,7 +157,13 @@ pub struct StoredReject {
     pub key: Option<String>,
     /// When it was rejected first: RFC 3339, by the sink's clock.
     pub rejected_at: String,
-    /// The record as received, or its first 64 KiB.
+    /// The run's observation.
+    #[serde(skip)]
+    pub observation: u64,
+    /// What came with the record.
+    #[serde(skip)]
+    pub envelope: RejectEnvelope,
+    /// The record as received; of one above the source's limit its beginning.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// How many bytes the record has.
@@ -143,8 +174,10 @@ pub struct StoredReject {
 
 impl StoredReject {
     /// A reject as it is kept by a sink.
-    pub fn new(reject: Reject, ingestion: &Ingestion, run_id: String, rejected_at: String) -> Self {
+    pub fn new(reject: Reject, ingestion: &Ingestion, run_id: String, observation: u64, rejected_at: String) -> Self {
         Self {
+            observation,
+            envelope: reject.envelope.clone(),
             id: reject.id(ingestion),
             ingestion: ingestion.to_string(),
             run_id,
@@ -158,6 +191,11 @@ impl StoredReject {
             raw_length: reject.raw_length,
             raw_hash: reject.raw_hash,
         }
+    }
+
+    /// Whether all of the record is kept, and it is one: what a source could not read as a record is none.
+    pub fn replayable(&self) -> bool {
+        self.stage != Stage::Source && u64::try_from(self.raw.len()).is_ok_and(|kept| kept == self.raw_length)
     }
 }
 

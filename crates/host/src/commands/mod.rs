@@ -10,3 +10,4 @@ pub(crate) mod provision;
 pub(crate) mod rejects;
 pub(crate) mod runs;
 pub(crate) mod units;
+pub(crate) mod verify;

@@ -68,7 +68,7 @@ fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
 
 /// The models that match one of the patterns; all when there is none. A pattern that matches nothing is
 /// a mistake.
-fn matching(
+pub(super) fn matching(
     supported: &[Arc<ModelDescriptor>],
     patterns: &[ModelPattern],
 ) -> Result<Vec<Arc<ModelDescriptor>>, Failure> {

@@ -1,13 +1,17 @@
-use endpoint_api::{Ingestion, RejectQuery, StoredReject};
-use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+use endpoint_api::{Counts, Ingestion, RejectQuery, StoredReject};
+use ingest::Mapping;
+use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
     app::App,
     config::Settings,
-    endpoints::{find, open},
+    endpoints::{Opened, find, open},
     failure::Failure,
-    table::Table,
+    metadata::now,
+    table::{Table, grouped},
 };
 
 /// Lists a sink's rejects.
@@ -68,6 +72,124 @@ pub(crate) async fn show(app: &App, sink: &str, id: &str) -> Result<Answer, Fail
         members.insert("raw".to_owned(), Value::from(raw.into_owned()));
     }
     Ok(Answer::new("reject", json, text))
+}
+
+/// So many rejects are held in memory.
+const PAGE: usize = 64;
+
+/// What became of rejects that were tried again.
+#[derive(Default)]
+struct Replayed {
+    counts: Counts,
+    /// What the sink keeps no whole record of, or what was no record in the first place.
+    skipped: u64,
+}
+
+/// Maps and loads rejects again.
+pub(crate) async fn replay(app: &App, sink: &str, ids: &[String], ingestion: Option<&str>) -> Result<Answer, Failure> {
+    let settings = app.settings()?;
+    let opened = open(app, &settings, find(&settings, sink)?).await?;
+    if !opened.driver.capabilities().sink.is_some_and(|sink| sink.replay) {
+        let message = format!("`{sink}` ({}) does not load rejects again; see `cdm drivers`", opened.driver.id());
+        return Err(Failure::usage(message));
+    }
+    let mut mappings = Mappings { app, settings: &settings, built: BTreeMap::new() };
+    let mut replayed = Replayed::default();
+    for id in ids {
+        let found = opened.sink()?.rejects(&RejectQuery::by_id(id)).await?;
+        if found.is_empty() {
+            return Err(Failure::not_found(format!(
+                "`{sink}` holds no reject `{id}`; `cdm rejects list {sink}` lists them"
+            )));
+        }
+        replay_page(&opened, found, &mut mappings, &mut replayed).await?;
+    }
+    if ids.is_empty() {
+        let mut query = RejectQuery::newest(PAGE);
+        if let Some(name) = ingestion {
+            query = query.of(named(&settings, name)?);
+        }
+        loop {
+            // Those that stay rejects stay in the list.
+            let stay = replayed.counts.rejected + replayed.skipped;
+            let page = query.clone().skip(usize::try_from(stay).unwrap_or(usize::MAX));
+            let found = opened.sink()?.rejects(&page).await?;
+            if found.is_empty() || app.signals.cancel().is_cancelled() {
+                break;
+            }
+            replay_page(&opened, found, &mut mappings, &mut replayed).await?;
+        }
+    }
+    opened.endpoint.close().await?;
+
+    let Replayed { counts, skipped } = replayed;
+    let mut table =
+        Table::new(&["REPLAYED", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "SKIPPED"])
+            .numbers_from(0);
+    let Counts { inserted, updated, unchanged, stale, duplicate, rejected } = counts;
+    table.row([counts.total(), inserted, updated, unchanged, stale, duplicate, rejected, skipped].map(grouped));
+    let mut text = table.render();
+    if skipped > 0 {
+        text.push_str("skipped: what is no record, or of which only the beginning is kept; ingest its file again\n");
+    }
+    let mut json =
+        Map::from_iter([("sink".to_owned(), Value::from(sink)), ("replayed".to_owned(), counts.total().into())]);
+    json.extend([("skipped".to_owned(), Value::from(skipped))]);
+    if let Value::Object(counts) = json!(counts) {
+        json.extend(counts);
+    }
+    Ok(Answer::of(json, text))
+}
+
+/// Replays rejects, those of one run together.
+async fn replay_page(
+    sink: &Opened,
+    found: Vec<StoredReject>,
+    mappings: &mut Mappings<'_>,
+    replayed: &mut Replayed,
+) -> Result<(), Failure> {
+    let mut runs: BTreeMap<(String, String, u64), Vec<StoredReject>> = BTreeMap::new();
+    for reject in found {
+        if reject.replayable() {
+            let run = (reject.ingestion.clone(), reject.run_id.clone(), reject.observation);
+            runs.entry(run).or_default().push(reject);
+        } else {
+            replayed.skipped += 1;
+        }
+    }
+    let target = sink.sink()?;
+    for ((key, ..), rejects) in runs {
+        let ingestion: Ingestion = key.parse()?;
+        let mapping = mappings.of(&ingestion).await?;
+        let attempt = async || ingest::replay(target, &mapping, &ingestion, &rejects, now()).await;
+        replayed.counts += ingest::retry("replaying rejects", mappings.app.signals.cancel(), attempt).await?;
+    }
+    Ok(())
+}
+
+/// The mapping of each ingestion that rejects are of.
+struct Mappings<'a> {
+    app: &'a App,
+    settings: &'a Settings,
+    built: BTreeMap<Ingestion, Arc<Mapping>>,
+}
+
+impl Mappings<'_> {
+    async fn of(&mut self, ingestion: &Ingestion) -> Result<Arc<Mapping>, Failure> {
+        if let Some(mapping) = self.built.get(ingestion) {
+            return Ok(Arc::clone(mapping));
+        }
+        let source = open(self.app, self.settings, find(self.settings, ingestion.source.as_str())?).await?;
+        let mapper = self.app.registry.mapper(&ingestion.unit);
+        let model = mapper.and_then(|mapper| self.app.registry.model(mapper.model()));
+        let Some((mapper, model)) = mapper.zip(model) else {
+            return Err(Failure::usage(format!("no mapper is linked for the unit `{}`", ingestion.unit)));
+        };
+        let mapping = Arc::new(Mapping::new(mapper, model.clone(), source.source()?.identity())?);
+        source.endpoint.close().await?;
+        self.built.insert(ingestion.clone(), Arc::clone(&mapping));
+        Ok(mapping)
+    }
 }
 
 fn to_json(reject: &StoredReject) -> Value {

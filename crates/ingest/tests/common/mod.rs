@@ -10,9 +10,9 @@ use std::{
 use cdm_models::{Model, ModelDescriptor, Timestamp};
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, EndpointId, Error, ErrorKind, Incomplete, Ingestion, Load, LoadReceipt,
-    Mapped, Mapper, MapperEntry, Mode, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Result, Resume, Retry,
-    Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject, UnitDescriptor, UnitId,
-    async_trait,
+    Mapped, Mapper, MapperEntry, Mode, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Replay, Result, Resume,
+    Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject, UnitDescriptor,
+    UnitId, Verification, async_trait,
     batch::{NewRecord, RawRecord},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
@@ -208,6 +208,14 @@ impl Sink for TestSink {
 
     async fn rejects(&self, _: &RejectQuery) -> Result<Vec<StoredReject>> {
         Ok(Vec::new())
+    }
+
+    async fn replay(&self, _: &Replay) -> Result<Box<dyn Load + '_>> {
+        Err(Error::unsupported("replay", "loading rejects again"))
+    }
+
+    async fn verify(&self, _: &[Arc<ModelDescriptor>], _: bool) -> Result<Vec<Verification>> {
+        Err(Error::unsupported("verify", "looking at rows"))
     }
 }
 

@@ -42,7 +42,7 @@ async fn a_reject_comes_back_as_it_went_in() {
     let found = rejects(folder.path(), RejectQuery::newest(10)).await;
     assert_eq!(found.len(), 3);
     for (found, given) in found.iter().rev().zip(&given) {
-        let expected = StoredReject::new(given.clone(), &ingestion(), "run-1".into(), found.rejected_at.clone());
+        let expected = StoredReject::new(given.clone(), &ingestion(), "run-1".into(), 0, found.rejected_at.clone());
         assert_eq!(format!("{found:?}"), format!("{expected:?}"));
         assert!(cdm_models::Timestamp::parse(&found.rejected_at).is_ok());
     }

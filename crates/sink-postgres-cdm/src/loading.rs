@@ -1,0 +1,147 @@
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use endpoint_api::{Ingestion, Result, RunId};
+use postgres_client::Connector;
+use relational::Seen;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use crate::{
+    endpoint::PgCdm,
+    merge::Statements,
+    retention::Retention,
+    run::signed,
+    session::Session,
+    state::{SupportTables, Target},
+};
+
+/// What the loads of one run, or of one replay, have in common.
+pub(crate) struct Loading<'e> {
+    pub(crate) connector: &'e Connector,
+    pub(crate) retention: Retention,
+    /// Sessions between two loads.
+    idle: Mutex<Vec<Session>>,
+    pub(crate) tables: SupportTables,
+    pub(crate) target: Target,
+    pub(crate) statements: Statements,
+    pub(crate) ingestion: Ingestion,
+    pub(crate) key: String,
+    run_id: RunId,
+    fence: u64,
+    pub(crate) seen: Arc<Seen>,
+    /// Whether rows that are not there yet may go straight into the table.
+    straight: AtomicBool,
+    /// Whether the last keys that were looked up were all missing.
+    finds_nothing: AtomicBool,
+    /// The slices that are loaded when no other one is.
+    alone: Mutex<HashSet<u64>>,
+    /// Open for many loads at once, or for one.
+    gate: Arc<RwLock<()>>,
+}
+
+/// The right to load.
+pub(crate) enum Gate {
+    /// While others are loading.
+    Shared { _with: OwnedRwLockReadGuard<()> },
+    /// Alone.
+    Alone { _in: OwnedRwLockWriteGuard<()> },
+}
+
+impl Gate {
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone { .. })
+    }
+}
+
+impl<'e> Loading<'e> {
+    pub(crate) fn new(endpoint: &'e PgCdm, target: Target, ingestion: Ingestion, run_id: RunId, fence: u64) -> Self {
+        Self {
+            connector: endpoint.connector(),
+            retention: endpoint.retention(),
+            idle: Mutex::default(),
+            tables: SupportTables::of(endpoint.schema()),
+            statements: Statements::of(&target),
+            straight: AtomicBool::new(target.is_plain),
+            target,
+            key: ingestion.to_string(),
+            ingestion,
+            seen: Arc::new(Seen::new(run_id.as_str())),
+            run_id,
+            fence,
+            finds_nothing: AtomicBool::new(false),
+            alone: Mutex::default(),
+            gate: Arc::default(),
+        }
+    }
+
+    /// A session for a load.
+    pub(crate) async fn session(&self) -> Result<Session> {
+        let idle = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|session| !session.is_closed());
+            idle.pop()
+        };
+        match idle {
+            Some(session) => Ok(session),
+            None => Session::open(self.connector).await,
+        }
+    }
+
+    /// Keeps a session, which is in no transaction, for the next load.
+    pub(crate) fn keep_idle(&self, session: Session) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Waits until the slice may be loaded.
+    pub(crate) async fn enter(&self, slice: u64) -> Gate {
+        let is_alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner).contains(&slice);
+        if is_alone {
+            return self.enter_alone().await;
+        }
+        Gate::Shared { _with: Arc::clone(&self.gate).read_owned().await }
+    }
+
+    /// Waits until nothing else is loaded.
+    pub(crate) async fn enter_alone(&self) -> Gate {
+        Gate::Alone { _in: Arc::clone(&self.gate).write_owned().await }
+    }
+
+    /// The slice is to be loaded when no other one is.
+    pub(crate) fn load_alone(&self, slice: u64) {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner).insert(slice);
+    }
+
+    /// Whether rows that are not there yet may go straight into the table.
+    pub(crate) fn goes_straight(&self) -> bool {
+        self.straight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next rows are likely to be new ones, which may go straight into the table.
+    pub(crate) fn expects_new_rows(&self) -> bool {
+        self.goes_straight() && self.finds_nothing.load(Ordering::Relaxed)
+    }
+
+    /// So many of the keys of a batch are there already.
+    pub(crate) fn found(&self, rows: usize) {
+        self.finds_nothing.store(rows == 0, Ordering::Relaxed);
+    }
+
+    /// Another load inserts the same keys. From now on rows are staged and merged in the order of their
+    /// keys, so that the two do not wait for each other.
+    pub(crate) fn meets_others(&self) {
+        self.straight.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fence(&self) -> i64 {
+        signed(self.fence)
+    }
+
+    pub(crate) fn run_id(&self) -> &str {
+        self.run_id.as_str()
+    }
+}
