@@ -9,7 +9,7 @@ mod role;
 mod sandbox;
 
 pub use barrier::{Barrier, until};
-pub use line::Line;
+pub use line::{Direction, Line, Mishap, Moment};
 pub use program::{Ran, Running, cdm};
 pub use role::Role;
 pub use sandbox::Sandbox;

@@ -80,6 +80,17 @@ impl Sandbox {
         self.write("cdm.toml", change(configuration));
     }
 
+    /// From now on the warehouse is at that URL.
+    pub fn connect(&self, url: &str) {
+        self.configure(|configuration| {
+            let lines = configuration.lines().map(|line| match line.starts_with("connection_url") {
+                true => format!("connection_url = \"{url}\"\n"),
+                false => format!("{line}\n"),
+            });
+            lines.collect()
+        });
+    }
+
     /// Writes a file of the export, a record a line.
     pub fn export(&self, name: &str, records: &[&str]) {
         let lines: String = records.iter().map(|record| format!("{record}\n")).collect();

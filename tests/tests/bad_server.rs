@@ -25,13 +25,7 @@ fn sandbox() -> Sandbox {
 
 /// From now on the warehouse is at that URL.
 fn connect(sandbox: &Sandbox, url: &str) {
-    sandbox.configure(|configuration| {
-        let lines = configuration.lines().map(|line| match line.starts_with("connection_url") {
-            true => format!("connection_url = \"{url}\"\n"),
-            false => format!("{line}\n"),
-        });
-        lines.collect()
-    });
+    sandbox.connect(url);
 }
 
 fn rows(sandbox: &Sandbox) -> String {
