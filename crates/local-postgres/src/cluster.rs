@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Options {
     settings: Vec<(String, String)>,
     files: Vec<(String, Vec<u8>)>,
+    initdb: Vec<String>,
 }
 
 impl Options {
@@ -29,6 +30,13 @@ impl Options {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Passes an argument to `initdb`: `--data-checksums`.
+    #[must_use]
+    pub fn initdb(mut self, argument: &str) -> Self {
+        self.initdb.push(argument.to_owned());
         self
     }
 
@@ -137,6 +145,7 @@ fn make(programs: &Programs, options: &Options, folder: &Path, user: Option<User
     let mut initdb = programs.command("initdb");
     initdb
         .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
+        .args(&options.initdb)
         .arg("--pwfile")
         .arg(&password_file)
         .arg("--pgdata")

@@ -39,6 +39,15 @@ impl Programs {
             .ok_or(Error::NoPrograms)
     }
 
+    /// The command line client: of the server's version where that has one beside it, else the one on the
+    /// `PATH`.
+    pub fn psql(&self) -> Command {
+        let real = fs::canonicalize(self.path("postgres")).ok();
+        let folders = [Some(self.folder.as_path()), real.as_deref().and_then(Path::parent)];
+        let beside = folders.into_iter().flatten().map(|folder| folder.join("psql")).find(|psql| psql.is_file());
+        Command::new(beside.unwrap_or_else(|| "psql".into()))
+    }
+
     pub(crate) fn command(&self, program: &str) -> Command {
         Command::new(self.path(program))
     }

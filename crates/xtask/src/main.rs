@@ -1,5 +1,6 @@
 //! What developers do with this repository, the same on a desk as in continuous integration.
 
+mod bench;
 mod generate;
 mod policy;
 mod setup;
@@ -24,6 +25,12 @@ enum Command {
     Test,
     /// Install what tests need: PostgreSQL's server programs.
     Setup,
+    /// Measure speed and size against psql.
+    Bench {
+        /// What the benchmark is told; `cargo xtask bench --help` lists it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Write the generated documentation.
     Generate {
         /// Change nothing; fail when something is not up to date.
@@ -35,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test => test::test(),
+        Command::Bench { arguments } => bench::bench(&arguments),
         Command::Setup => setup::postgres().map(|_| ()),
         Command::Generate { check } => steps::built_cdm().and_then(|cdm| generate::generate(&cdm, check)),
     };

@@ -30,8 +30,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// Builds all programs, so that what they depend on is built once, and says where `cdm` is.
 pub(crate) fn built_cdm() -> Done<PathBuf> {
     step("build", &mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("debug").join(format!("cdm{}", std::env::consts::EXE_SUFFIX)))
+    Ok(target().join("debug").join(format!("cdm{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The folder of what is built.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Runs a step of a command: says what it is and how long it took, and fails when the program does.

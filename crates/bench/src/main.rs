@@ -1,0 +1,125 @@
+//! Measures speed and size: `cargo xtask bench`.
+//!
+//! The yardstick is `psql \copy` of the finished rows as CSV into an identical, empty, provisioned table on
+//! the same server. Ours and psql's runs take turns; what counts is the median of their ratios. Machines
+//! differ and are noisy; a ratio of neighbours holds.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it found")]
+
+mod bench;
+mod generate;
+mod in_process;
+mod report;
+mod scenarios;
+mod statistics;
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use bench::{Bench, Done, SETTINGS};
+use clap::Parser;
+use report::{Finding, table};
+use scenarios::Amount;
+
+/// What can be measured alone.
+const SCENARIOS: [&str; 9] = [
+    "first-load",
+    "reload-unchanged",
+    "reload-changed",
+    "large",
+    "mapping",
+    "pipeline",
+    "growth",
+    "provision",
+    "start-up",
+];
+
+/// Measure cdm against psql. Exit code 1 when a target is missed or the yardstick wavers.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Cli {
+    /// The program to measure, built with --release.
+    #[arg(long, value_name = "FILE")]
+    cdm: PathBuf,
+    /// Only these scenarios.
+    #[arg(long, value_name = "SCENARIO", value_parser = SCENARIOS)]
+    only: Vec<String>,
+    /// So many runs of ours and of psql.
+    #[arg(long, default_value_t = 9)]
+    pairs: usize,
+    /// So many issues in each of them.
+    #[arg(long, default_value_t = 100_000)]
+    issues: usize,
+    /// So many issues, and a tenth of them, for memory and growth.
+    #[arg(long, default_value_t = 1_000_000)]
+    growth_issues: usize,
+    /// Where every measurement goes.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match measure(&Cli::parse()) {
+        Ok(findings) if findings.iter().all(|finding| finding.is_met() != Some(false)) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(cli: &Cli) -> Done<Vec<Finding>> {
+    let wants = |scenario: &str| cli.only.is_empty() || cli.only.iter().any(|only| only == scenario);
+    let amount = Amount { pairs: cli.pairs, issues: cli.issues, growth_issues: cli.growth_issues };
+    let cdm = fs::canonicalize(&cli.cdm).map_err(|error| format!("{}: {error}", cli.cdm.display()))?;
+    let bench = Bench::start(&cdm)?;
+    let settings: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    eprintln!("a server of its own with data checksums, {}", settings.join(", "));
+
+    let mut findings = Vec::new();
+    if ["first-load", "reload-unchanged", "reload-changed", "large"].into_iter().any(wants) {
+        findings.extend(scenarios::loads(&bench, amount, wants)?);
+    }
+    if ["mapping", "pipeline"].into_iter().any(wants) {
+        findings.extend(scenarios::in_process(&bench, amount, wants)?);
+    }
+    if wants("growth") {
+        findings.extend(scenarios::growth(&bench, amount)?);
+    }
+    findings.extend(scenarios::commands(&bench, amount, wants)?);
+    print!("{}", table(&findings));
+    if let Some(path) = &cli.json {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, serde_json::to_vec_pretty(&findings)?)?;
+        eprintln!("every measurement is in {}", path.display());
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The program as tests have it, which `CDM_BIN` may name.
+    fn built() -> PathBuf {
+        if let Some(cdm) = std::env::var_os("CDM_BIN") {
+            return cdm.into();
+        }
+        let test = std::env::current_exe().unwrap();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = std::process::Command::new(cargo).args(["build", "--quiet", "--workspace", "--bins"]).status();
+        assert!(built.unwrap().success());
+        test.ancestors().nth(2).unwrap().join("cdm")
+    }
+
+    #[test]
+    fn every_scenario_finds_something() {
+        let cli = Cli { cdm: built(), only: Vec::new(), pairs: 1, issues: 300, growth_issues: 600, json: None };
+        let findings = measure(&cli).unwrap();
+        assert_eq!(findings.len(), 15, "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.figure.is_finite() && finding.figure >= 0.0), "{findings:?}");
+        let again = findings.iter().find(|finding| finding.what == "the same again").unwrap();
+        assert!(again.beside.contains("no row touched"), "{again:?}");
+    }
+}
