@@ -53,20 +53,48 @@ impl Options {
 pub struct Cluster {
     /// Holds the pipe at whose end the keeper takes the server down.
     keeper: Child,
+    programs: Programs,
+    user: Option<User>,
     folder: PathBuf,
     port: u16,
     password: String,
 }
 
+/// How a server is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Transactions are rolled back and connections ended; nothing is left to recover.
+    Fast,
+    /// As in a crash: the server recovers when it starts again.
+    Immediate,
+}
+
+impl Shutdown {
+    const fn mode(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
 /// Runs the server until the pipe on standard input ends, which it does when the owner closes it or
-/// is no more. Then nothing of the cluster stays.
+/// is no more. Then nothing of the cluster stays. A server that ends before is started again as long
+/// as there is the file `again`.
 const KEEPER: &str = r#"
+over=
+trap 'over=1; kill -QUIT "$server" 2>/dev/null' USR1
 exec 3<&0
-"$1" -D "$2/data" >"$2/log" 2>&1 </dev/null 3<&- &
-server=$!
-( cat <&3 >/dev/null; kill -QUIT "$server" ) 2>/dev/null &
+( cat <&3 >/dev/null; kill -USR1 $$ ) 2>/dev/null &
 exec 3<&-
-wait "$server"
+while :; do
+  "$1" -D "$2/data" >>"$2/log" 2>&1 </dev/null &
+  server=$!
+  [ -z "$over" ] || kill -QUIT "$server"
+  while kill -0 "$server" 2>/dev/null; do wait "$server"; done
+  [ -z "$over" ] && [ -e "$2/again" ] || break
+  sleep 0.05
+done
 rm -rf "$2"
 "#;
 
@@ -98,6 +126,38 @@ impl Cluster {
             let _ = fs::remove_dir_all(&folder); // the error tells more than that this failed, too
         }
         made
+    }
+
+    /// Stops the server and starts it again on the same port. Blocks until it answers.
+    pub fn restart(&self, shutdown: Shutdown) -> Result<(), Error> {
+        let before = self.postmaster().map(|(process, _)| process);
+        let again = self.folder.join("again");
+        fs::write(&again, "").map_err(failed("tell that the server is to be started again"))?;
+        let mut stop = self.programs.command("pg_ctl");
+        stop.args(["stop", "--silent", "--no-wait", "--mode", shutdown.mode(), "--pgdata"]).arg(self.data_folder());
+        become_user(stop.current_dir("/"), self.user);
+        let stopped = stop.output().map_err(failed("run pg_ctl"))?;
+        if !stopped.status.success() {
+            let output = String::from_utf8_lossy(&stopped.stderr).into_owned();
+            return Err(Error::Server { doing: "stop the server", output });
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.postmaster().is_some_and(|(process, is_ready)| is_ready && Some(process) != before) {
+            if Instant::now() > deadline {
+                let output = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                return Err(Error::Server { doing: "start the server again", output });
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        fs::remove_file(&again).map_err(failed("tell that the server has been started again"))
+    }
+
+    /// The server's first process, and whether it is ready for connections.
+    fn postmaster(&self) -> Option<(u32, bool)> {
+        let status = fs::read_to_string(self.data_folder().join("postmaster.pid")).ok()?;
+        // The eighth line of the file is the server's state, padded with blanks.
+        let is_ready = status.lines().nth(7).is_some_and(|state| state.trim() == "ready");
+        Some((status.lines().next()?.trim().parse().ok()?, is_ready))
     }
 
     /// The URL of a database of the cluster, password included.
@@ -199,15 +259,13 @@ fn run(programs: &Programs, folder: &Path, user: Option<User>, password: &str) -
         .stderr(Stdio::null());
     become_user(&mut keeper, user);
     let keeper = keeper.spawn().map_err(failed("start the server"))?;
-    let mut cluster = Cluster { keeper, folder: folder.to_owned(), port, password: password.to_owned() };
-    let status_file = folder.join("data/postmaster.pid");
-    let log_file = folder.join("log");
+    let (folder, password) = (folder.to_owned(), password.to_owned());
+    let mut cluster = Cluster { keeper, programs: programs.clone(), user, folder, port, password };
+    let log_file = cluster.folder.join("log");
     let mut log = String::new();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // The eighth line of the file is the server's state, padded with blanks.
-        let status = fs::read_to_string(&status_file).unwrap_or_default();
-        if status.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
+        if cluster.postmaster().is_some_and(|(_, is_ready)| is_ready) {
             return Ok(cluster);
         }
         log = fs::read_to_string(&log_file).unwrap_or(log);

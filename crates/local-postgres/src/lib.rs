@@ -19,7 +19,7 @@ mod programs;
 mod query;
 mod test_database;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Shutdown};
 pub use error::Error;
 pub use programs::Programs;
 pub use query::Row;

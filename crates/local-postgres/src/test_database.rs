@@ -32,12 +32,25 @@ impl TestDatabase {
     /// one, and says what to install.
     #[allow(clippy::panic, reason = "for tests, which must fail and not be skipped")]
     pub fn create() -> Self {
+        Self::at(server_url().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Creates a database in a cluster of the test's own, which it may restart.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be created.
+    pub fn in_cluster(cluster: &Cluster) -> Self {
+        Self::at(&cluster.url("postgres"))
+    }
+
+    #[allow(clippy::panic, reason = "for tests, which must fail and not be skipped")]
+    fn at(server: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = server_url().unwrap_or_else(|error| panic!("{error}"));
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{}_{count}", process::id(), since_epoch.subsec_nanos());
-        let superuser: Config = server.parse().unwrap_or_else(|_| panic!("{CLUSTER_VARIABLE} is no URL"));
+        let superuser: Config = server.parse().unwrap_or_else(|_| panic!("the URL of the cluster cannot be read"));
         if let Err(error) = query(&superuser, &format!("create database {name}")) {
             panic!("cannot create a database for the test: {error}");
         }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use local_postgres::{Cluster, Options, Programs, TestDatabase};
+use local_postgres::{Cluster, Options, Programs, Shutdown, TestDatabase};
 use tokio_postgres::NoTls;
 
 async fn ask(url: &str, query: &str) -> Result<String, tokio_postgres::Error> {
@@ -36,6 +36,27 @@ async fn a_cluster_answers_to_its_password_and_leaves_nothing_behind() {
     assert_eq!(ask(&cluster.url("postgres"), "show cluster_name").await.unwrap(), "it's mine");
     let stranger = cluster.url("postgres").replace(cluster.password(), "guess");
     assert!(ask(&stranger, "select 'in'").await.is_err(), "a wrong password must not open the door");
+
+    let (port, folder) = (cluster.port(), cluster.data_folder());
+    drop(cluster);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert!(!folder.parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_restarted_keeps_its_port_and_what_was_committed_and_still_ends_with_its_owner() {
+    let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
+    cluster.query("postgres", "create table kept (number int)").unwrap();
+    for shutdown in [Shutdown::Fast, Shutdown::Immediate, Shutdown::Fast] {
+        let (client, connection) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await.unwrap();
+        let session = tokio::spawn(connection);
+        cluster.query("postgres", "insert into kept values (1)").unwrap();
+        cluster.restart(shutdown).unwrap();
+        session.await.unwrap().unwrap_err();
+        assert!(client.is_closed(), "no session outlives a restart");
+    }
+    let kept = cluster.query("postgres", "select count(*) from kept").unwrap();
+    assert_eq!(kept, [[Some("3".to_owned())]]);
 
     let (port, folder) = (cluster.port(), cluster.data_folder());
     drop(cluster);
