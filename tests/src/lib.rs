@@ -7,6 +7,7 @@ mod line;
 mod program;
 mod role;
 mod sandbox;
+pub mod torture;
 
 pub use barrier::{Barrier, until};
 pub use line::{Direction, Line, Mishap, Moment};

@@ -157,6 +157,13 @@ impl Line {
         (state.awaited, state.struck) = (Some((moment, mishap)), false);
     }
 
+    /// Takes back a mishap that has not come about; says whether it has.
+    pub fn spare(&self) -> bool {
+        let mut state = self.shared.lock();
+        state.awaited = None;
+        state.struck
+    }
+
     /// Whether the last mishap has come about.
     pub fn has_struck(&self) -> bool {
         self.shared.lock().struck

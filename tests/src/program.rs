@@ -71,9 +71,31 @@ impl Ran {
     }
 }
 
+/// A process that does not outlive the test, however that ends.
+struct Owned(Option<Child>);
+
+impl Owned {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill(); // it may have ended
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A run of the program that has not ended yet.
 pub struct Running {
-    child: Child,
+    child: Owned,
     err: BufReader<ChildStderr>,
     /// What was read of standard error so far.
     said: String,
@@ -88,7 +110,7 @@ impl Running {
 
     /// Whether it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        self.child.child().try_wait().unwrap()
     }
 
     /// The most memory that it has held so far, in bytes, as far as the system tells; `None` once it has
@@ -111,7 +133,8 @@ impl Running {
 
     /// Waits for its end.
     pub fn wait(self) -> Ran {
-        let Self { child, mut err, mut said } = self;
+        let Self { mut child, mut err, mut said } = self;
+        let child = child.0.take().unwrap();
         // Both outputs at once: a pipe that nobody empties would stop it.
         let rest = thread::spawn(move || err.read_to_string(&mut said).map(|_| said).unwrap());
         let output = child.wait_with_output().unwrap();
@@ -122,5 +145,5 @@ impl Running {
 pub(crate) fn start(command: &mut Command) -> Running {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let err = BufReader::new(child.stderr.take().unwrap());
-    Running { child, err, said: String::new() }
+    Running { child: Owned(Some(child)), err, said: String::new() }
 }

@@ -4,7 +4,7 @@ use std::{
     process::Command,
 };
 
-use local_postgres::TestDatabase;
+use local_postgres::{Cluster, TestDatabase};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,8 +36,17 @@ path = "raw"
 const UNITS: [&str; 5] = ["projects", "users", "issues", "comments", "worklogs"];
 
 impl Sandbox {
-    /// With the configuration of [`new`](Self::new), and nothing provisioned or exported yet.
+    /// With a configuration, and nothing provisioned or exported yet.
     pub fn new() -> Self {
+        Self::with(TestDatabase::create())
+    }
+
+    /// As [`new`](Self::new), with the database in a cluster of the test's own.
+    pub fn in_cluster(cluster: &Cluster) -> Self {
+        Self::with(TestDatabase::in_cluster(cluster))
+    }
+
+    fn with(database: TestDatabase) -> Self {
         let mut configuration = CONFIGURATION.to_owned();
         for (suffix, sink, mode) in [("", "warehouse", "cdm"), ("_raw", "lake", "raw")] {
             for unit in UNITS {
@@ -46,7 +55,7 @@ impl Sandbox {
                 ));
             }
         }
-        let sandbox = Self { folder: tempfile::tempdir().unwrap(), database: TestDatabase::create() };
+        let sandbox = Self { folder: tempfile::tempdir().unwrap(), database };
         sandbox.write("cdm.toml", configuration);
         fs::create_dir(sandbox.path("export")).unwrap();
         sandbox

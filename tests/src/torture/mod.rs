@@ -1,0 +1,188 @@
+//! Loads that are made while the program, the server and the line between them fail at random, again and again,
+//! and must come to what one uninterrupted load comes to.
+
+mod export;
+mod fault;
+mod picture;
+
+use std::{
+    collections::BTreeMap,
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use local_postgres::{Cluster, Options, Programs};
+use serde_json::Value;
+
+use crate::{Line, Ran, Running, Sandbox};
+use export::Export;
+pub use fault::Fault;
+use fault::Victim;
+use picture::{Picture, differences_told};
+
+/// What is ingested by one command.
+const INGEST: [&str; 6] = ["ingest", "projects", "users", "issues", "comments", "worklogs"];
+
+/// After that long a run is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Of each kind of fault, how many there were and how many hit a run that was under way.
+#[derive(Debug, Default)]
+pub struct Tally(BTreeMap<Fault, (usize, usize)>);
+
+impl Tally {
+    /// How many faults there were.
+    pub fn faults(&self) -> usize {
+        self.0.values().map(|(faults, _)| faults).sum()
+    }
+
+    /// How many hit a run that was under way.
+    pub fn hits(&self) -> usize {
+        self.0.values().map(|(_, hits)| hits).sum()
+    }
+
+    /// How many kinds hit.
+    pub fn kinds(&self) -> usize {
+        self.0.values().filter(|(_, hits)| *hits > 0).count()
+    }
+
+    fn count(&mut self, fault: Fault, hit: bool) {
+        let (faults, hits) = self.0.entry(fault).or_default();
+        *faults += 1;
+        *hits += usize::from(hit);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (fault, (faults, hits)) in &self.0 {
+            writeln!(f, "{faults:5} {fault}, of which {hits} hit a run")?;
+        }
+        write!(f, "{:5} faults in all, of which {} hit a run", self.faults(), self.hits())
+    }
+}
+
+/// Loads under so many faults, drawn from a seed, and compares with a load without any.
+///
+/// # Panics
+///
+/// When a load comes to something else, does not get through once the faults are over, or hangs.
+pub fn torture(faults: usize, seed: u64) -> Tally {
+    // A killed backend makes the server start anew: no other test may have this one.
+    let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
+    let mut dice = Rng::with_seed(seed);
+    let first = Export::generate(&mut dice);
+    let second = first.changed(&mut dice);
+    let reference = Reference::of(&cluster, [&first, &second]);
+    let mut tally = Tally::default();
+    while tally.faults() < faults {
+        let sandbox = sandbox(&cluster);
+        let line = Line::to(&sandbox);
+        sandbox.connect(&line.url(&sandbox));
+        for (export, expected) in [&first, &second].into_iter().zip(&reference.loads) {
+            export.write(&sandbox);
+            let mut quota = dice.usize(2..=5).min(faults - tally.faults());
+            let told = load(&cluster, &sandbox, &line, expected.took, &mut quota, &mut dice, &mut tally);
+            let mut differences = Picture::of(&sandbox).differences(&expected.picture);
+            differences.extend(differences_told(&sandbox, &told, &expected.told));
+            assert_eq!(differences, [""; 0], "after {} faults of seed {seed}:\n{tally}", tally.faults());
+            assert!(sandbox.ingest(&INGEST[1..]).iter().all(|run| run["read"] == 0), "something was left to be read");
+        }
+    }
+    tally
+}
+
+/// A sandbox in the cluster with small slices.
+fn sandbox(cluster: &Cluster) -> Sandbox {
+    let sandbox = Sandbox::in_cluster(cluster);
+    sandbox.configure(|configuration| {
+        configuration.replace("path = \"export\"", "path = \"export\"\nslice_bytes = 16384")
+    });
+    sandbox.cdm(["provision", "warehouse"]).expect(0);
+    sandbox
+}
+
+/// What the loads of the exports come to without a fault.
+struct Reference {
+    loads: Vec<Loaded>,
+}
+
+struct Loaded {
+    picture: Picture,
+    /// What the command said of each run.
+    told: Vec<Value>,
+    took: Duration,
+}
+
+impl Reference {
+    fn of(cluster: &Cluster, exports: [&Export; 2]) -> Self {
+        let sandbox = sandbox(cluster);
+        let loads = exports.map(|export| {
+            export.write(&sandbox);
+            let began = Instant::now();
+            let told = sandbox.ingest(&INGEST[1..]);
+            Loaded { took: began.elapsed(), told, picture: Picture::of(&sandbox) }
+        });
+        let slices = loads[0].picture.slices();
+        assert!(slices >= 20, "a load of {slices} slices is too easy");
+        Self { loads: loads.into() }
+    }
+}
+
+/// Loads, with faults at random moments, by as many commands as it takes; says what the last one told of its
+/// runs.
+fn load(
+    cluster: &Cluster,
+    sandbox: &Sandbox,
+    line: &Line,
+    usual: Duration,
+    quota: &mut usize,
+    dice: &mut Rng,
+    tally: &mut Tally,
+) -> Vec<Value> {
+    loop {
+        let is_spared = *quota == 0;
+        let mut program = sandbox.start(INGEST);
+        while *quota > 0 && !ends_within(&mut program, usual.mul_f64(dice.f64() * 0.8)) {
+            let fault = *dice.choice(&Fault::ALL).unwrap();
+            let hit = Victim { cluster, sandbox, line, program: &mut program }.suffer(fault, dice);
+            tally.count(fault, hit);
+            *quota -= 1;
+        }
+        let ran = ended(program);
+        if ran.code == Some(0) {
+            return ran.json()["runs"].as_array().unwrap().clone();
+        }
+        assert!(!is_spared, "no fault, and still it fails: {ran:?}");
+        assert_failed_for_a_passing_reason(&ran);
+    }
+}
+
+/// Whether the program ends within a time.
+fn ends_within(program: &mut Running, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    while program.ended().is_none() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+fn ended(mut program: Running) -> Ran {
+    if !ends_within(&mut program, PATIENCE) {
+        program.signal("KILL");
+        panic!("it hangs: {:?}", program.wait());
+    }
+    program.wait()
+}
+
+/// It was killed, or says that the server was not there for it.
+fn assert_failed_for_a_passing_reason(ran: &Ran) {
+    if ran.code.is_some() {
+        let kind = ran.expect(1)["error"]["kind"].clone();
+        assert!(kind == "unavailable" || kind == "conflict", "{ran:?}");
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::Sandbox;
+
+/// What a warehouse holds after a load, without what differs from one uninterrupted load to the next: times of
+/// the server, ids of runs, observations.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Picture {
+    parts: BTreeMap<&'static str, Vec<Vec<String>>>,
+}
+
+const MODELS: [&str; 5] =
+    ["cdm_work_project", "cdm_work_user", "cdm_work_item", "cdm_work_comment", "cdm_work_worklog"];
+
+/// Every reject.
+const REJECTS: &str = "select id, ingestion, stage, reason, field, origin, key, raw_length, raw_hash \
+     from cdm_work._cdm_reject order by id";
+
+/// Every committed slice with what became of it; runs of an ingestion are counted from the first.
+const LEDGER: &str = "with runs as (select ingestion, run_id, \
+     row_number() over (partition by ingestion order by min(fence)) as run from cdm_work._cdm_load group by 1, 2) \
+     select ingestion, run, slice, receipt, resume_at from cdm_work._cdm_load join runs using (ingestion, run_id) \
+     order by 1, 2, 3";
+
+/// Where each ingestion stands.
+const STANDING: &str = "select ingestion, model, table_name, status, rows_inserted, checkpoint, holder, \
+     (select string_agg(r.key || ' ' || (r.value->>'fingerprint'), ' ' order by r.key) from json_each(resources) r) \
+     from cdm_work._cdm_ingestion order by 1";
+
+impl Picture {
+    pub(super) fn of(sandbox: &Sandbox) -> Self {
+        let mut parts = BTreeMap::from([
+            ("rejects", sandbox.ask(REJECTS)),
+            ("ledger", sandbox.ask(LEDGER)),
+            ("standing", sandbox.ask(STANDING)),
+        ]);
+        for model in MODELS {
+            // As it stands, and not as `jsonb` would have it.
+            let rows = format!(
+                "select cdm_id, (to_jsonb(t) - array['_cdm_observation', '_cdm_run_id', '_cdm_ingested_at', \
+                 '_cdm_deleted_at', 'raw_source'])::text, raw_source, _cdm_deleted_at is not null \
+                 from cdm_work.{model} t order by cdm_id collate \"C\""
+            );
+            parts.insert(model, sandbox.ask(&rows));
+        }
+        Self { parts }
+    }
+
+    /// What is other than in `reference`, at most a few lines of each part; empty when nothing is.
+    pub(super) fn differences(&self, reference: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        for (part, expected) in &reference.parts {
+            let found = &self.parts[part];
+            let missing = expected.iter().filter(|row| !found.contains(row)).map(|row| format!("{part} lacks {row:?}"));
+            let extra = found.iter().filter(|row| !expected.contains(row)).map(|row| format!("{part} has {row:?}"));
+            differences.extend(missing.take(4).chain(extra.take(4)));
+            if found.len() != expected.len() {
+                differences.push(format!("{part} has {} lines, not {}", found.len(), expected.len()));
+            }
+        }
+        differences
+    }
+
+    /// How many slices are in the ledger.
+    pub(super) fn slices(&self) -> usize {
+        self.parts["ledger"].len()
+    }
+}
+
+/// The counts of a run.
+const COUNTS: [&str; 8] = ["read", "inserted", "updated", "unchanged", "stale", "duplicate", "rejected", "slices"];
+
+/// What the last of several commands that together made one load says, where it is other than what the only
+/// one of the reference said.
+pub(super) fn differences_told(sandbox: &Sandbox, told: &[Value], reference: &[Value]) -> Vec<String> {
+    let newest = "select run_id from cdm_work._cdm_load order by fence desc, committed_at desc";
+    let loaded: Vec<String> = sandbox.ask(newest).into_iter().flatten().collect();
+    let mut differences = Vec::new();
+    for (run, expected) in told.iter().zip(reference) {
+        let run_id = run["run_id"].as_str().unwrap();
+        // The run that loaded, with the counts of all its parts; or one after it, which found nothing to read.
+        let expects = |name: &str| match loaded.iter().any(|loaded| loaded == run_id) {
+            true => expected[name].clone(),
+            false => Value::from(0),
+        };
+        for name in COUNTS {
+            if run[name] != expects(name) {
+                differences.push(format!("{}: {name} is {}, not {}", run["name"], run[name], expects(name)));
+            }
+        }
+        let sum: u64 = COUNTS[1..7].iter().map(|name| run[name].as_u64().unwrap()).sum();
+        if run["read"] != sum {
+            differences.push(format!("{}: {} were read, and {sum} accounted for", run["name"], run["read"]));
+        }
+    }
+    differences
+}
