@@ -6,6 +6,7 @@ mod policy;
 mod setup;
 mod steps;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -23,13 +24,22 @@ struct Cli {
 enum Command {
     /// Install what is missing, then formatting, lints, generated files, all tests and the dependency policy.
     Test,
-    /// Install what tests need: PostgreSQL's server programs.
+    /// Install what tests need: PostgreSQL's server programs and PgBouncer.
     Setup,
     /// Measure speed and size against psql.
     Bench {
         /// What the benchmark is told; `cargo xtask bench --help` lists it.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Load while the program, the server and the line between them fail again and again, and compare.
+    Torture {
+        /// How many faults there are.
+        #[arg(long, default_value_t = 300)]
+        kills: u32,
+        /// From what they are drawn: the same seed gives the same export and the same order of faults.
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Write the generated documentation.
     Generate {
@@ -43,7 +53,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test => test::test(),
         Command::Bench { arguments } => bench::bench(&arguments),
-        Command::Setup => setup::postgres().map(|_| ()),
+        Command::Setup => setup::servers().map(|_| ()),
+        Command::Torture { kills, seed } => setup::servers().and_then(|_| torture::torture(kills, seed)),
         Command::Generate { check } => steps::built_cdm().and_then(|cdm| generate::generate(&cdm, check)),
     };
     match done {

@@ -30,7 +30,18 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// Builds all programs, so that what they depend on is built once, and says where `cdm` is.
 pub(crate) fn built_cdm() -> Done<PathBuf> {
     step("build", &mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
-    Ok(target().join("debug").join(format!("cdm{}", std::env::consts::EXE_SUFFIX)))
+    Ok(program_of("debug", "cdm"))
+}
+
+/// Builds `cdm` as it is released, and says where it is.
+pub(crate) fn release_cdm() -> Done<PathBuf> {
+    step("build for release", &mut cargo(&["build", "--release", "--package", "host", "--bin", "cdm", "--quiet"]))?;
+    Ok(program_of("release", "cdm"))
+}
+
+/// Where a program is that was built in a profile.
+pub(crate) fn program_of(profile: &str, name: &str) -> PathBuf {
+    target().join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// The folder of what is built.

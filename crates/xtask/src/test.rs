@@ -7,7 +7,7 @@ use crate::{
 
 /// Everything that has to pass.
 pub(crate) fn test() -> Done {
-    let programs = setup::postgres()?;
+    let programs = setup::servers()?;
     step("formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
     let lints = ["clippy", "--workspace", "--all-targets", "--all-features", "--quiet", "--", "-D", "warnings"];
     step("lints", &mut cargo(&lints))?;
