@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use end_to_end::{Barrier, Running, Sandbox, until};
+use end_to_end::{Barrier, Line, Mishap, Moment, Running, Sandbox, until};
 use serde_json::Value;
 
 /// Ten projects in each of three files, which are three slices.
@@ -95,6 +95,36 @@ fn kills_at_any_moment_lose_nothing_and_double_nothing() {
     let ledger = "select sum((receipt->>'inserted')::int), count(distinct run_id) from cdm_work._cdm_load";
     assert_eq!(sandbox.ask(ledger)[0][0], "30", "each row was inserted once");
     assert_eq!(sandbox.ingest(&["projects", "--full"])[0]["unchanged"], 30);
+}
+
+#[test]
+fn a_run_that_was_killed_still_knows_which_rows_it_has_seen_again() {
+    let sandbox = Sandbox::provisioned();
+    let project = "select source_project_key from cdm_work.cdm_work_project where source_id = '1'";
+    // The same project in two files, neither newer than the other: the greater hash wins.
+    let export = |[first, second]: [&str; 2], more: &str| {
+        for (file, key) in [first, second].into_iter().enumerate() {
+            let (project, more) = (format!("{{\"id\":\"1\",\"key\":\"{key}\"}}"), more.replace('?', &file.to_string()));
+            sandbox.export(&format!("projects-{file}.jsonl"), &[project.as_str(), more.as_str()]);
+        }
+    };
+    export(["A", "B"], r#"{"id":"2?"}"#);
+    sandbox.ingest(&["projects"]);
+    let (winner, loser) = if sandbox.value(project) == "A" { ("A", "B") } else { ("B", "A") };
+
+    // In a later run the winner comes first, and is unchanged. The run is killed before it meets the other.
+    export([winner, loser], r#"{"id":"3?"}"#);
+    let line = Line::to(&sandbox);
+    sandbox.connect(&line.url(&sandbox));
+    line.strike(Moment::commit(3), Mishap::Frozen);
+    let running = sandbox.start(["ingest", "projects"]);
+    until("the second slice is about to be committed", || line.has_struck());
+    running.signal("KILL");
+    running.wait();
+    line.snap();
+    let run = &sandbox.ingest(&["projects"])[0];
+    assert_eq!(sandbox.value(project), winner, "inside one run the greater hash wins, however often it is continued");
+    assert_eq!((&run["inserted"], &run["unchanged"], &run["stale"]), (&2.into(), &1.into(), &1.into()), "{run}");
 }
 
 #[test]
