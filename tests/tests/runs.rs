@@ -117,7 +117,7 @@ fn a_run_that_was_killed_still_knows_which_rows_it_has_seen_again() {
     let line = Line::to(&sandbox);
     sandbox.connect(&line.url(&sandbox));
     line.strike(Moment::commit(3), Mishap::Frozen);
-    let running = sandbox.start(["ingest", "projects"]);
+    let running = sandbox.start(["ingest", "projects", "--parallel", "1"]);
     until("the second slice is about to be committed", || line.has_struck());
     running.signal("KILL");
     running.wait();

@@ -25,10 +25,15 @@ pub struct Judge {
     alone: bool,
     /// Keys for which this load has accepted a row that contests a stored one.
     contested: HashSet<u64>,
+    /// Keys of which this load was the first to see the rows again.
+    confirmed: Vec<u64>,
     stages_stored_rows: bool,
 }
 
 /// What a run has seen of the rows that were stored before it.
+///
+/// It is kept with each slice that is committed ([`Judge::confirmed`]), so that a run that is continued by
+/// another process still knows it ([`remember`](Self::remember)).
 ///
 /// Its memory is bounded: beyond some two million keys no more are remembered. A record that
 /// contests one of those wins in this run although it should not, and the next run sets that right.
@@ -61,6 +66,14 @@ impl Seen {
         Self { secret: *blake3::hash(run_id.as_bytes()).as_bytes(), keys: Mutex::default() }
     }
 
+    /// What a slice has seen that was committed before: as [`Judge::confirmed`] gave it.
+    pub fn remember(&self, confirmed: &[u8]) {
+        let (hashes, _) = confirmed.as_chunks::<8>();
+        let mut keys = self.keys();
+        let room = MOST_KEYS.saturating_sub(keys.confirmed.len());
+        keys.confirmed.extend(hashes.iter().take(room).map(|hash| u64::from_le_bytes(*hash)));
+    }
+
     fn fingerprint(&self, key: &str) -> u64 {
         let mut bytes = [0; 8];
         blake3::Hasher::new_keyed(&self.secret).update(key.as_bytes()).finalize_xof().fill(&mut bytes);
@@ -76,7 +89,7 @@ impl Judge {
     /// For the load of a slice with this observation; `alone` says that no other load of the run is
     /// under way until this one is done.
     pub fn new(observation: u64, seen: Arc<Seen>, alone: bool) -> Self {
-        Self { observation, seen, alone, contested: HashSet::new(), stages_stored_rows: false }
+        Self { observation, seen, alone, contested: HashSet::new(), confirmed: Vec::new(), stages_stored_rows: false }
     }
 
     /// What becomes of each row, given what is stored for the keys of the batch.
@@ -111,6 +124,13 @@ impl Judge {
         self.stages_stored_rows = true;
     }
 
+    /// What the run is to remember of this load, should it be continued by another process: 8 bytes for each
+    /// stored row that the load was the first to see again. `None` when there is none.
+    pub fn confirmed(&self) -> Option<Vec<u8>> {
+        let bytes: Vec<u8> = self.confirmed.iter().flat_map(|key| key.to_le_bytes()).collect();
+        Some(bytes).filter(|bytes| !bytes.is_empty())
+    }
+
     /// What the load contested is being committed.
     pub fn keep(&mut self) {
         self.contested.clear();
@@ -136,8 +156,8 @@ impl Judge {
                 if !self.alone && contests > u32::from(is_mine) && !keys.confirmed.contains(&key) {
                     return Err(Contended);
                 }
-                if keys.confirmed.len() < MOST_KEYS {
-                    keys.confirmed.insert(key);
+                if keys.confirmed.len() < MOST_KEYS && keys.confirmed.insert(key) {
+                    self.confirmed.push(key);
                 }
                 // An earlier batch of this load contests the stored row: let the merge compare them.
                 if is_mine {

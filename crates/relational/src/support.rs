@@ -83,6 +83,11 @@ pub fn tables() -> Vec<Table> {
                 Column::new("receipt", RawJson, "What became of the slice's records."),
                 Column::new("resume_at", RawJson, "The checkpoint once this slice and all before it are committed."),
                 required("committed_at", Timestamp, "When."),
+                Column::new(
+                    "confirmed",
+                    Bytes,
+                    "Hashes of the keys of rows that the slice has seen again as they are stored; until the run succeeds.",
+                ),
             ],
         ),
         table(

@@ -155,7 +155,7 @@ impl<'e> PgLoad<'e> {
         let run = &self.loading;
         let resume_at = commit.resume_at.as_ref().map(to_json).transpose()?;
         let statement = format!(
-            "update {} set receipt = $4::text::json, resume_at = $5::text::json, committed_at = now() \
+            "update {} set receipt = $4::text::json, resume_at = $5::text::json, confirmed = $6, committed_at = now() \
              where ingestion = $1 and run_id = $2 and slice = $3",
             run.tables.load
         );
@@ -169,6 +169,7 @@ impl<'e> PgLoad<'e> {
                     (&signed(slice), Type::INT8),
                     (&to_json(receipt)?, Type::TEXT),
                     (&resume_at, Type::TEXT),
+                    (&self.judge.confirmed(), Type::BYTEA),
                 ],
             )
             .await?;

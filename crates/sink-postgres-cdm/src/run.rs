@@ -90,13 +90,14 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let mut resume = Resume::new(spec.run_id.clone(), fence, None);
     let mut observations = Observations::default();
     let mut observed = HashMap::new();
+    let mut confirmed = Vec::new();
     if let Some(standing) = standing {
         resume.checkpoint = standing.checkpoint;
         observations = standing.observations;
         if continues {
             resume.run_id = standing.run_id.parse()?;
             resume.observation = standing.observation;
-            resume.committed = committed(&session, &tables, &key, &resume.run_id).await?;
+            (resume.committed, confirmed) = committed(&session, &tables, &key, &resume.run_id).await?;
             if let Some(plan) = standing.plan {
                 observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
                 resume.plan = Some(plan.into_iter().map(|planned| planned.slice).collect());
@@ -106,6 +107,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     store_opening(&session, &tables, &key, &resume, continues).await?;
     session.batch("open a run", "commit").await?;
     let loading = Loading::new(endpoint, target, spec.ingestion.clone(), resume.run_id.clone(), resume.fence);
+    confirmed.iter().for_each(|confirmed: &Vec<u8>| loading.seen.remember(confirmed));
     Ok(PgRun { session, loading: Arc::new(loading), resume, observations, observed: Mutex::new(observed) })
 }
 
@@ -185,21 +187,23 @@ async fn standing(
     Ok(Some(standing))
 }
 
-/// The receipts of the slices that a run has committed.
+/// The receipts of the slices that a run has committed, and what it has seen in them.
 async fn committed(
     session: &Session,
     tables: &SupportTables,
     key: &str,
     run_id: &RunId,
-) -> Result<BTreeMap<u64, LoadReceipt>> {
-    let statement = format!("select slice, receipt::text from {} where ingestion = $1 and run_id = $2", tables.load);
+) -> Result<(BTreeMap<u64, LoadReceipt>, Vec<Vec<u8>>)> {
+    let statement =
+        format!("select slice, receipt::text, confirmed from {} where ingestion = $1 and run_id = $2", tables.load);
     let parameters = [(&key as _, Type::TEXT), (&run_id.as_str() as _, Type::TEXT)];
-    let mut receipts = BTreeMap::new();
+    let (mut receipts, mut confirmed) = (BTreeMap::new(), Vec::new());
     for row in session.query("open a run", &statement, &parameters).await? {
         let receipt = from_json("receipt", column(&row, 1)?)?.unwrap_or_default();
         receipts.insert(unsigned(column(&row, 0)?), receipt);
+        confirmed.extend(column::<Option<Vec<u8>>>(&row, 2)?);
     }
-    Ok(receipts)
+    Ok((receipts, confirmed))
 }
 
 /// Writes down whose the ingestion now is.
@@ -303,6 +307,12 @@ impl Run for PgRun<'_> {
                 );
             }
             observations.remember(&plan);
+            let statement = format!(
+                "update {} set confirmed = null where ingestion = $1 and run_id = $2 and confirmed is not null",
+                self.loading.tables.load
+            );
+            let parameters = [(&self.loading.key as _, Type::TEXT), (&self.loading.run_id() as _, Type::TEXT)];
+            session.execute(operation, &statement, &parameters).await?;
         }
         let checkpoint = from_json("checkpoint", column(&row, 1)?)?;
         let statement = format!(

@@ -19,10 +19,14 @@ use crate::{Line, Ran, Running, Sandbox};
 use export::Export;
 pub use fault::Fault;
 use fault::Victim;
-use picture::{Picture, differences_told};
+use picture::{Order, Picture, differences_told};
 
 /// What is ingested by one command.
-const INGEST: [&str; 6] = ["ingest", "projects", "users", "issues", "comments", "worklogs"];
+const UNITS: [&str; 5] = ["projects", "users", "issues", "comments", "worklogs"];
+
+fn ingest(order: Order) -> Vec<&'static str> {
+    [&["ingest", "--parallel", order.parallel()], &UNITS[..]].concat()
+}
 
 /// After that long a run is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -80,14 +84,21 @@ pub fn torture(faults: usize, seed: u64) -> Tally {
         let sandbox = sandbox(&cluster);
         let line = Line::to(&sandbox);
         sandbox.connect(&line.url(&sandbox));
+        let order = if dice.bool() { Order::InTurn } else { Order::AtOnce };
+        let place = Place { cluster: &cluster, sandbox: &sandbox, line: &line, order };
         for (export, expected) in [&first, &second].into_iter().zip(&reference.loads) {
             export.write(&sandbox);
             let mut quota = dice.usize(2..=5).min(faults - tally.faults());
-            let told = load(&cluster, &sandbox, &line, expected.took, &mut quota, &mut dice, &mut tally);
-            let mut differences = Picture::of(&sandbox).differences(&expected.picture);
-            differences.extend(differences_told(&sandbox, &told, &expected.told));
-            assert_eq!(differences, [""; 0], "after {} faults of seed {seed}:\n{tally}", tally.faults());
-            assert!(sandbox.ingest(&INGEST[1..]).iter().all(|run| run["read"] == 0), "something was left to be read");
+            let told = load(&place, expected.took, &mut quota, &mut dice, &mut tally);
+            let mut differences = Picture::of(&sandbox).differences(&expected.picture, order);
+            differences.extend(differences_told(&sandbox, &told, &expected.told, order));
+            assert_eq!(
+                differences,
+                [""; 0],
+                "slices {order:?}, after {} faults of seed {seed}:\n{tally}",
+                tally.faults()
+            );
+            assert!(sandbox.ingest(&UNITS).iter().all(|run| run["read"] == 0), "something was left to be read");
         }
     }
     tally
@@ -121,7 +132,7 @@ impl Reference {
         let loads = exports.map(|export| {
             export.write(&sandbox);
             let began = Instant::now();
-            let told = sandbox.ingest(&INGEST[1..]);
+            let told = sandbox.cdm(ingest(Order::InTurn)).expect(0)["runs"].as_array().unwrap().clone();
             Loaded { took: began.elapsed(), told, picture: Picture::of(&sandbox) }
         });
         let slices = loads[0].picture.slices();
@@ -130,20 +141,21 @@ impl Reference {
     }
 }
 
+/// Where a load is made, and how.
+struct Place<'a> {
+    cluster: &'a Cluster,
+    sandbox: &'a Sandbox,
+    line: &'a Line,
+    order: Order,
+}
+
 /// Loads, with faults at random moments, by as many commands as it takes; says what the last one told of its
 /// runs.
-fn load(
-    cluster: &Cluster,
-    sandbox: &Sandbox,
-    line: &Line,
-    usual: Duration,
-    quota: &mut usize,
-    dice: &mut Rng,
-    tally: &mut Tally,
-) -> Vec<Value> {
+fn load(place: &Place<'_>, usual: Duration, quota: &mut usize, dice: &mut Rng, tally: &mut Tally) -> Vec<Value> {
+    let &Place { cluster, sandbox, line, order } = place;
     loop {
         let is_spared = *quota == 0;
-        let mut program = sandbox.start(INGEST);
+        let mut program = sandbox.start(ingest(order));
         while *quota > 0 && !ends_within(&mut program, usual.mul_f64(dice.f64() * 0.8)) {
             let fault = *dice.choice(&Fault::ALL).unwrap();
             let hit = Victim { cluster, sandbox, line, program: &mut program }.suffer(fault, dice);
