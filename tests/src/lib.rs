@@ -4,6 +4,7 @@
 
 mod barrier;
 mod line;
+mod pooler;
 mod program;
 mod role;
 mod sandbox;
@@ -11,6 +12,7 @@ pub mod torture;
 
 pub use barrier::{Barrier, until};
 pub use line::{Direction, Line, Mishap, Moment};
+pub use pooler::Pooler;
 pub use program::{Ran, Running, cdm};
 pub use role::Role;
 pub use sandbox::Sandbox;

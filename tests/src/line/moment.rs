@@ -16,6 +16,11 @@ impl Moment {
         Self { kind: b'Q', text: "commit\0", exactly: true, before: nth - 1 }
     }
 
+    /// When a client sends `BEGIN` for the nth time, counted from 1 and over all clients.
+    pub fn begin(nth: usize) -> Self {
+        Self { kind: b'Q', text: "begin\0", exactly: true, before: nth - 1 }
+    }
+
     /// When a client sends a statement with parameters that contains this.
     pub fn statement(text: &'static str) -> Self {
         Self { kind: b'P', text, exactly: false, before: 0 }
