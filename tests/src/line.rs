@@ -133,6 +133,14 @@ impl Line {
         self.shared.lock().is_cut = false;
     }
 
+    /// Lets what is frozen go on, with what it held.
+    pub fn thaw(&self) {
+        for connection in &self.shared.lock().connections {
+            connection.is_frozen.store(false, Ordering::SeqCst);
+        }
+        self.shared.changed.notify_all();
+    }
+
     /// Holds every message, from now on, so long before it goes on.
     pub fn delay(&self, delay: Duration) {
         self.shared.lock().delay = delay;
