@@ -25,7 +25,7 @@ fn sandbox(settings: &[(&str, &str)]) -> (Sandbox, Pooler) {
 /// Starts a run that has come to its first load and waits there.
 fn stuck(sandbox: &Sandbox) -> (Running, Barrier) {
     let barrier = Barrier::before(sandbox, "cdm_work_project");
-    let running = sandbox.start(["ingest", "projects"]);
+    let running = sandbox.start(["ingest", "projects", "--parallel", "1"]);
     until("the load waits", || sandbox.waiting() == 1);
     (running, barrier)
 }
@@ -36,7 +36,7 @@ fn killed_between_transactions(sandbox: &Sandbox, pooler: &Pooler) {
     let line = Line::to_server(&pooler.url(sandbox));
     sandbox.connect(&line.by(&pooler.url(sandbox)));
     line.strike(Moment::begin(2), Mishap::Frozen);
-    let running = sandbox.start(["ingest", "projects"]);
+    let running = sandbox.start(["ingest", "projects", "--parallel", "1"]);
     until("the first load is about to begin", || line.has_struck());
     running.signal("KILL");
     running.wait();
@@ -149,7 +149,7 @@ fn of_two_runs_at_once_one_loads_and_the_other_finds_nothing_to_do() {
 fn a_run_that_was_overtaken_commits_nothing_more() {
     let (sandbox, _pooler) = sandbox(&[]);
     let (first, barrier) = stuck(&sandbox);
-    let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover"]);
+    let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover", "--parallel", "1"]);
     until("the other has taken over", || sandbox.waiting() == 2);
     barrier.lift();
     assert_eq!(first.wait().expect(1)["runs"][0]["status"], "fenced");

@@ -114,7 +114,20 @@ impl Connector {
 
     /// Connects. The connection is kept going by a task of its own until the client is dropped.
     pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
-        let (client, connection) = self.target.config.connect(self.tls.clone()).await?;
+        self.connect_with(&self.target.config).await
+    }
+
+    /// Connects and gives the session a setting, such as `cdm.session`, as it starts. A pooler refuses that, or
+    /// does not pass it on: the setting shows whether the session is with the server itself.
+    pub async fn connect_marked(&self, setting: &str, value: &str) -> Result<Client, tokio_postgres::Error> {
+        let mut config = self.target.config.clone();
+        let given = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
+        config.options(format!("{given}-c {setting}={value}"));
+        self.connect_with(&config).await
+    }
+
+    async fn connect_with(&self, config: &Config) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = config.connect(self.tls.clone()).await?;
         let server = self.target.name.clone();
         tokio::spawn(async move {
             // Whoever uses the client is told, too, and says what it means.

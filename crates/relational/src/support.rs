@@ -63,7 +63,12 @@ pub fn tables() -> Vec<Table> {
                 Column::new("resources", RawJson, "Since which observation each resource has been as it is."),
                 required("prefix", Int64, "How many slices of the plan are committed before the first gap."),
                 Column::new("checkpoint", RawJson, "After which point the next run reads."),
-                Column::new("holder", Text, "Who holds that run: process id and start of a backend."),
+                Column::new(
+                    "holder",
+                    Text,
+                    "Who holds that run: process id and start of a backend, or `heartbeat` behind a pooler.",
+                ),
+                Column::new("beat_at", Timestamp, "When the holder behind a pooler gave its last sign of life."),
                 required("rows_inserted", Int64, "How many rows all runs of the ingestion have inserted."),
                 required("started_at", Timestamp, "When that run was first opened."),
                 required("opened_at", Timestamp, "When that run was last opened."),

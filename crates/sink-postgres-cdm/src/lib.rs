@@ -19,6 +19,7 @@ mod config;
 mod copy;
 mod dialect;
 mod endpoint;
+mod heartbeat;
 mod introspect;
 mod load;
 mod loading;

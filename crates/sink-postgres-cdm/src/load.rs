@@ -63,7 +63,7 @@ impl<'e> PgLoad<'e> {
         let session = loading.session().await?;
         let index = signed(slice);
         session.batch(operation, "begin").await?;
-        session.batch(operation, SETTINGS).await?;
+        session.batch(operation, &format!("{SETTINGS};\nset local application_name = '{}'", loading.label)).await?;
         let statement = format!(
             "insert into {} (ingestion, run_id, slice, fence, committed_at) values ($1, $2, $3, $4, now()) \
              on conflict do nothing returning committed_at",
@@ -95,7 +95,7 @@ impl<'e> PgLoad<'e> {
         let gate = loading.enter_alone().await;
         let session = loading.session().await?;
         session.batch(operation, "begin").await?;
-        session.batch(operation, SETTINGS).await?;
+        session.batch(operation, &format!("{SETTINGS};\nset local application_name = '{}'", loading.label)).await?;
         let Microseconds(began_at) = column(&session.query_one(operation, "select now()", &[]).await?, 0)?;
         let of = Of::Rejects { given: rejects, again: HashSet::new() };
         Ok(Self::new(loading, session, of, observation, began_at, gate))

@@ -15,7 +15,7 @@ use crate::{
     endpoint::PgCdm,
     merge::Statements,
     retention::Retention,
-    run::signed,
+    run::{label, signed},
     session::Session,
     state::{SupportTables, Target},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Loading<'e> {
     pub(crate) key: String,
     run_id: RunId,
     fence: u64,
+    /// What its sessions call themselves while they load.
+    pub(crate) label: String,
     pub(crate) seen: Arc<Seen>,
     /// Whether rows that are not there yet may go straight into the table.
     straight: AtomicBool,
@@ -73,6 +75,7 @@ impl<'e> Loading<'e> {
             seen: Arc::new(Seen::new(run_id.as_str())),
             run_id,
             fence,
+            label: label(endpoint.schema(), fence),
             finds_nothing: AtomicBool::new(false),
             alone: Mutex::default(),
             gate: Arc::default(),

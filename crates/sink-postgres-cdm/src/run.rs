@@ -8,13 +8,14 @@ use endpoint_api::{
     Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
     RunReceipt, RunSpec, Slice, async_trait,
 };
-use relational::{Observations, ObservedSlice};
+use relational::{Identifier, Observations, ObservedSlice};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
     endpoint::PgCdm,
+    heartbeat::Heartbeat,
     load::PgLoad,
     loading::Loading,
     session::{Session, column},
@@ -24,10 +25,15 @@ use crate::{
 /// How long the backend of a process that was killed may take to notice it.
 const DYING: Duration = Duration::from_secs(3);
 
+/// Behind a pooler, after so many seconds without a sign of life a run is dead.
+const SILENCE: u64 = 10;
+
 /// An open run.
 pub(crate) struct PgRun<'e> {
     /// Kept open as long as the run is: by its backend others see that the run is alive.
-    session: Session,
+    session: Arc<Session>,
+    /// Behind a pooler, what shows them instead.
+    heartbeat: Option<Heartbeat>,
     loading: Arc<Loading<'e>>,
     resume: Resume,
     observations: Observations,
@@ -62,9 +68,28 @@ pub(crate) fn fenced(ingestion: &Ingestion) -> Error {
     Error::new(ErrorKind::Fenced, "commit", message).with("ingestion", ingestion)
 }
 
+/// What the sessions call themselves that load for the holder of a fence.
+pub(crate) fn label(schema: &Identifier, fence: u64) -> String {
+    // The server cuts longer names off, and other characters out.
+    let schema: String = schema.as_str().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    format!("cdm {schema} fence {fence}")
+}
+
+/// Ends the sessions that load for a run that was overtaken. They would commit nothing, and one that is in the
+/// midst of a COPY, its client out of reach, would hold what it has inserted for as long as its connection
+/// lasts.
+async fn end_sessions(session: &Session, label: &str) {
+    let statement = "select pg_terminate_backend(pid) from pg_stat_activity \
+                     where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()";
+    if let Err(error) = session.query("end sessions", statement, &[(&label, Type::TEXT)]).await {
+        tracing::debug!(%error, "the sessions of a run that was overtaken could not be ended");
+    }
+}
+
 /// What the table of ingestions holds of one.
 struct Standing {
     status: String,
+    fence: u64,
     run_id: String,
     observation: u64,
     plan: Option<Vec<ObservedSlice>>,
@@ -79,7 +104,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         (Some(model), Mode::Cdm) => model.clone(),
         _ => return Err(Error::unsupported("open a run", "loading source-shaped records")),
     };
-    let session = Session::open(endpoint.connector()).await?;
+    let (session, is_direct) = Session::open_telling(endpoint.connector()).await?;
     let target = endpoint.target(&session, model).await?;
     let tables = SupportTables::of(endpoint.schema());
     let key = spec.ingestion.to_string();
@@ -91,6 +116,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let mut observations = Observations::default();
     let mut observed = HashMap::new();
     let mut confirmed = Vec::new();
+    let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
     if let Some(standing) = standing {
         resume.checkpoint = standing.checkpoint;
         observations = standing.observations;
@@ -104,11 +130,22 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
             }
         }
     }
-    store_opening(&session, &tables, &key, &resume, continues).await?;
+    store_opening(&session, &tables, &key, &resume, continues, is_direct).await?;
     session.batch("open a run", "commit").await?;
+    if let Some(fence) = overtaken {
+        end_sessions(&session, &label(endpoint.schema(), fence)).await;
+    }
     let loading = Loading::new(endpoint, target, spec.ingestion.clone(), resume.run_id.clone(), resume.fence);
     confirmed.iter().for_each(|confirmed: &Vec<u8>| loading.seen.remember(confirmed));
-    Ok(PgRun { session, loading: Arc::new(loading), resume, observations, observed: Mutex::new(observed) })
+    let session = Arc::new(session);
+    Ok(PgRun {
+        heartbeat: (!is_direct).then(|| Heartbeat::start(&session, &loading)),
+        session,
+        loading: Arc::new(loading),
+        resume,
+        observations,
+        observed: Mutex::new(observed),
+    })
 }
 
 /// Begins a transaction, locks the ingestion's line, settles what to do about a run that is alive, and
@@ -164,8 +201,8 @@ async fn standing(
     session.execute(operation, &statement, &[(&key, Type::TEXT), (&model, Type::TEXT), (&table, Type::TEXT)]).await?;
     let statement = format!(
         "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
-         exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
-         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)) \
+         (i.holder = 'heartbeat' and i.beat_at > clock_timestamp() - interval '{SILENCE} seconds') is true or exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
+         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence \
          from {} i where i.ingestion = $1 for update",
         tables.ingestion
     );
@@ -182,6 +219,7 @@ async fn standing(
         observations: from_json("list of resources", column(&row, 4)?)?.unwrap_or_default(),
         checkpoint: from_json("checkpoint", column(&row, 5)?)?,
         holder_alive: column(&row, 6)?,
+        fence: unsigned(column(&row, 7)?),
     };
     tracing::debug!(%ingestion, status = %standing.status, alive = standing.holder_alive, "where the ingestion stands");
     Ok(Some(standing))
@@ -213,12 +251,14 @@ async fn store_opening(
     key: &str,
     resume: &Resume,
     continues: bool,
+    is_direct: bool,
 ) -> Result<()> {
     let statement = format!(
         "update {} set fence = $2, run_id = $3, status = 'running', observation = $4, opened_at = now(), ended_at = null, \
          plan = case when $5 then plan end, prefix = case when $5 then prefix else 0 end, \
          started_at = case when $5 then started_at else now() end, \
-         holder = (select pid || ' ' || extract(epoch from backend_start) from pg_stat_activity where pid = pg_backend_pid()) \
+         beat_at = clock_timestamp(), holder = case when $6 then (select pid || ' ' || extract(epoch from backend_start) \
+         from pg_stat_activity where pid = pg_backend_pid()) else 'heartbeat' end \
          where ingestion = $1",
         tables.ingestion
     );
@@ -232,6 +272,7 @@ async fn store_opening(
                 (&resume.run_id.as_str(), Type::TEXT),
                 (&signed(resume.observation), Type::INT8),
                 (&continues, Type::BOOL),
+                (&is_direct, Type::BOOL),
             ],
         )
         .await?;
@@ -275,7 +316,9 @@ impl Run for PgRun<'_> {
         PgLoad::begin(&self.loading, slice.index, observation).await
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(mut self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+        // It would beat in the midst of what follows on the same session.
+        self.heartbeat = None;
         let status = match end {
             RunEnd::Succeeded => "succeeded",
             RunEnd::Interrupted => "interrupted",
@@ -285,7 +328,7 @@ impl Run for PgRun<'_> {
         let operation = "end the run";
         // A server that was started anew has ended the session, and the slices are committed all the same.
         let fresh = if self.session.is_closed() { Some(Session::open(self.loading.connector).await?) } else { None };
-        let session = fresh.as_ref().unwrap_or(&self.session);
+        let session = fresh.as_ref().unwrap_or(&*self.session);
         session.batch(operation, "begin").await?;
         session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
         let statement = format!(

@@ -1,3 +1,5 @@
+use std::hash::{BuildHasher as _, RandomState};
+
 use endpoint_api::{Error, ErrorKind, Result};
 use postgres_client::Connector;
 use tokio_postgres::{
@@ -20,6 +22,30 @@ impl Session {
     pub(crate) async fn open(connector: &Connector) -> Result<Self> {
         match connector.connect().await {
             Ok(client) => Ok(Self { client }),
+            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+        }
+    }
+
+    /// Opens a session, and says whether it is with the server itself and not with a pooler, behind which its
+    /// statements reach now one and now another session of the server's.
+    pub(crate) async fn open_telling(connector: &Connector) -> Result<(Self, bool)> {
+        const SETTING: &str = "cdm.session";
+        /// What a pooler answers to a setting that it does not know.
+        const PROTOCOL_VIOLATION: &str = "08P01";
+        // Another one's setting must not be taken for this one's.
+        let mark = format!("{:016x}", RandomState::new().hash_one(SETTING));
+        match connector.connect_marked(SETTING, &mark).await {
+            Ok(client) => {
+                let session = Self { client };
+                let statement = "select coalesce(current_setting($1, true), '') = $2";
+                let row =
+                    session.query_one("connect", statement, &[(&SETTING, Type::TEXT), (&mark, Type::TEXT)]).await?;
+                let is_direct = column(&row, 0)?;
+                Ok((session, is_direct))
+            }
+            Err(error) if error.as_db_error().is_some_and(|error| error.code().code() == PROTOCOL_VIOLATION) => {
+                Ok((Self::open(connector).await?, false))
+            }
             Err(error) => Err(classify("connect", &error).with("server", connector.server())),
         }
     }
