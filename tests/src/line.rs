@@ -154,11 +154,6 @@ impl Line {
         }
     }
 
-    /// How many connections have not been broken by the line.
-    pub fn connections(&self) -> usize {
-        self.shared.lock().connections.len()
-    }
-
     /// Lets a mishap befall the connection that comes to the moment, once.
     pub fn strike(&self, moment: Moment, mishap: Mishap) {
         let mut state = self.shared.lock();

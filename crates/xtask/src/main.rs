@@ -37,7 +37,7 @@ enum Command {
         /// How many faults there are.
         #[arg(long, default_value_t = 300)]
         kills: u32,
-        /// From what they are drawn: the same seed gives the same export and the same order of faults.
+        /// From what the export and the faults are drawn; at which moment they hit is up to the machine.
         #[arg(long)]
         seed: Option<u64>,
     },

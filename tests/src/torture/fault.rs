@@ -69,40 +69,36 @@ fn sessions(database: &str) -> String {
 }
 
 impl Victim<'_> {
-    /// Lets the fault befall it; says whether it hit a run that was under way.
-    pub(super) fn suffer(&mut self, fault: Fault, dice: &mut Rng) -> bool {
-        // A server that is just coming up has no session either.
-        let asked = self.ask("select pid", "order by random()");
-        let Some(backend) = asked.first().filter(|_| self.program.ended().is_none()) else {
-            if fault == Fault::KillProgram && self.program.ended().is_none() {
-                self.program.signal("KILL"); // before it has connected, or between two attempts
-            }
-            return false;
-        };
+    /// Lets the fault befall it; says whether that hit a run that was under way, and nothing when there was
+    /// nothing that it could befall.
+    pub(super) fn suffer(&mut self, fault: Fault, dice: &mut Rng) -> Option<bool> {
+        let backends = self.ask("select pid", "order by random()"); // none of a server that is just coming up
+        if self.program.ended().is_some() {
+            return None;
+        }
+        let is_under_way = !backends.is_empty();
         let a_while = Duration::from_millis(dice.u64(..200));
         match fault {
             Fault::KillProgram => self.program.signal("KILL"),
             Fault::TerminateSession => {
-                return self.ask("select pg_terminate_backend(pid)", "order by random() limit 1") == ["t"];
+                let terminated = self.ask("select pg_terminate_backend(pid)", "order by random() limit 1");
+                return (terminated == ["t"]).then_some(true);
             }
             Fault::KillBackend => {
-                return Command::new("kill").args(["-KILL", backend]).status().unwrap().success();
+                let killed = Command::new("kill").args(["-KILL", backends.first()?]).output().unwrap();
+                return killed.status.success().then_some(true);
             }
             Fault::RestartFast => self.cluster.restart(Shutdown::Fast).unwrap(),
             Fault::RestartImmediate => self.cluster.restart(Shutdown::Immediate).unwrap(),
             Fault::CutLine => {
-                let hit = self.line.connections() > 0;
                 self.line.cut();
                 thread::sleep(a_while);
                 self.line.mend();
-                return hit;
             }
             Fault::HalveLine => {
-                let hit = self.line.connections() > 0;
                 self.line.halve(if dice.bool() { Direction::ToServer } else { Direction::ToClient });
                 thread::sleep(a_while);
                 self.line.snap();
-                return hit;
             }
             Fault::LoseCommit => {
                 let mishap = if dice.bool() { Mishap::LostOnTheWay } else { Mishap::AnswerLost };
@@ -113,10 +109,10 @@ impl Victim<'_> {
                     }
                     thread::sleep(Duration::from_millis(2));
                 }
-                return self.line.spare();
+                return self.line.spare().then_some(true);
             }
         }
-        true
+        Some(is_under_way)
     }
 
     /// Asks about the program's sessions; nothing when the server does not answer.

@@ -158,9 +158,10 @@ fn load(place: &Place<'_>, usual: Duration, quota: &mut usize, dice: &mut Rng, t
         let mut program = sandbox.start(ingest(order));
         while *quota > 0 && !ends_within(&mut program, usual.mul_f64(dice.f64() * 0.8)) {
             let fault = *dice.choice(&Fault::ALL).unwrap();
-            let hit = Victim { cluster, sandbox, line, program: &mut program }.suffer(fault, dice);
-            tally.count(fault, hit);
-            *quota -= 1;
+            if let Some(hit) = (Victim { cluster, sandbox, line, program: &mut program }).suffer(fault, dice) {
+                tally.count(fault, hit);
+                *quota -= 1;
+            }
         }
         let ran = ended(program);
         if ran.code == Some(0) {
