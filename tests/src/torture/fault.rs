@@ -65,7 +65,7 @@ pub(super) struct Victim<'v> {
 
 /// The sessions of the program in a database.
 fn sessions(database: &str) -> String {
-    format!("from pg_stat_activity where datname = '{database}' and application_name = 'cdm'")
+    format!("from pg_stat_activity where datname = '{database}' and application_name like 'cdm%'")
 }
 
 impl Victim<'_> {
