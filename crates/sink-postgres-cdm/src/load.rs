@@ -19,7 +19,7 @@ use crate::{
 /// refuse the setting, which is why it may fail).
 const SETTINGS: &str = "\
 set local lock_timeout = '10s';
-set local idle_in_transaction_session_timeout = '60s';
+set local idle_in_transaction_session_timeout = '45s';
 set local search_path = '';
 do $$ begin perform set_config('client_connection_check_interval', '1s', true);
 exception when others then null; end $$;

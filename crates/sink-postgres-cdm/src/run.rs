@@ -75,12 +75,13 @@ pub(crate) fn label(schema: &Identifier, fence: u64) -> String {
     format!("cdm {schema} fence {fence}")
 }
 
-/// Ends the sessions that load for a run that was overtaken. They would commit nothing, and one that is in the
-/// midst of a COPY, its client out of reach, would hold what it has inserted for as long as its connection
-/// lasts.
+/// Ends the sessions that load for a run that was overtaken and wait for more of a COPY. They would commit
+/// nothing, and one whose client is out of reach would hold what it has inserted for as long as its connection
+/// lasts: the time-out of an idle transaction does not count in the midst of a COPY.
 async fn end_sessions(session: &Session, label: &str) {
     let statement = "select pg_terminate_backend(pid) from pg_stat_activity \
-                     where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()";
+                     where application_name = $1 and datname = current_database() and pid <> pg_backend_pid() \
+                     and state = 'active' and wait_event = 'ClientRead'";
     if let Err(error) = session.query("end sessions", statement, &[(&label, Type::TEXT)]).await {
         tracing::debug!(%error, "the sessions of a run that was overtaken could not be ended");
     }

@@ -114,7 +114,7 @@ async fn a_connection_that_is_lost_in_mid_load_leaves_nothing_and_can_be_tried_a
     run.record_plan(&plan(1)).await.unwrap();
     let things = || Batch::Cdm(Box::new(batch(&[put(Thing::new("a"), 1)])));
     let cut = "select pg_terminate_backend(pid) from pg_stat_activity
-               where application_name = 'cdm' and datname = current_database() and state = 'idle in transaction'";
+               where application_name like 'cdm%' and datname = current_database() and state = 'idle in transaction'";
 
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     load.write(things()).await.unwrap();
