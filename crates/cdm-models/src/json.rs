@@ -81,11 +81,26 @@ impl Fit {
 ///
 /// On an error `out` holds an unfinished value.
 pub fn canonicalize(text: &str, numbers: Numbers, out: &mut String) -> Result<Fit, JsonError> {
-    let (members, scratch) = (Vec::new(), String::new());
-    let mut writer = Writer { cursor: Cursor::new(text), numbers, out, members, scratch, fit: Fit::Exact };
-    writer.value(0)?;
-    writer.cursor.end()?;
-    Ok(writer.fit)
+    Canonicalizer::default().append(text, numbers, out)
+}
+
+/// Brings many values into canonical form, with memory that is used again.
+#[derive(Debug, Clone, Default)]
+pub struct Canonicalizer {
+    /// Members of the objects that are open, innermost last.
+    members: Vec<Member>,
+    scratch: String,
+}
+
+impl Canonicalizer {
+    /// See [`canonicalize`].
+    pub fn append(&mut self, text: &str, numbers: Numbers, out: &mut String) -> Result<Fit, JsonError> {
+        self.members.clear();
+        let mut writer = Writer { cursor: Cursor::new(text), numbers, out, memory: self, fit: Fit::Exact };
+        writer.value(0)?;
+        writer.cursor.end()?;
+        Ok(writer.fit)
+    }
 }
 
 /// Makes sure that `text` is one JSON value, every character of it, without reading what its strings stand
@@ -104,9 +119,7 @@ struct Writer<'a, 'o> {
     cursor: Cursor<'a>,
     numbers: Numbers,
     out: &'o mut String,
-    /// Members of the objects that are open, innermost last.
-    members: Vec<Member<'a>>,
-    scratch: String,
+    memory: &'o mut Canonicalizer,
     fit: Fit,
 }
 
@@ -159,7 +172,7 @@ impl Writer<'_, '_> {
     fn object(&mut self, depth: usize) -> Result<(), JsonError> {
         self.cursor.expect(b'{')?;
         self.out.push('{');
-        let first_member = self.members.len();
+        let first_member = self.memory.members.len();
         let start = self.out.len();
         if self.cursor.peek()? != b'}' {
             loop {
@@ -171,8 +184,9 @@ impl Writer<'_, '_> {
                 let from = self.out.len();
                 key.write(self.out);
                 self.out.push(':');
+                let (key_end, is_escaped) = (self.out.len() - 1, key.is_escaped());
                 self.value(depth + 1)?;
-                self.members.push((key.text, from..self.out.len()));
+                self.memory.members.push(Member { from, key_end, end: self.out.len(), is_escaped });
                 if !self.cursor.comma()? {
                     break;
                 }
@@ -180,9 +194,15 @@ impl Writer<'_, '_> {
             }
         }
         self.cursor.expect(b'}')?;
-        let members = self.members.get_mut(first_member..).unwrap_or_default();
-        let kept = object::sort_members(members, start, self.numbers, &mut self.scratch, self.out);
-        self.members.truncate(first_member);
+        let Canonicalizer { members, scratch } = &mut *self.memory;
+        let kept = object::sort_members(
+            members.get_mut(first_member..).unwrap_or_default(),
+            start,
+            self.numbers,
+            scratch,
+            self.out,
+        );
+        members.truncate(first_member);
         self.fit = self.fit.and(kept);
         self.out.push('}');
         Ok(())

@@ -10,8 +10,8 @@ use crate::{
 /// Turns the raw records of one unit into rows of one model.
 ///
 /// Mapping is pure: the same record gives the same row, whenever and wherever it is mapped. A mapper
-/// MUST NOT do I/O, read a clock or draw a random number. A record becomes exactly one row or one
-/// rejection.
+/// MUST NOT do I/O, read a clock or draw a random number, and where a record stands MUST NOT matter. A
+/// record becomes exactly one row or one rejection.
 ///
 /// A crate implements it on a type of its own and registers that with
 /// [`register_mapper!`](crate::register_mapper); from then on the unit feeds the model.
@@ -31,6 +31,10 @@ pub trait Mapper: Send + Sync + Sized + 'static {
     ///
     /// The record's text has been cleaned: it holds no escape of U+0000 or of a lone surrogate.
     fn map<'a>(&'a self, record: &RawRecord<'a>) -> Result<Mapped<Self::Model<'a>>, Rejection>;
+
+    /// The key of the row that a record becomes, where that is told with little work; it helps to recognise
+    /// what is stored already. `None`, and a key under which the row is not stored, cost time and nothing else.
+    fn key(&self, record: &RawRecord<'_>) -> Option<String>;
 }
 
 /// What a mapper makes of a record.
@@ -87,6 +91,9 @@ impl fmt::Display for Rejection {
 pub trait RecordMapper: Send + Sync {
     /// Maps a record, which is the one at `index` of its batch, and adds the row to `rows`.
     fn map_into(&self, record: &RawRecord<'_>, index: usize, rows: &mut CdmBatchBuilder) -> Result<(), Rejection>;
+
+    /// See [`Mapper::key`].
+    fn key(&self, record: &RawRecord<'_>) -> Option<String>;
 }
 
 impl<M: Mapper> RecordMapper for M {
@@ -95,6 +102,10 @@ impl<M: Mapper> RecordMapper for M {
         let record = RawRecord { json: &json, ..*record };
         let mapped = self.map(&record)?;
         rows.push(&mapped, record.rank, changes, index)
+    }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        Mapper::key(self, record)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Batch, Checkpoint, Ingestion, Reject, Result, RunId, Slice,
-    batch::{Incomplete, StoredReject},
+    batch::{Incomplete, SourceHashes, StoredReject},
 };
 
 /// An endpoint into which records are loaded.
@@ -87,6 +87,14 @@ pub enum Begun<'r> {
 /// The writing of one slice. Dropping it without a commit aborts it.
 #[async_trait]
 pub trait Load: Send {
+    /// Says of each record of a batch that is about to be mapped whether its row is stored exactly so
+    /// already. Such a record counts as unchanged, and is neither mapped nor written.
+    ///
+    /// A record MUST be recognised only when a row with its key and its hash is stored and not deleted. A
+    /// sink that keeps no hashes, or does not find it worth its while to look, recognises none. The batch is
+    /// written next, or after the one before it.
+    async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>>;
+
     /// Takes rows or records. They are not durable before [`commit`](Self::commit). What a raw batch
     /// holds beside its records (rejects, notes, the point to resume at) is for the host to hand over.
     ///

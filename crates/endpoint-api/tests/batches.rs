@@ -205,6 +205,10 @@ impl Mapper for Things {
         let row = Thing { id: format!("{}:{id}", self.0).into(), name, ..bare("") };
         Ok(Mapped { row, version_at: None })
     }
+
+    fn key(&self, _: &RawRecord<'_>) -> Option<String> {
+        None
+    }
 }
 
 fn map(records: &[&str]) -> (CdmBatch, Vec<Rejection>) {

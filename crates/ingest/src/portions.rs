@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
-use endpoint_api::{Batch, Checkpoint, Error, ErrorKind, Incomplete, RawBatch, Reject, Result};
-use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
+use endpoint_api::{
+    Batch, CdmBatch, Checkpoint, Error, ErrorKind, Incomplete, Load, RawBatch, Reject, Result, batch::CdmBatchBuilder,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{Mapping, staging::StageReader};
 
@@ -17,68 +19,88 @@ pub(crate) struct Portion {
 }
 
 /// The portions of a slice, in the order of its stage.
-pub(crate) enum Portions {
-    /// As they were read.
-    Raw(Box<dyn StageReader>),
-    /// Mapped on a thread of its own, one portion ahead of who takes them.
-    Mapped {
-        portions: mpsc::Receiver<Portion>,
-        thread: JoinHandle<Result<()>>,
-    },
-    Ended,
+pub(crate) struct Portions {
+    stage: Box<dyn StageReader>,
+    has_ended: bool,
+    mapper: Option<Mapper>,
+}
+
+/// Maps on threads of their own, one batch ahead of who takes them: mapping computes for milliseconds on
+/// end, and on a thread of the runtime it would hold up what reads and writes.
+struct Mapper {
+    mapping: Arc<Mapping>,
+    /// The builder, while nobody maps.
+    rows: Option<CdmBatchBuilder>,
+    under_way: Option<(Portion, JoinHandle<Result<Mapped>>)>,
+}
+
+struct Mapped {
+    rows: CdmBatchBuilder,
+    batch: Option<CdmBatch>,
+    rejects: Vec<Reject>,
 }
 
 impl Portions {
     /// Takes them out of a stage, and maps them where there is a mapping.
     pub(crate) fn of(mapping: Option<&Arc<Mapping>>, stage: Box<dyn StageReader>) -> Self {
-        let Some(mapping) = mapping.map(Arc::clone) else { return Self::Raw(stage) };
-        let (mapped, portions) = mpsc::channel(1);
-        let runtime = Handle::current();
-        let thread = tokio::task::spawn_blocking(move || map(&mapping, stage, &mapped, &runtime));
-        Self::Mapped { portions, thread }
+        let mapper =
+            mapping.map(|mapping| Mapper { mapping: Arc::clone(mapping), rows: Some(mapping.rows()), under_way: None });
+        Self { stage, has_ended: false, mapper }
     }
 
-    /// The next one; `None` at the end of a stage that was sealed.
-    pub(crate) async fn next(&mut self) -> Result<Option<Portion>> {
-        match self {
-            Self::Raw(stage) => {
-                let Some(mut batch) = stage.next().await? else { return Ok(None) };
-                let mut portion = Portion::of(&mut batch);
-                portion.batch = Some(Batch::Raw(Box::new(batch))).filter(|batch| !is_empty(batch));
-                Ok(Some(portion))
+    /// The next one, without the records that the load recognises; `None` at the end of a stage that was
+    /// sealed.
+    pub(crate) async fn next(&mut self, load: &mut dyn Load) -> Result<Option<Portion>> {
+        let Some(mapper) = &mut self.mapper else {
+            let Some(mut batch) = self.stage.next().await? else { return Ok(None) };
+            let mut portion = Portion::of(&mut batch);
+            portion.batch = Some(batch).filter(|batch| !batch.is_empty()).map(Box::new).map(Batch::Raw);
+            return Ok(Some(portion));
+        };
+        while !self.has_ended {
+            match self.stage.next().await? {
+                Some(batch) => {
+                    if let Some(portion) = mapper.exchange(batch, load).await? {
+                        return Ok(Some(portion));
+                    }
+                }
+                None => self.has_ended = true,
             }
-            Self::Mapped { portions, .. } => match portions.recv().await {
-                Some(portion) => Ok(Some(portion)),
-                None => match std::mem::replace(self, Self::Ended) {
-                    Self::Mapped { thread, .. } => thread.await.unwrap_or_else(|_| Err(panicked())).map(|()| None),
-                    _ => Ok(None),
-                },
-            },
-            Self::Ended => Ok(None),
         }
+        mapper.finish().await
     }
 }
 
-/// Mapping computes for milliseconds on end: on a thread of the runtime it would hold up what reads and
-/// writes.
-fn map(
-    mapping: &Mapping,
-    mut stage: Box<dyn StageReader>,
-    mapped: &mpsc::Sender<Portion>,
-    runtime: &Handle,
-) -> Result<()> {
-    let mut rows = mapping.rows();
-    while let Some(mut batch) = runtime.block_on(stage.next())? {
-        let mut portion = Portion::of(&mut batch);
-        let (batch, rejects) = mapping.map(Arc::new(batch), &mut rows)?;
-        portion.batch = batch.map(|batch| Batch::Cdm(Box::new(batch)));
-        portion.rejects.extend(rejects);
-        if mapped.blocking_send(portion).is_err() {
-            // The load was given up.
-            break;
-        }
+impl Mapper {
+    /// Begins to map a batch, and gives the one before it.
+    async fn exchange(&mut self, mut batch: RawBatch, load: &mut dyn Load) -> Result<Option<Portion>> {
+        let portion = Portion::of(&mut batch);
+        let batch = Arc::new(batch);
+        let (mapping, hashed) = (Arc::clone(&self.mapping), Arc::clone(&batch));
+        let hashes = spawn_blocking(move || mapping.hash(&hashed)).await.map_err(|_| panicked())?;
+        let known = load.recognize(&hashes).await?;
+
+        let earlier = self.finish().await?;
+        let mapping = Arc::clone(&self.mapping);
+        let mut rows = self.rows.take().unwrap_or_else(|| mapping.rows());
+        let thread = spawn_blocking(move || {
+            let is_known = |index: usize| known.get(index).copied().unwrap_or(false);
+            let (batch, rejects) = mapping.map(batch, &hashes, is_known, &mut rows)?;
+            Ok(Mapped { rows, batch, rejects })
+        });
+        self.under_way = Some((portion, thread));
+        Ok(earlier)
     }
-    Ok(())
+
+    /// Waits for the batch that is being mapped, if there is one.
+    async fn finish(&mut self) -> Result<Option<Portion>> {
+        let Some((mut portion, thread)) = self.under_way.take() else { return Ok(None) };
+        let Mapped { rows, batch, rejects } = thread.await.map_err(|_| panicked())??;
+        self.rows = Some(rows);
+        portion.batch = batch.map(Box::new).map(Batch::Cdm);
+        portion.rejects.extend(rejects);
+        Ok(Some(portion))
+    }
 }
 
 fn panicked() -> Error {
@@ -96,12 +118,5 @@ impl Portion {
             incomplete: batch.incomplete().to_vec(),
             resume_at: batch.resume_at().cloned(),
         }
-    }
-}
-
-fn is_empty(batch: &Batch) -> bool {
-    match batch {
-        Batch::Raw(batch) => batch.is_empty(),
-        Batch::Cdm(batch) => batch.is_empty(),
     }
 }

@@ -29,7 +29,8 @@ pub async fn replay(
     let mut load = sink.replay(&replay).await?;
     let mut rows = mapping.rows();
     for batch in batches {
-        let (mapped, refused) = mapping.map(Arc::new(batch), &mut rows)?;
+        let hashes = mapping.hash(&batch);
+        let (mapped, refused) = mapping.map(Arc::new(batch), &hashes, |_| false, &mut rows)?;
         if !refused.is_empty() {
             load.reject(refused).await?;
         }

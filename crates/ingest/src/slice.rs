@@ -68,7 +68,7 @@ async fn read(job: &Job<'_>, slice: &Slice, mut stage: Box<dyn StageWriter>, obs
 /// Hands the slice to the load, portion by portion.
 async fn hand_over(load: &mut dyn Load, mut portions: Portions) -> Result<Handed> {
     let mut handed = Handed::default();
-    while let Some(portion) = portions.next().await? {
+    while let Some(portion) = portions.next(load).await? {
         handed.records += portion.records;
         handed.resume_at = portion.resume_at.or(handed.resume_at);
         for note in portion.incomplete {

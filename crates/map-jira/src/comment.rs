@@ -36,6 +36,10 @@ impl Mapper for JiraComments {
             .map_err(|rejection| rejection.key(comment_id))?;
         Ok(Mapped { version_at: row.updated_at, row })
     }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        self.0.key("comment", &[issue_id(record.parent).ok()?], record.json, &["id"])
+    }
 }
 
 impl JiraComments {

@@ -37,6 +37,10 @@ impl Mapper for JiraIssues {
         let row = self.row(issue_id.clone(), issue, fields).map_err(|rejection| rejection.key(issue_id))?;
         Ok(Mapped { version_at: row.updated_at, row })
     }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        self.0.key("item", &[], record.json, &["id"])
+    }
 }
 
 impl JiraIssues {

@@ -1,7 +1,5 @@
 //! Where the members go that no field holds as they are.
 
-use std::borrow::Cow;
-
 use cdm_models::{
     Json, RawJson,
     json::{Fit, JsonError, JsonObject, members, quote},
@@ -93,12 +91,12 @@ fn push_members(json: &str, leave_out: &[&str], out: &mut String) -> Result<(), 
 
 /// The members that no field holds, for queries.
 #[derive(Debug, Default)]
-pub(crate) struct Properties<'a> {
-    object: JsonObject<'a>,
+pub(crate) struct Properties {
+    object: JsonObject,
     problem: Option<Rejection>,
 }
 
-impl<'a> Properties<'a> {
+impl Properties {
     /// Those of a record that has about so many bytes of them.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { object: JsonObject::with_capacity(bytes), problem: None }
@@ -107,31 +105,31 @@ impl<'a> Properties<'a> {
     /// Keeps a member, if there is one; of an object without the members that `leave_out` names.
     ///
     /// What the canonical form cannot tell exactly also goes to `raw`, as received.
-    pub(crate) fn keep_without(&mut self, name: &'a str, value: Option<&str>, leave_out: &[&str], raw: &mut RawObject) {
+    pub(crate) fn keep_without(&mut self, name: &str, value: Option<&str>, leave_out: &[&str], raw: &mut RawObject) {
         if let Some(value) = value {
             let mut kept = String::new();
             push_without(value, leave_out, &mut kept);
-            self.insert(name.into(), &kept, raw);
+            self.insert(name, &kept, raw);
         }
     }
 
     /// Keeps all that is left of a record, likewise.
-    pub(crate) fn keep_rest(&mut self, record: Record<'a>, raw: &mut RawObject) {
+    pub(crate) fn keep_rest(&mut self, record: Record<'_>, raw: &mut RawObject) {
         for (name, value) in record.into_rest() {
-            self.insert(name, value, raw);
+            self.insert(&name, value, raw);
         }
     }
 
-    fn insert(&mut self, name: Cow<'a, str>, json: &str, raw: &mut RawObject) {
-        match self.object.insert(name.clone(), json) {
+    fn insert(&mut self, name: &str, json: &str, raw: &mut RawObject) {
+        match self.object.insert(name, json) {
             Ok(Fit::Exact) => {}
-            Ok(Fit::Changed) | Err(JsonError::NumberTooLarge) => raw.insert(&name, json),
+            Ok(Fit::Changed) | Err(JsonError::NumberTooLarge) => raw.insert(name, json),
             Err(error) => self.problem = Some(Rejection::new(error.to_string()).field(name)),
         }
     }
 
     /// Adds the properties of another part of the record as one member.
-    pub(crate) fn nest(&mut self, name: &'static str, part: Self) -> Result<(), Rejection> {
+    pub(crate) fn nest(&mut self, name: &str, part: Self) -> Result<(), Rejection> {
         if let Some(object) = part.finish()? {
             let inserted = self.object.insert(name, object.as_str());
             inserted.map_err(|error| Rejection::new(error.to_string()).field(name))?;

@@ -31,6 +31,10 @@ impl Mapper for JiraProjects {
         let row = self.row(project_id.clone(), project).map_err(|rejection| rejection.key(project_id))?;
         Ok(Mapped { row, version_at: None })
     }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        self.0.key("project", &[], record.json, &["id"])
+    }
 }
 
 impl JiraProjects {

@@ -36,6 +36,10 @@ impl Mapper for JiraUsers {
         }
         Err(Rejection::new("expected `accountId`, `key` or `name`, found none of them"))
     }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        self.0.key("user", &[], record.json, &USER_IDS)
+    }
 }
 
 impl JiraUsers {

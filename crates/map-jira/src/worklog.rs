@@ -33,6 +33,10 @@ impl Mapper for JiraWorklogs {
             .map_err(|rejection| rejection.key(worklog_id))?;
         Ok(Mapped { version_at: row.updated_at, row })
     }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        self.0.key("worklog", &[issue_id(record.parent).ok()?], record.json, &["id"])
+    }
 }
 
 impl JiraWorklogs {

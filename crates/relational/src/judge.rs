@@ -113,6 +113,33 @@ impl Judge {
         self.judge_rows(&rows, |row| batch.key(row))
     }
 
+    /// Which records need not be mapped, given their keys, what is stored for these, and the records' hashes:
+    /// those of which the stored rows were made.
+    ///
+    /// # Errors
+    ///
+    /// As [`verdicts`](Self::verdicts).
+    pub fn recognize<'s>(
+        &mut self,
+        records: impl IntoIterator<Item = Option<(&'s str, &'s Stored, [u8; 16])>>,
+    ) -> Result<Vec<bool>, Contended> {
+        let seen = Arc::clone(&self.seen);
+        let mut keys = seen.keys();
+        let mut recognize = |record: Option<(&str, &Stored, [u8; 16])>| {
+            let Some((key, stored, source_hash)) = record else { return Ok(false) };
+            if !stored.is_made_of(source_hash) {
+                return Ok(false);
+            }
+            let version = Version { observation: self.observation, ..stored.version };
+            if !is_same_register(&version, stored) {
+                return Ok(true);
+            }
+            // What this load itself contests is to be compared by the merge, and for that it is needed.
+            self.confirm(&mut keys, seen.fingerprint(key)).map(|is_contested| !is_contested)
+        };
+        records.into_iter().map(&mut recognize).collect()
+    }
+
     /// Whether rows were to be staged that are stored exactly so already, to be compared with those
     /// that contest them: the merge must then leave out what is not above the stored row.
     pub fn stages_stored_rows(&self) -> bool {
@@ -136,6 +163,19 @@ impl Judge {
         self.contested.clear();
     }
 
+    /// Notes that a stored row was seen again; says whether this load contests it.
+    fn confirm(&mut self, keys: &mut Keys, key: u64) -> Result<bool, Contended> {
+        let is_mine = self.contested.contains(&key);
+        let contests = keys.contested.get(&key).copied().unwrap_or(0);
+        if !self.alone && contests > u32::from(is_mine) && !keys.confirmed.contains(&key) {
+            return Err(Contended);
+        }
+        if keys.confirmed.len() < MOST_KEYS && keys.confirmed.insert(key) {
+            self.confirmed.push(key);
+        }
+        Ok(is_mine)
+    }
+
     fn judge_rows<'k>(
         &mut self,
         rows: &[(Operation, Version, Option<&Stored>)],
@@ -150,17 +190,8 @@ impl Judge {
         for (row, ((_, version, stored), verdict)) in rows.iter().zip(&mut verdicts).enumerate() {
             let Some(stored) = stored.filter(|stored| is_same_register(version, stored)) else { continue };
             if *verdict == Verdict::Unchanged && version.same_content(&stored.version) {
-                let key = seen.fingerprint(key(row));
-                let is_mine = self.contested.contains(&key);
-                let contests = keys.contested.get(&key).copied().unwrap_or(0);
-                if !self.alone && contests > u32::from(is_mine) && !keys.confirmed.contains(&key) {
-                    return Err(Contended);
-                }
-                if keys.confirmed.len() < MOST_KEYS && keys.confirmed.insert(key) {
-                    self.confirmed.push(key);
-                }
                 // An earlier batch of this load contests the stored row: let the merge compare them.
-                if is_mine {
+                if self.confirm(&mut keys, seen.fingerprint(key(row)))? {
                     *verdict = Verdict::Store;
                     self.stages_stored_rows = true;
                 }
@@ -247,7 +278,7 @@ mod tests {
                     .get(&key)
                     .is_none_or(|stored| version > stored.version && !version.same_content(&stored.version));
                 if newer {
-                    table.insert(key, Stored { version, deleted: false });
+                    table.insert(key, Stored { version, deleted: false, source_hash: None });
                     written += 1;
                 }
             }

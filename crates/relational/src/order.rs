@@ -56,6 +56,15 @@ pub struct Stored {
     pub version: Version,
     /// Whether the record is known to be deleted.
     pub deleted: bool,
+    /// The hash of the source record that the row was made of.
+    pub source_hash: Option<[u8; 16]>,
+}
+
+impl Stored {
+    /// Whether a source record with this hash would become the row exactly as it is stored, live.
+    pub(crate) fn is_made_of(&self, source_hash: [u8; 16]) -> bool {
+        !self.deleted && self.source_hash == Some(source_hash)
+    }
 }
 
 /// What becomes of an incoming row.

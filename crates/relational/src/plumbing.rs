@@ -15,6 +15,8 @@ pub const OBSERVATION: &str = "_cdm_observation";
 pub const MAPPER_REVISION: &str = "_cdm_mapper_revision";
 /// The hash of the row's content.
 pub const CONTENT_HASH: &str = "_cdm_content_hash";
+/// The hash of the source record that the row was made of, as `endpoint_api::batch::SourceHasher` makes it.
+pub const SOURCE_HASH: &str = "_cdm_source_hash";
 /// How many characters were replaced because no text can hold them.
 pub const CHANGES: &str = "_cdm_changes";
 /// The run that wrote the row.
@@ -34,6 +36,11 @@ pub fn columns() -> Vec<Column> {
         required(OBSERVATION, ColumnType::Int64, "The newest observation that wrote the row."),
         required(MAPPER_REVISION, ColumnType::Int32, "The revision of the mapper that made the row."),
         required(CONTENT_HASH, ColumnType::Bytes, "128 bits of BLAKE3 over the model fields that are not null."),
+        Column::new(
+            SOURCE_HASH,
+            ColumnType::Bytes,
+            "128 bits of BLAKE3 over the source record and the mapper, by which a record is recognised.",
+        ),
         required(
             CHANGES,
             ColumnType::Int32,

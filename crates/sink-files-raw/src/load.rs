@@ -8,7 +8,7 @@ use std::{
 use endpoint_api::{
     Batch, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt, RawBatch, Reject, Result, RunId,
     async_trait,
-    batch::{Rank, RawRecord},
+    batch::{Rank, RawRecord, SourceHashes},
 };
 use serde::Serialize;
 
@@ -65,6 +65,10 @@ impl FilesLoad {
 
 #[async_trait]
 impl Load for FilesLoad {
+    async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
+        Ok(vec![false; records.len()])
+    }
+
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let Batch::Raw(batch) = batch else {
             return Err(Error::unsupported("write", "a batch of mapped rows"));

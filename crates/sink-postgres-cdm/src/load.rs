@@ -2,12 +2,14 @@ use std::{collections::HashSet, sync::Arc};
 
 use endpoint_api::{
     Batch, Begun, Commit, Counts, Error, ErrorKind, Load, LoadReceipt, Reject, Result, Retry, async_trait,
+    batch::SourceHashes,
 };
 use relational::{Judge, Merged, Tally};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
     loading::{Gate, Loading},
+    lookup::Recent,
     place::Keys,
     rejects,
     run::{fenced, from_json, signed, to_json},
@@ -41,6 +43,7 @@ pub(crate) struct PgLoad<'e> {
     pub(crate) merged: Merged,
     /// Of which keys rows have come.
     pub(crate) keys: Keys,
+    pub(crate) recent: Recent,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
     gate: Gate,
@@ -113,6 +116,7 @@ impl<'e> PgLoad<'e> {
             tally: Tally::default(),
             merged: Merged::default(),
             keys: Keys::default(),
+            recent: Recent::default(),
             has_stage: false,
             has_savepoint: false,
             gate,
@@ -201,6 +205,10 @@ impl<'e> PgLoad<'e> {
 
 #[async_trait]
 impl Load for PgLoad<'_> {
+    async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
+        self.recognize_records(records).await
+    }
+
     async fn write(&mut self, batch: Batch) -> Result<()> {
         match batch {
             Batch::Cdm(batch) => self.write_rows(&batch).await,

@@ -47,10 +47,11 @@ pub(crate) struct Statements {
 }
 
 /// The plumbing columns that differ from row to row.
-const ROW_PLUMBING: [(&str, ColumnType); 4] = [
+const ROW_PLUMBING: [(&str, ColumnType); 5] = [
     (plumbing::RANK, ColumnType::Int16),
     (plumbing::VERSION_AT, ColumnType::Timestamp),
     (plumbing::CONTENT_HASH, ColumnType::Bytes),
+    (plumbing::SOURCE_HASH, ColumnType::Bytes),
     (plumbing::CHANGES, ColumnType::Int32),
 ];
 

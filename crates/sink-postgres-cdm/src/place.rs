@@ -1,11 +1,14 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use endpoint_api::{CdmBatch, Error, ErrorKind, Rejection, Result, batch::Operation};
+use endpoint_api::{
+    CdmBatch, Error, ErrorKind, Rejection, Result,
+    batch::{Operation, SourceHashes},
+};
 use futures::SinkExt as _;
 use postgres_client::ServerError;
 use relational::{Contended, Stored, Verdict};
@@ -14,7 +17,7 @@ use tokio_postgres::types::Type;
 use crate::{
     copy::{CopyColumn, Encoder, cell, timestamp},
     load::PgLoad,
-    lookup::stored,
+    lookup::Found,
     merge::{AGAIN, DELETE, REVIVE, UPSERT, copied_columns},
     run::signed,
     session::column,
@@ -79,9 +82,11 @@ impl PgLoad<'_> {
         if self.writes_new_rows(batch).await? {
             return Ok(());
         }
-        let stored = stored(&self.session, &self.loading.target, batch).await?;
-        self.loading.found(stored.len());
-        let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
+        let found = match self.recent.take(batch) {
+            Some(found) => found,
+            None => self.look_up(Found::keys(batch)).await?,
+        };
+        let (fresh, mut staged) = self.judge_rows(batch, found.rows())?;
         if !fresh.is_empty() {
             let refused = self.place(batch, fresh, Way::Straight).await?;
             staged.extend(refused);
@@ -95,6 +100,36 @@ impl PgLoad<'_> {
             self.place(batch, staged, way).await?;
         }
         Ok(())
+    }
+
+    /// Which records were stored exactly so before, so that nothing is to be done for them.
+    pub(crate) async fn recognize_records(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
+        // A careful load must see each row in its turn.
+        if self.is_careful() || self.loading.expects_new_rows() {
+            return Ok(vec![false; records.len()]);
+        }
+        let found = self.look_up(records.iter().filter_map(|(_, key)| key).collect()).await?;
+        let recognized =
+            self.judge.recognize(found.of(records)).map_err(|contended| self.repeat_contended(contended))?;
+        recognized.iter().filter(|is_known| **is_known).for_each(|_| {
+            self.tally.judge(Verdict::Unchanged);
+        });
+        self.recent.keep(found);
+        Ok(recognized)
+    }
+
+    async fn look_up(&self, keys: HashSet<&str>) -> Result<Found> {
+        let is_telling = !keys.is_empty();
+        let found = Found::look_up(&self.session, &self.loading.target, keys).await?;
+        if is_telling {
+            self.loading.found(found.rows().len());
+        }
+        Ok(found)
+    }
+
+    fn repeat_contended(&self, _: Contended) -> Error {
+        let message = "two slices that are loaded at once have different records of one key";
+        self.repeat_alone(Error::new(ErrorKind::Conflict, "load", message))
     }
 
     /// Where the last batch had no key that was there already, this one will not have one either: all of it
@@ -128,10 +163,7 @@ impl PgLoad<'_> {
         batch: &CdmBatch,
         stored: &HashMap<String, Stored>,
     ) -> Result<(Vec<Purposed>, Vec<Purposed>)> {
-        let verdicts = self.judge.verdicts(batch, stored).map_err(|Contended| {
-            let message = "two slices that are loaded at once have different records of one key";
-            self.repeat_alone(Error::new(ErrorKind::Conflict, "load", message))
-        })?;
+        let verdicts = self.judge.verdicts(batch, stored).map_err(|contended| self.repeat_contended(contended))?;
         let mut is_straight = self.loading.goes_straight() && !self.is_careful();
         let (mut fresh, mut staged) = (Vec::new(), Vec::new());
         for (row, verdict) in verdicts.into_iter().enumerate() {

@@ -143,11 +143,12 @@ fn hash_of(row: &Row, target: &Target, hasher: &mut ContentHasher) -> Result<Vec
 /// Makes rows ones that any record of their rank replaces, unless they have been written since they were read.
 async fn mark(marker: &Session, target: &Target, (keys, versions): (Vec<String>, Vec<String>)) -> Result<u64> {
     let statement = format!(
-        "update {table} t set {hash} = '', {version_at} = null, {observation} = 0, {revision} = 0 \
+        "update {table} t set {hash} = '', {source_hash} = null, {version_at} = null, {observation} = 0, {revision} = 0 \
          from unnest($1, $2) as c (key, version) where t.{key} = c.key and t.xmin::text = c.version",
         table = target.table,
         key = target.key,
         hash = plumbing::CONTENT_HASH,
+        source_hash = plumbing::SOURCE_HASH,
         version_at = plumbing::VERSION_AT,
         observation = plumbing::OBSERVATION,
         revision = plumbing::MAPPER_REVISION,

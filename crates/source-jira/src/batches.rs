@@ -190,5 +190,7 @@ fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
 
 fn begin(envelope: &Envelope) -> RawBatchBuilder {
     let Envelope { unit, endpoint, resource } = envelope.clone();
-    RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now()))
+    // The record that fills a batch up makes it larger than is asked for.
+    let bytes = BATCH_BYTES + BATCH_BYTES / 16;
+    RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes)
 }

@@ -28,7 +28,7 @@ pub struct Config {
     #[schemars(range(min = 1024))]
     pub(crate) max_record_bytes: u64,
     /// About how many bytes of a plain `.jsonl` file make one slice, which is what is loaded and tried
-    /// again as one. 32 MiB by default. Other files are one slice each.
+    /// again as one. 8 MiB by default. Other files are one slice each.
     #[serde(default = "default_slice_bytes")]
     #[schemars(range(min = 4096))]
     pub(crate) slice_bytes: u64,
@@ -53,7 +53,7 @@ fn default_max_record_bytes() -> u64 {
 }
 
 fn default_slice_bytes() -> u64 {
-    32 * 1024 * 1024
+    8 * 1024 * 1024
 }
 
 impl Config {
@@ -125,7 +125,7 @@ mod tests {
         let config = validated(json!({ "path": "./export" })).unwrap();
         assert_eq!(config.path.as_slice(), ["./export"]);
         assert_eq!(config.source_system, "jira");
-        assert_eq!((config.max_record_bytes, config.slice_bytes), (16 << 20, 32 << 20));
+        assert_eq!((config.max_record_bytes, config.slice_bytes), (16 << 20, 8 << 20));
         assert_eq!(validated(json!({ "path": ["a", "b.jsonl"] })).unwrap().path.as_slice(), ["a", "b.jsonl"]);
     }
 

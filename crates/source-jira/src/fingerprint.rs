@@ -23,7 +23,11 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How often a file is read anew that changes while it is read.
 const ATTEMPTS: usize = 3;
 
-const CHUNK_BYTES: usize = 128 * 1024;
+/// So much is read at once: enough for several cores to hash together.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// What is smaller is hashed by one core sooner than it is shared among several.
+const SHARED_BYTES: usize = 128 * 1024;
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +142,11 @@ fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u6
             Ok(0) => return Ok((hasher.count(), hasher.finalize())),
             Ok(length) => {
                 let chunk = chunk.get(..length).unwrap_or_default();
-                hasher.update(chunk);
+                if chunk.len() < SHARED_BYTES {
+                    hasher.update(chunk)
+                } else {
+                    hasher.update_rayon(chunk)
+                };
                 look(chunk);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -81,6 +81,10 @@ impl Mapper for Ships {
         let row = Ship { cdm_id, name, tonnes, crew, ports, launched_at, properties };
         Ok(Mapped { row, version_at: None })
     }
+
+    fn key(&self, _: &RawRecord<'_>) -> Option<String> {
+        None
+    }
 }
 
 register_mapper!(Ships);

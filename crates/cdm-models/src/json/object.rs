@@ -1,34 +1,65 @@
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cmp::Ordering};
 
-use super::{Fit, JsonError, Numbers, canonicalize, text};
+use super::{Canonicalizer, Fit, JsonError, Numbers, text};
 use crate::Json;
 
-/// A member of an object that is being written: its key, and the place of its `"key":value`.
-pub(super) type Member<'a> = (Cow<'a, str>, Range<usize>);
+/// A member of an object that is being written: where its `"key":value` stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) from: usize,
+    /// Behind the closing quote of the key.
+    pub(super) key_end: usize,
+    pub(super) end: usize,
+    /// Whether there may be escapes in the key.
+    pub(super) is_escaped: bool,
+}
+
+impl Member {
+    /// The key in its quotes.
+    fn key<'t>(&self, text: &'t str) -> &'t str {
+        text.get(self.from..self.key_end).unwrap_or_default()
+    }
+
+    /// The order by what the keys stand for: the shorter first.
+    fn order(&self, other: &Self, text: &str) -> Ordering {
+        let by_length = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+        let (key, other_key) = (self.key(text), other.key(text));
+        if !self.is_escaped && !other.is_escaped {
+            return by_length(key, other_key);
+        }
+        let decoded = |key: &str| serde_json::from_str::<String>(key).unwrap_or_default();
+        by_length(&decoded(key), &decoded(other_key))
+    }
+}
 
 /// Sorts the members of an object that stands unfinished at the end of `out`, from `start`.
 ///
 /// Objects that are already in order, as nearly all are once they have been stored, are left as they stand.
 /// `scratch` is memory that is used again.
 pub(super) fn sort_members(
-    members: &mut [Member<'_>],
+    members: &mut [Member],
     start: usize,
     numbers: Numbers,
     scratch: &mut String,
     out: &mut String,
 ) -> Fit {
-    let order = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
-    if members.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) {
+    if members.is_sorted_by(|a, b| a.order(b, out).is_lt()) {
         return Fit::Exact;
     }
-    members.sort_by(|(a, _), (b, _)| order(a, b)); // stable: repeated members keep their order
+    members.sort_by(|a, b| a.order(b, out)); // stable: repeated members keep their order
     scratch.clear();
     scratch.push_str(out.get(start..).unwrap_or_default());
     out.truncate(start);
     let mut fit = Fit::Exact;
     let mut following = members.iter().skip(1);
-    for (key, range) in members.iter() {
-        let is_repeated = following.next().is_some_and(|(next, _)| next == key);
+    let moved = |member: &Member| Member {
+        from: member.from - start,
+        key_end: member.key_end - start,
+        end: member.end - start,
+        ..*member
+    };
+    for member in members.iter().map(moved) {
+        let is_repeated = following.next().map(moved).is_some_and(|next| next.key(scratch) == member.key(scratch));
         if is_repeated && numbers == Numbers::Normalized {
             // Of the members with one key the last counts.
             fit = Fit::Changed;
@@ -37,7 +68,7 @@ pub(super) fn sort_members(
         if out.len() > start {
             out.push(',');
         }
-        out.push_str(scratch.get(range.start - start..range.end - start).unwrap_or_default());
+        out.push_str(scratch.get(member.from..member.end).unwrap_or_default());
     }
     fit
 }
@@ -54,12 +85,13 @@ pub(super) fn sort_members(
 /// assert_eq!(json.as_str(), r#"{"size":{"width":2,"height":1},"colour":"red"}"#);
 /// ```
 #[derive(Debug, Default)]
-pub struct JsonObject<'k> {
+pub struct JsonObject {
     text: String,
-    members: Vec<Member<'k>>,
+    members: Vec<Member>,
+    canonicalizer: Canonicalizer,
 }
 
-impl<'k> JsonObject<'k> {
+impl JsonObject {
     /// An object without members.
     pub fn new() -> Self {
         Self::default()
@@ -67,7 +99,7 @@ impl<'k> JsonObject<'k> {
 
     /// An object that will have about so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), members: Vec::new() }
+        Self { text: String::with_capacity(bytes), ..Self::default() }
     }
 
     /// Adds a member. `value` is any JSON text; a member that is inserted again replaces the first.
@@ -78,16 +110,17 @@ impl<'k> JsonObject<'k> {
     ///
     /// When `value` is not JSON, is nested too deeply or holds a number that is too large. The
     /// object is then as it was before.
-    pub fn insert(&mut self, key: impl Into<Cow<'k, str>>, value: &str) -> Result<Fit, JsonError> {
-        let key = key.into();
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<Fit, JsonError> {
         let before = self.text.len();
         self.text.push(if self.members.is_empty() { '{' } else { ',' });
-        let start = self.text.len();
-        text::quote(&key, &mut self.text);
+        let from = self.text.len();
+        text::quote(key, &mut self.text);
+        let key_end = self.text.len();
+        let is_escaped = key_end - from != key.len() + 2;
         self.text.push(':');
-        match canonicalize(value, Numbers::Normalized, &mut self.text) {
+        match self.canonicalizer.append(value, Numbers::Normalized, &mut self.text) {
             Ok(fit) => {
-                self.members.push((key, start..self.text.len()));
+                self.members.push(Member { from, key_end, end: self.text.len(), is_escaped });
                 Ok(fit)
             }
             Err(error) => {
@@ -102,8 +135,8 @@ impl<'k> JsonObject<'k> {
         if self.members.is_empty() {
             return None;
         }
-        let mut scratch = String::with_capacity(self.text.len());
-        sort_members(&mut self.members, 1, Numbers::Normalized, &mut scratch, &mut self.text);
+        let scratch = &mut self.canonicalizer.scratch;
+        sort_members(&mut self.members, 1, Numbers::Normalized, scratch, &mut self.text);
         self.text.push('}');
         Some(Json(Cow::Owned(self.text)))
     }
@@ -118,7 +151,7 @@ mod tests {
         let build = |members: &[(&'static str, &str)]| {
             let mut object = JsonObject::new();
             for (key, value) in members {
-                object.insert(*key, value).unwrap();
+                object.insert(key, value).unwrap();
             }
             object.finish().map(|json| json.as_str().to_owned())
         };

@@ -245,6 +245,11 @@ pub(super) struct Quoted<'a> {
 }
 
 impl Quoted<'_> {
+    /// Whether it was received with escapes.
+    pub(super) fn is_escaped(&self) -> bool {
+        self.as_received.is_none()
+    }
+
     /// Appends it with the fewest escapes.
     pub(super) fn write(&self, out: &mut String) {
         match self.as_received {

@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use cdm_models::{FieldDescriptor, LogicalType, Model, ModelDescriptor, Timestamp};
 
 use super::{
-    ContentHasher, Rank, RawBatch, Reject, Stage,
+    ContentHasher, Rank, RawBatch, Reject, SourceHashes, Stage,
     row::{CellValue, RowBuffer, RowError},
 };
 use crate::{Error, ErrorKind, Mapped, Rejection, Result};
@@ -27,6 +27,9 @@ pub mod plumbing {
     pub const VERSION_AT: &str = "_cdm_version_at";
     /// The hash of the row's content in 16 bytes; see [`ContentHasher`](super::ContentHasher).
     pub const CONTENT_HASH: &str = "_cdm_content_hash";
+    /// The hash of the source record in 16 bytes; see [`SourceHasher`](super::SourceHasher). Null where there
+    /// is none.
+    pub const SOURCE_HASH: &str = "_cdm_source_hash";
     /// How many characters were replaced because no text can hold them, as `int32`.
     pub const CHANGES: &str = "_cdm_changes";
 }
@@ -54,6 +57,7 @@ pub struct CdmBatch {
     ranks: Int16Array,
     versions: TimestampMicrosecondArray,
     hashes: FixedSizeBinaryArray,
+    source_hashes: FixedSizeBinaryArray,
     changes: Int32Array,
 }
 
@@ -118,6 +122,11 @@ impl CdmBatch {
         self.hashes.value(row).try_into().unwrap_or_default()
     }
 
+    /// The hash of the source record of a row, where it is known.
+    pub fn source_hash(&self, row: usize) -> Option<[u8; 16]> {
+        self.source_hashes.is_valid(row).then(|| self.source_hashes.value(row).try_into().unwrap_or_default())
+    }
+
     /// How many characters of a row were replaced because no text can hold them.
     pub fn changes(&self, row: usize) -> i32 {
         self.changes.value(row)
@@ -142,6 +151,7 @@ pub fn arrow_schema(model: &ModelDescriptor) -> Schema {
         Field::new(plumbing::RANK, DataType::Int16, false),
         Field::new(plumbing::VERSION_AT, timestamp(), true),
         Field::new(plumbing::CONTENT_HASH, DataType::FixedSizeBinary(16), false),
+        Field::new(plumbing::SOURCE_HASH, DataType::FixedSizeBinary(16), true),
         Field::new(plumbing::CHANGES, DataType::Int32, false),
     ]);
     let metadata = [("cdm.model", model.id.to_string()), ("cdm.version", model.version.to_string())];
@@ -289,6 +299,11 @@ impl CdmBatchBuilder {
 
     /// The rows as a batch; the builder is then empty and can be used again.
     pub fn finish(&mut self, source: Arc<RawBatch>) -> Result<CdmBatch> {
+        self.finish_hashed(source, &SourceHashes::default())
+    }
+
+    /// As [`finish`](Self::finish), with the hashes of the source's records.
+    pub fn finish_hashed(&mut self, source: Arc<RawBatch>, hashed: &SourceHashes) -> Result<CdmBatch> {
         let operations = self.operations.finish();
         let ranks = self.ranks.finish();
         let versions = self.versions.finish();
@@ -296,6 +311,14 @@ impl CdmBatchBuilder {
         let changes = self.changes.finish();
         let mut columns: Vec<ArrayRef> = self.columns.iter_mut().map(Column::finish).collect();
         let broken = |what: &str| Error::new(ErrorKind::Internal, "build a batch", what);
+        let mut source_hashes = FixedSizeBinaryBuilder::with_capacity(self.records.len(), 16);
+        for record in &self.records {
+            match hashed.hash(*record) {
+                Some(hash) => source_hashes.append_value(hash).map_err(|error| broken("a hash").caused_by(error))?,
+                None => source_hashes.append_null(),
+            }
+        }
+        let source_hashes = source_hashes.finish();
         let keys = columns
             .get(self.model.key_index())
             .and_then(|column| column.as_any().downcast_ref::<StringArray>())
@@ -305,6 +328,7 @@ impl CdmBatchBuilder {
         columns.push(Arc::new(ranks.clone()));
         columns.push(Arc::new(versions.clone()));
         columns.push(Arc::new(hashes.clone()));
+        columns.push(Arc::new(source_hashes.clone()));
         columns.push(Arc::new(changes.clone()));
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| broken("the columns do not fit the schema").caused_by(error))?;
@@ -319,6 +343,7 @@ impl CdmBatchBuilder {
             ranks,
             versions,
             hashes,
+            source_hashes,
             changes,
         })
     }

@@ -1,6 +1,6 @@
 use cdm_models::{
     ModelDescriptor,
-    json::{JsonError, Numbers, canonicalize},
+    json::{Canonicalizer, JsonError, Numbers},
 };
 
 /// Hashes the content of a row: 128 bits of BLAKE3 over the model fields that are not null.
@@ -21,7 +21,9 @@ use cdm_models::{
 pub struct ContentHasher {
     /// The fields in the order of their names: place in the model, and name with its length.
     fields: Vec<(usize, Vec<u8>)>,
-    scratch: String,
+    canonicalizer: Canonicalizer,
+    /// JSON in canonical form.
+    canonical: String,
     /// All that is hashed of a row: in one piece it is hashed faster than piece by piece.
     input: Vec<u8>,
 }
@@ -65,13 +67,19 @@ impl ContentHasher {
                 (index, [&length.to_le_bytes(), name.as_bytes()].concat())
             })
             .collect();
-        Self { fields, scratch: String::new(), input: Vec::new() }
+        Self { fields, canonicalizer: Canonicalizer::default(), canonical: String::new(), input: Vec::new() }
     }
 
     /// The hash of the row whose field at each place of the model has the value that `value` gives.
     pub fn hash<'a>(&mut self, value: impl Fn(usize) -> HashValue<'a>) -> Result<[u8; 16], JsonError> {
-        let Self { fields, scratch, input } = self;
+        let Self { fields, canonicalizer, canonical, input } = self;
         input.clear();
+        let mut push_json = |text: &str, numbers: Numbers, input: &mut Vec<u8>| -> Result<(), JsonError> {
+            canonical.clear();
+            canonicalizer.append(text, numbers, canonical)?;
+            push(input, canonical.as_bytes());
+            Ok(())
+        };
         for (index, name) in fields {
             let value = value(*index);
             if matches!(value, HashValue::Null) {
@@ -90,21 +98,14 @@ impl ContentHasher {
                     input.extend_from_slice(&size(length));
                     texts.iter().for_each(|text| push(input, text.as_bytes()));
                 }
-                HashValue::Json(text) => push_json(input, text, Numbers::Normalized, scratch)?,
-                HashValue::RawJson(text) => push_json(input, text, Numbers::AsReceived, scratch)?,
+                HashValue::Json(text) => push_json(text, Numbers::Normalized, input)?,
+                HashValue::RawJson(text) => push_json(text, Numbers::AsReceived, input)?,
             }
         }
         let mut hash = [0; 16];
         blake3::Hasher::new().update(input).finalize_xof().fill(&mut hash);
         Ok(hash)
     }
-}
-
-fn push_json(input: &mut Vec<u8>, text: &str, numbers: Numbers, scratch: &mut String) -> Result<(), JsonError> {
-    scratch.clear();
-    canonicalize(text, numbers, scratch)?;
-    push(input, scratch.as_bytes());
-    Ok(())
 }
 
 fn size(length: usize) -> [u8; 8] {

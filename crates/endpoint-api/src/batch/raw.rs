@@ -237,6 +237,13 @@ impl RawBatchBuilder {
         });
     }
 
+    /// Makes room for records of so many bytes in all.
+    #[must_use]
+    pub fn with_capacity(mut self, bytes: usize) -> Self {
+        self.0.text.reserve(bytes);
+        self
+    }
+
     /// Adds what could not be read as a record.
     pub fn reject(&mut self, reject: Reject) {
         self.0.rejects.push(reject);

@@ -13,7 +13,7 @@ use endpoint_api::{
     Mapped, Mapper, MapperEntry, Mode, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Replay, Result, Resume,
     Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject, UnitDescriptor,
     UnitId, Verification, async_trait,
-    batch::{NewRecord, RawRecord},
+    batch::{NewRecord, RawRecord, SourceHashes},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use ingest::{Job, Mapping, Options, RunReport, Silent, ingest, staging::MemoryStaging};
@@ -57,6 +57,10 @@ impl Mapper for Things {
     fn map<'a>(&'a self, record: &RawRecord<'a>) -> Result<Mapped<Thing<'a>>, Rejection> {
         let Record { id, name } = serde_json::from_str(record.json).map_err(|_| Rejection::new("no thing"))?;
         Ok(Mapped { row: Thing { cdm_id: id, name }, version_at: None })
+    }
+
+    fn key(&self, record: &RawRecord<'_>) -> Option<String> {
+        serde_json::from_str::<Record<'_>>(record.json).ok().map(|Record { id, .. }| id.into_owned())
     }
 }
 
@@ -143,6 +147,10 @@ pub(crate) struct State {
     pub(crate) rows: BTreeMap<String, String>,
     pub(crate) raw: Vec<String>,
     pub(crate) rejects: BTreeMap<String, Reject>,
+    /// The hashes of the records that the rows were made of.
+    hashes: BTreeMap<String, [u8; 16]>,
+    /// How many rows were written in all.
+    pub(crate) written: usize,
     pub(crate) aborted: u32,
     pub(crate) ends: Vec<RunEnd>,
 }
@@ -175,7 +183,8 @@ struct TestRun<'s> {
 struct TestLoad<'r> {
     run: &'r TestRun<'r>,
     slice: u64,
-    rows: Vec<(String, String)>,
+    rows: Vec<(String, String, [u8; 16])>,
+    recognized: u64,
     raw: Vec<String>,
     rejects: Vec<Reject>,
 }
@@ -235,7 +244,14 @@ impl Run for TestRun<'_> {
         if let Some((receipt, _)) = state.ledger.get(&(self.resume.run_id.to_string(), slice.index)) {
             return Ok(Begun::Committed(receipt.clone()));
         }
-        let load = TestLoad { run: self, slice: slice.index, rows: Vec::new(), raw: Vec::new(), rejects: Vec::new() };
+        let load = TestLoad {
+            run: self,
+            slice: slice.index,
+            rows: Vec::new(),
+            raw: Vec::new(),
+            rejects: Vec::new(),
+            recognized: 0,
+        };
         Ok(Begun::Load(Box::new(load)))
     }
 
@@ -251,6 +267,14 @@ impl Run for TestRun<'_> {
 
 #[async_trait]
 impl Load for TestLoad<'_> {
+    async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
+        let state = self.run.sink.state.lock().unwrap();
+        let known: Vec<bool> =
+            records.iter().map(|(hash, key)| key.is_some_and(|key| state.hashes.get(key) == Some(&hash))).collect();
+        self.recognized += known.iter().filter(|is_known| **is_known).count() as u64;
+        Ok(known)
+    }
+
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let mut faults = self.run.sink.faults.lock().unwrap();
         if let Some(Fault::Write(retry)) = faults.front().copied() {
@@ -262,7 +286,8 @@ impl Load for TestLoad<'_> {
             Batch::Cdm(batch) => {
                 let source = batch.source().clone();
                 let json = |row: usize| source.record(row).map_or("", |record| record.json).to_owned();
-                self.rows.extend((0..batch.len()).map(|row| (batch.key(row).to_owned(), json(row))));
+                let row = |row: usize| (batch.key(row).to_owned(), json(row), batch.source_hash(row).unwrap());
+                self.rows.extend((0..batch.len()).map(row));
             }
         }
         Ok(())
@@ -282,9 +307,15 @@ impl Load for TestLoad<'_> {
         if state.fence != self.run.resume.fence {
             return Err(Error::new(ErrorKind::Fenced, "commit", "overtaken"));
         }
-        let mut counts =
-            Counts { rejected: self.rejects.len() as u64, inserted: self.raw.len() as u64, ..Counts::default() };
-        for (key, json) in self.rows {
+        let mut counts = Counts {
+            rejected: self.rejects.len() as u64,
+            inserted: self.raw.len() as u64,
+            unchanged: self.recognized,
+            ..Counts::default()
+        };
+        state.written += self.rows.len();
+        for (key, json, hash) in self.rows {
+            state.hashes.insert(key.clone(), hash);
             match state.rows.insert(key, json) {
                 None => counts.inserted += 1,
                 Some(_) => counts.unchanged += 1,

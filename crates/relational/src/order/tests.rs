@@ -25,11 +25,11 @@ fn load(records: &[Seen]) -> Option<Stored> {
         let verdict = judge(*operation, version, stored.as_ref());
         let newest = |stored: &Stored| stored.version.observation.max(version.observation);
         match (verdict, &mut stored) {
-            (Verdict::Store, None) => stored = Some(Stored { version: *version, deleted: false }),
+            (Verdict::Store, None) => stored = Some(Stored { version: *version, deleted: false, source_hash: None }),
             (Verdict::Store, Some(row)) => {
                 let deleted =
                     row.deleted && !(version.observation > row.version.observation && version.rank >= row.version.rank);
-                *row = Stored { version: Version { observation: newest(row), ..*version }, deleted };
+                *row = Stored { version: Version { observation: newest(row), ..*version }, deleted, source_hash: None };
             }
             (Verdict::Revive | Verdict::Delete, Some(row)) => {
                 row.deleted = verdict == Verdict::Delete;
