@@ -4,7 +4,7 @@ use std::{
     io::{BufWriter, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use local_postgres::{Cluster, Options, Programs};
@@ -93,6 +93,24 @@ impl Bench {
         let path = self.path("export/issues.jsonl");
         export.write(&mut BufWriter::new(File::create(&path)?))?;
         Ok(fs::metadata(path)?.len())
+    }
+
+    /// Writes an export that stands beside the one that is ingested.
+    pub(crate) fn export_aside(&self, export: Export) -> Done {
+        export.write(&mut BufWriter::new(File::create(self.path("aside.jsonl"))?))?;
+        // The source does not trust the times of files that were written just now, and reads those twice.
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(())
+    }
+
+    /// Puts the export that stands beside the other into its place.
+    pub(crate) fn swap_exports(&self) -> Done {
+        let (export, aside) = (self.path("export/issues.jsonl"), self.path("aside.jsonl"));
+        let between = self.path("between");
+        fs::rename(&export, &between)?;
+        fs::rename(&aside, &export)?;
+        fs::rename(&between, &aside)?;
+        Ok(())
     }
 
     /// The issues of the export, as text.

@@ -3,7 +3,7 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +24,10 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 3;
 
 /// So much is read at once: enough for several cores to hash together.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: u64 = 1024 * 1024;
+
+/// So many chunks are there at once: one is read, one waits, and one is hashed.
+const BUFFERS: usize = 3;
 
 /// What is smaller is hashed by one core sooner than it is shared among several.
 const SHARED_BYTES: usize = 128 * 1024;
@@ -132,27 +135,39 @@ pub(crate) fn survey(file: &ExportFile, slice_bytes: u64, stop: &Stop) -> Result
     Err(Error::new(ErrorKind::Conflict, "plan", message).with("file", &file.name))
 }
 
-/// The length and the hash of a file, which is read in chunks; each is shown to `look`.
+/// The length and the hash of a file, which is read in chunks; each is shown to `look`. While one chunk is
+/// hashed the next is read: nothing else of a run can begin before this has ended.
 fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u64, blake3::Hash)> {
     let mut input = stop.over(File::open(path)?);
-    let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match input.read(&mut chunk) {
-            Ok(0) => return Ok((hasher.count(), hasher.finalize())),
-            Ok(length) => {
-                let chunk = chunk.get(..length).unwrap_or_default();
+    let (filled, chunks) = mpsc::sync_channel::<Vec<u8>>(1);
+    let (emptied, buffers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(move || {
+            let mut hasher = blake3::Hasher::new();
+            for chunk in chunks {
                 if chunk.len() < SHARED_BYTES {
-                    hasher.update(chunk)
+                    hasher.update(&chunk)
                 } else {
-                    hasher.update_rayon(chunk)
+                    hasher.update_rayon(&chunk)
                 };
-                look(chunk);
+                let _ = emptied.send(chunk); // at the end nobody needs it any more
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            (hasher.count(), hasher.finalize())
+        });
+        for place in 0.. {
+            let mut chunk = if place < BUFFERS { Vec::new() } else { buffers.recv().unwrap_or_default() };
+            chunk.clear();
+            if (&mut input).take(CHUNK_BYTES).read_to_end(&mut chunk)? == 0 {
+                break;
+            }
+            look(&chunk);
+            if filled.send(chunk).is_err() {
+                break;
+            }
         }
-    }
+        drop(filled);
+        hashing.join().map_err(|_| io::Error::other("the hashing panicked"))
+    })
 }
 
 /// Cuts a file into ranges of whole lines while it goes by.
@@ -285,7 +300,7 @@ mod tests {
 
     #[test]
     fn lines_that_cross_chunks_are_cut_like_any_other() {
-        let line = "x".repeat(CHUNK_BYTES - 2) + "\n";
+        let line = "x".repeat(usize::try_from(CHUNK_BYTES).unwrap() - 2) + "\n";
         let (_root, file) = export(line.repeat(5).as_bytes());
         let (fingerprint, ranges) = survey(&file, 1, &Stop::default()).unwrap();
         assert_eq!(fingerprint.bytes, 5 * line.len() as u64);
