@@ -1,7 +1,7 @@
 use std::{
     error::Error,
     fs::{self, File},
-    io::{BufWriter, Read as _},
+    io::{BufWriter, Read as _, Seek as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -18,6 +18,9 @@ pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Where the yardstick's rows go: a schema like that of the sink.
 const YARDSTICK: &str = "yardstick";
+
+/// The sink's table.
+pub(crate) const ITEMS: &str = "cdm_work.cdm_work_item";
 
 /// A server and a folder to measure in.
 pub(crate) struct Bench {
@@ -84,7 +87,7 @@ impl Bench {
         Ok(bench)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -126,8 +129,9 @@ impl Bench {
     /// Runs the program to its end.
     pub(crate) fn cdm(&self, arguments: &[&str]) -> Done<Used> {
         let mut command = Command::new(&self.cdm);
+        command.stdin(Stdio::null());
         command.args(arguments).args(["--output", "json"]).current_dir(self.folder.path());
-        command.env("BENCH_URL", format!("{}?sslmode=disable", self.cluster.url("postgres")));
+        command.env("BENCH_URL", format!("{}?sslmode=disable", self.url()));
         self.measure(&mut command)
     }
 
@@ -142,26 +146,33 @@ impl Bench {
         self.psql(&format!("\\copy cdm_work.cdm_work_item to '{}' csv", file.display())).map(drop)
     }
 
-    fn psql(&self, command: &str) -> Done<Used> {
+    /// The server's address, with the password.
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url("postgres")
+    }
+
+    pub(crate) fn psql(&self, command: &str) -> Done<Used> {
         let mut psql = self.programs.psql();
+        psql.stdin(Stdio::null());
         psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", command])
             .args(["--host=127.0.0.1", "--username=postgres", "--port", &self.cluster.port().to_string(), "postgres"])
             .env("PGPASSWORD", self.cluster.password());
         self.measure(&mut psql)
     }
 
-    fn measure(&self, command: &mut Command) -> Done<Used> {
+    /// Runs a command to its end.
+    pub(crate) fn measure(&self, command: &mut Command) -> Done<Used> {
         let before = self.wal()?;
         let started = Instant::now();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let said = (child.stdout.take(), child.stderr.take());
-        // What they say is short; the pipes hold it until the end.
+        // Files hold all that it says, however much that is.
+        let mut said = tempfile::tempfile()?;
+        let child = command.stdout(said.try_clone()?).stderr(said.try_clone()?).spawn()?;
         let used = child.wait4()?;
         let seconds = started.elapsed().as_secs_f64();
         if !used.status.success() {
             let mut text = String::new();
-            said.0.map(|mut out| out.read_to_string(&mut text)).transpose()?;
-            said.1.map(|mut err| err.read_to_string(&mut text)).transpose()?;
+            said.rewind()?;
+            said.read_to_string(&mut text)?;
             return Err(format!("{:?} failed: {text}", command.get_program()).into());
         }
         Ok(Used {
@@ -170,6 +181,12 @@ impl Bench {
             peak_bytes: used.rusage.maxrss,
             wal_bytes: self.wal()?.saturating_sub(before),
         })
+    }
+
+    /// The texts of a query's one column.
+    pub(crate) fn texts(&self, query: &str) -> Done<Vec<String>> {
+        let rows = self.cluster.query("postgres", query)?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// The one number of a query.

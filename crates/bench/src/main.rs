@@ -8,6 +8,7 @@
 mod bench;
 mod generate;
 mod in_process;
+mod peers;
 mod report;
 mod scenarios;
 mod statistics;
@@ -19,8 +20,8 @@ use clap::Parser;
 use report::{Finding, table};
 use scenarios::Amount;
 
-/// What can be measured alone.
-const SCENARIOS: [&str; 9] = [
+/// What can be measured alone. `peers`, which installs other tools, is measured only when it is named.
+const SCENARIOS: [&str; 10] = [
     "first-load",
     "reload-unchanged",
     "reload-changed",
@@ -30,6 +31,7 @@ const SCENARIOS: [&str; 9] = [
     "growth",
     "provision",
     "start-up",
+    "peers",
 ];
 
 /// Measure cdm against psql. Exit code 1 when a target is missed or the yardstick wavers.
@@ -39,7 +41,8 @@ struct Cli {
     /// The program to measure, built with --release.
     #[arg(long, value_name = "FILE")]
     cdm: PathBuf,
-    /// Only these scenarios.
+    /// Only these scenarios. `peers` compares with target-postgres and dlt, which it installs from PyPI with
+    /// python3 into a folder beside the program; without this option it is left out.
     #[arg(long, value_name = "SCENARIO", value_parser = SCENARIOS)]
     only: Vec<String>,
     /// So many runs of ours and of psql.
@@ -51,6 +54,9 @@ struct Cli {
     /// So many issues, and a tenth of them, for memory and growth.
     #[arg(long, default_value_t = 1_000_000)]
     growth_issues: usize,
+    /// So many issues in each load of `peers`, where three rounds are enough.
+    #[arg(long, default_value_t = 20_000)]
+    peer_issues: usize,
     /// Where every measurement goes.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
 
 fn measure(cli: &Cli) -> Done<Vec<Finding>> {
     let wants = |scenario: &str| cli.only.is_empty() || cli.only.iter().any(|only| only == scenario);
+    let named = |scenario: &str| cli.only.iter().any(|only| only == scenario);
     let amount = Amount { pairs: cli.pairs, issues: cli.issues, growth_issues: cli.growth_issues };
     let cdm = fs::canonicalize(&cli.cdm).map_err(|error| format!("{}: {error}", cli.cdm.display()))?;
     let bench = Bench::start(&cdm)?;
@@ -86,6 +93,10 @@ fn measure(cli: &Cli) -> Done<Vec<Finding>> {
         findings.extend(scenarios::growth(&bench, amount)?);
     }
     findings.extend(scenarios::commands(&bench, amount, wants)?);
+    if named("peers") {
+        let folder = cdm.ancestors().nth(2).ok_or("the program is in no folder")?.join("peers");
+        findings.extend(peers::compare(&bench, cli.pairs.min(3), cli.peer_issues, &folder)?);
+    }
     print!("{}", table(&findings));
     if let Some(path) = &cli.json {
         if let Some(folder) = path.parent() {
@@ -115,7 +126,15 @@ mod tests {
 
     #[test]
     fn every_scenario_finds_something() {
-        let cli = Cli { cdm: built(), only: Vec::new(), pairs: 1, issues: 300, growth_issues: 600, json: None };
+        let cli = Cli {
+            cdm: built(),
+            only: Vec::new(),
+            pairs: 1,
+            issues: 300,
+            growth_issues: 600,
+            peer_issues: 0,
+            json: None,
+        };
         let findings = measure(&cli).unwrap();
         assert_eq!(findings.len(), 15, "{findings:?}");
         assert!(findings.iter().all(|finding| finding.figure.is_finite() && finding.figure >= 0.0), "{findings:?}");

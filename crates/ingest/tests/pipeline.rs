@@ -45,6 +45,19 @@ async fn every_record_becomes_a_row_or_a_reject() {
 }
 
 #[tokio::test]
+async fn a_record_that_the_sink_recognises_is_neither_mapped_nor_written() {
+    let (source, sink) = (TestSource::new(&[&[A, NOT_A_THING, B], &[C]]), TestSink::default());
+    run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!(sink.state.lock().unwrap().written, 3);
+    source.slices.lock().unwrap()[0][2] = r#"{"id":"b","name":"new"}"#.to_owned();
+    let report = run(&source, &sink, Mode::Cdm, Options { full: true, ..options() }).await;
+    assert_eq!(report.status, RunStatus::Succeeded, "{:?}", report.error);
+    assert_eq!(report.counts, Counts { unchanged: 3, rejected: 1, ..Counts::default() });
+    let state = sink.state.lock().unwrap();
+    assert_eq!((state.written, state.rows["b"].as_str()), (4, r#"{"id":"b","name":"new"}"#));
+}
+
+#[tokio::test]
 async fn raw_records_pass_as_they_are() {
     let (source, sink) = (TestSource::new(&[&[A, NOT_A_THING, "!oops"], &[B]]), TestSink::default());
     let report = run(&source, &sink, Mode::Raw, options()).await;

@@ -34,21 +34,20 @@ impl Ids {
 
     /// The key of the row that a record becomes, of which the best of these members tells the id.
     pub(crate) fn key(&self, entity: &str, parent: &[&str], json: &str, names: &[&str]) -> Option<String> {
-        let mut best: Option<(usize, &str)> = None;
+        let mut best: Option<(usize, Cow<'_, str>)> = None;
         for member in members(json) {
             let (name, value) = member.ok()?;
-            let Some(place) = names.iter().position(|known| *known == name).filter(|_| value != "null") else {
-                continue;
-            };
-            if best.is_none_or(|(known, _)| place < known) {
-                best = Some((place, value));
+            let Some(place) = names.iter().position(|known| *known == name) else { continue };
+            let Some(source_id) = id(Some(value).filter(|value| *value != "null"), "id").ok()? else { continue };
+            if best.as_ref().is_none_or(|(known, _)| place < *known) {
+                best = Some((place, source_id));
             }
             if place == 0 {
                 break;
             }
         }
-        let source_id = id(Some(best?.1), "id").ok()??;
-        Some(cdm_id(entity, &self.system, &[parent, &[&*source_id]].concat()))
+        let (_, source_id) = best?;
+        Some(cdm_id(entity, &self.system, &[parent, &[&source_id]].concat()))
     }
 
     /// The CDM id of the object that `value` shows; `None` when it shows no `id`.

@@ -6,7 +6,9 @@ mod common;
 use std::time::Duration;
 
 use cdm_models::{Date, Json, RawJson, Timestamp};
-use common::{Bench, Row, Thing, batch, begin, ingestion, open, part, plan, put, resource, spec, timeless};
+use common::{
+    Bench, Row, Thing, batch, begin, hashes, ingestion, open, part, plan, put, resource, spec, timeless, unknown,
+};
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, Endpoint as _, ErrorKind, Incomplete, Overlap, Reject, RejectQuery,
     Retry, RunEnd, Sink as _, Slice,
@@ -32,6 +34,30 @@ fn everything() -> Thing<'static> {
         raw_source: Some(RawJson::new(r#"{"b": 1.0e3,  "b": [1], "a": -0}"#)),
         properties: Some(Json::parse(r#"{"b": 1.50e1, "a": "x\u0001"}"#).unwrap()),
     }
+}
+
+#[tokio::test]
+async fn a_record_is_recognised_only_by_a_live_row_that_was_made_of_it() {
+    let bench = Bench::new().await;
+    let rows = ["a", "b", "c", "d"].map(|id| put(Thing::named(id, "x"), 5));
+    assert_eq!(bench.load(&[&[&rows]]).await, counts(4, 0, 0, 0, 0));
+    bench
+        .execute(
+            "update cdm_work.cdm_test_thing set _cdm_deleted_at = now() where cdm_id = 'b'; \
+             update cdm_work.cdm_test_thing set _cdm_source_hash = null where cdm_id = 'c'; \
+             update cdm_work.cdm_test_thing set _cdm_source_hash = 'short' where cdm_id = 'd'",
+        )
+        .await;
+    let sink = bench.sink.sink().unwrap();
+    let run = sink.open_run(&spec("later")).await.unwrap();
+    run.record_plan(&plan(1)).await.unwrap();
+    let mut load = begin(run.as_ref(), &plan(1)[0]).await;
+    assert_eq!(load.recognize(&hashes(&rows)).await.unwrap(), [true, false, false, false]);
+    let other = ["a", "z"].map(|id| put(Thing::named(id, "other"), 5));
+    assert_eq!(load.recognize(&hashes(&other)).await.unwrap(), [false, false]);
+    load.write(Batch::Cdm(Box::new(unknown(&rows, &[true]).unwrap()))).await.unwrap();
+    let receipt = load.commit(Commit::default()).await.unwrap();
+    assert_eq!(receipt.counts, counts(0, 1, 3, 0, 0), "only the one that was deleted is touched");
 }
 
 #[tokio::test]

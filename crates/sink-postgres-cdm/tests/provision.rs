@@ -47,7 +47,7 @@ async fn the_work_models_can_be_provisioned_together() {
     assert!(provisioner.plan(&models).await.unwrap().is_empty());
     let item = ModelDescriptor::of::<work::Item<'_>>().unwrap();
     let columns = bench.value("select count(*) from information_schema.columns where table_schema = 'cdm_work' and table_name = 'cdm_work_item'").await;
-    assert_eq!(columns, (item.fields.len() + 10).to_string());
+    assert_eq!(columns, (item.fields.len() + 11).to_string());
 }
 
 #[tokio::test]

@@ -24,8 +24,11 @@ pub(crate) const ON_ISSUE: Option<Parent<'static>> = Some(Parent { id: Some("100
 /// version time.
 pub(crate) fn map<M: Mapper>(json: &str, parent: Option<Parent<'_>>) -> Result<(Value, Option<String>), Rejection> {
     let mapper = mapper::<M>();
-    let Mapped { row, version_at } = mapper.map(&record(json, parent))?;
-    Ok((to_json(&row), version_at.map(|time| time.to_string())))
+    let record = record(json, parent);
+    let Mapped { row, version_at } = mapper.map(&record)?;
+    let row = to_json(&row);
+    assert_eq!(mapper.key(&record).as_deref(), row["cdm_id"].as_str(), "the key is told without mapping");
+    Ok((row, version_at.map(|time| time.to_string())))
 }
 
 fn to_json(row: &impl Model) -> Value {

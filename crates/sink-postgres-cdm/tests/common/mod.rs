@@ -13,7 +13,7 @@ use cdm_models::{Json, Model, ModelDescriptor, RawJson, Timestamp};
 use endpoint_api::{
     Batch, Begun, CdmBatch, Commit, Counts, Driver, Endpoint, EndpointId, Ingestion, Load, LoadReceipt, Mapped, Mode,
     OpenContext, Overlap, RawBatch, Resource, Result, Retry, Run, RunId, RunSpec, Sink, Slice, UnitId,
-    batch::{CdmBatchBuilder, NewRecord, Rank},
+    batch::{CdmBatchBuilder, NewRecord, Rank, SourceHashes},
 };
 use local_postgres::TestDatabase;
 use schemars::JsonSchema;
@@ -128,13 +128,34 @@ pub(crate) fn model() -> Arc<ModelDescriptor> {
     Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap())
 }
 
+/// The hashes of the records that rows were made of.
+pub(crate) fn hashes(rows: &[Row<'_>]) -> SourceHashes {
+    let hash = |row: &Row<'_>| {
+        let key = match row {
+            Row::Put(thing, ..) => Some(thing.cdm_id.to_string()),
+            Row::Delete(_) => None,
+        };
+        let hash = blake3::hash(format!("{row:?}").as_bytes());
+        (*hash.as_bytes().first_chunk().unwrap(), key)
+    };
+    rows.iter().map(hash).collect()
+}
+
 pub(crate) fn batch(rows: &[Row<'_>]) -> CdmBatch {
+    unknown(rows, &[]).unwrap()
+}
+
+/// A batch of the rows that are not known, if there are any.
+pub(crate) fn unknown(rows: &[Row<'_>], known: &[bool]) -> Option<CdmBatch> {
     let at = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
     let mut source =
         RawBatch::builder(UnitId::from_static("test.things"), EndpointId::from_static("acme"), "things.jsonl", at(0));
     let mut builder = CdmBatchBuilder::new(model(), 1);
     for (index, row) in rows.iter().enumerate() {
         source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(index as u64 + 1), ..NewRecord::default() });
+        if known.get(index) == Some(&true) {
+            continue;
+        }
         match row {
             Row::Put(thing, rank, version_at) => {
                 let mapped = Mapped { row: thing.clone(), version_at: version_at.map(at) };
@@ -143,7 +164,8 @@ pub(crate) fn batch(rows: &[Row<'_>]) -> CdmBatch {
             Row::Delete(key) => builder.push_delete(key, None, index),
         }
     }
-    builder.finish(Arc::new(source.finish())).unwrap()
+    let has_rows = !builder.is_empty();
+    has_rows.then(|| builder.finish_hashed(Arc::new(source.finish()), &hashes(rows)).unwrap())
 }
 
 /// A database with a sink on it.
@@ -266,7 +288,10 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row<'_
     let attempt = async || {
         let mut load = begin(run, slice).await;
         for rows in batches {
-            load.write(Batch::Cdm(Box::new(batch(rows)))).await?;
+            let known = load.recognize(&hashes(rows)).await?;
+            if let Some(batch) = unknown(rows, &known) {
+                load.write(Batch::Cdm(Box::new(batch))).await?;
+            }
         }
         load.commit(Commit::default()).await
     };
