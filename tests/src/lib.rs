@@ -12,7 +12,7 @@ pub mod torture;
 
 pub use barrier::{Barrier, until};
 pub use line::{Direction, Line, Mishap, Moment};
-pub use pooler::Pooler;
+pub use pooler::{Pooler, unprivileged_user};
 pub use program::{Ran, Running, cdm};
 pub use role::Role;
 pub use sandbox::Sandbox;

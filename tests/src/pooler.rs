@@ -117,7 +117,8 @@ fn program() -> PathBuf {
     )
 }
 
-fn unprivileged_user() -> &'static str {
+/// The user under whom servers run that refuse to run as root.
+pub fn unprivileged_user() -> &'static str {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let is_there = |user: &&str| users.lines().any(|line| line.split(':').next() == Some(user));
     ["postgres", "nobody"].into_iter().find(is_there).expect("neither a user `postgres` nor `nobody`")

@@ -45,7 +45,8 @@ fn all_but_that_row_arrive_and_every_count_is_right() {
     );
     assert_eq!(sandbox.value("select count(*) from cdm_work.cdm_work_item"), "99999");
     assert_eq!(sandbox.value("select rows_inserted from cdm_work._cdm_ingestion"), "99999");
-    let ledger = "select count(*), sum((receipt->>'inserted')::int), sum((receipt->>'rejected')::int) from cdm_work._cdm_load";
+    let ledger =
+        "select count(*), sum((receipt->>'inserted')::int), sum((receipt->>'rejected')::int) from cdm_work._cdm_load";
     assert_eq!(sandbox.ask(ledger), [[planned.to_string().as_str(), "99999", "1"]]);
     let reject = "select stage, origin, key from cdm_work._cdm_reject";
     assert_eq!(sandbox.ask(reject), [["sink", "issues.jsonl:54321", "cdm:work:item:jira:54321"]]);

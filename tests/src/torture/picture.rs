@@ -40,7 +40,7 @@ impl Picture {
             // As it stands, and not as `jsonb` would have it.
             let rows = format!(
                 "select cdm_id, (to_jsonb(t) - array['_cdm_observation', '_cdm_run_id', '_cdm_ingested_at', \
-                 '_cdm_deleted_at', 'raw_source'])::text, raw_source, _cdm_deleted_at is not null \
+                 '_cdm_source_hash', '_cdm_deleted_at', 'raw_source'])::text, raw_source, _cdm_deleted_at is not null \
                  from cdm_work.{model} t order by cdm_id collate \"C\""
             );
             parts.insert(model, sandbox.ask(&rows));
