@@ -24,10 +24,12 @@ pub enum Fault {
     HalveLine,
     /// The next COMMIT does not come to the server, or the answer to it does not come back.
     LoseCommit,
+    /// The program is frozen, another one takes its ingestion over, and then the first wakes up.
+    Overtake,
 }
 
 impl Fault {
-    /// All of them.
+    /// Those after which the same load goes on.
     pub const ALL: [Self; 8] = [
         Self::KillProgram,
         Self::TerminateSession,
@@ -51,6 +53,7 @@ impl fmt::Display for Fault {
             Self::CutLine => "all connections cut",
             Self::HalveLine => "all connections halved",
             Self::LoseCommit => "a COMMIT or its answer lost",
+            Self::Overtake => "frozen, overtaken and thawed",
         })
     }
 }
@@ -111,6 +114,7 @@ impl Victim<'_> {
                 }
                 return self.line.spare().then_some(true);
             }
+            Fault::Overtake => return None, // it takes two programs
         }
         Some(is_under_way)
     }

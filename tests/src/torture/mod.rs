@@ -15,7 +15,7 @@ use fastrand::Rng;
 use local_postgres::{Cluster, Options, Programs};
 use serde_json::Value;
 
-use crate::{Line, Ran, Running, Sandbox};
+use crate::{Line, Ran, Running, Sandbox, until};
 use export::Export;
 pub use fault::Fault;
 use fault::Victim;
@@ -100,6 +100,9 @@ pub fn torture(faults: usize, seed: u64) -> Tally {
             );
             assert!(sandbox.ingest(&UNITS).iter().all(|run| run["read"] == 0), "something was left to be read");
         }
+        if tally.faults() < faults {
+            overtake(&place, reference.loads[1].took, &mut dice, &mut tally);
+        }
     }
     tally
 }
@@ -169,6 +172,34 @@ fn load(place: &Place<'_>, usual: Duration, quota: &mut usize, dice: &mut Rng, t
         }
         assert!(!is_spared, "no fault, and still it fails: {ran:?}");
         assert_failed_for_a_passing_reason(&ran);
+    }
+}
+
+/// Freezes a program in the midst of a full load, lets another one take over and load everything, and thaws the
+/// first: it must say that it was overtaken, and change nothing.
+fn overtake(place: &Place<'_>, usual: Duration, dice: &mut Rng, tally: &mut Tally) {
+    let &Place { sandbox, order, .. } = place;
+    let all_again = ["ingest", "issues", "--full", "--parallel", order.parallel()];
+    let is_running = || {
+        let status = "select status from cdm_work._cdm_ingestion where ingestion like '%/jira.issues/%'";
+        sandbox.value(status) == "running"
+    };
+    let mut frozen = sandbox.start(all_again);
+    until("a run is under way", || is_running() || frozen.ended().is_some());
+    ends_within(&mut frozen, usual.mul_f64(dice.f64() * 0.1));
+    frozen.signal("STOP");
+    if is_running() {
+        sandbox.cdm([&all_again[..], &["--on-overlap", "takeover"]].concat()).expect(0);
+        let before = Picture::of(sandbox);
+        frozen.signal("CONT");
+        let ran = ended(frozen);
+        assert_eq!(Picture::of(sandbox).differences(&before, Order::InTurn), [""; 0], "overtaken: {ran:?}");
+        assert_eq!(ran.expect(1)["error"]["kind"], "fenced", "{ran:?}");
+        tally.count(Fault::Overtake, true);
+    } else {
+        // It was done already.
+        frozen.signal("CONT");
+        ended(frozen).expect(0);
     }
 }
 
