@@ -45,7 +45,7 @@ pub(crate) const SETTINGS: [(&str, &str); 5] = [
     ("fsync", "on"),
     ("max_wal_size", "16GB"),
     ("checkpoint_timeout", "1h"),
-    ("shared_buffers", "512MB"),
+    ("shared_buffers", "2GB"),
     ("autovacuum", "off"),
 ];
 

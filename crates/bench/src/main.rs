@@ -86,9 +86,6 @@ fn measure(cli: &Cli) -> Done<Vec<Finding>> {
     if ["first-load", "reload-unchanged", "reload-changed", "large"].into_iter().any(wants) {
         findings.extend(scenarios::loads(&bench, amount, wants)?);
     }
-    if ["mapping", "pipeline"].into_iter().any(wants) {
-        findings.extend(scenarios::in_process(&bench, amount, wants)?);
-    }
     if wants("growth") {
         findings.extend(scenarios::growth(&bench, amount)?);
     }
@@ -96,6 +93,10 @@ fn measure(cli: &Cli) -> Done<Vec<Finding>> {
     if named("peers") {
         let folder = cdm.ancestors().nth(2).ok_or("the program is in no folder")?.join("peers");
         findings.extend(peers::compare(&bench, cli.pairs.min(3), cli.peer_issues, &folder)?);
+    }
+    // Last, because it takes memory: the peak of a process counts from that of the one which starts it.
+    if ["mapping", "pipeline"].into_iter().any(wants) {
+        findings.extend(scenarios::in_process(&bench, amount, wants)?);
     }
     print!("{}", table(&findings));
     if let Some(path) = &cli.json {

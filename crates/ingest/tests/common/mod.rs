@@ -1,10 +1,15 @@
 //! A source and a sink in memory that keep the contract, and can be told to fail.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod faulty;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use cdm_models::{Model, ModelDescriptor, Timestamp};
@@ -153,6 +158,14 @@ pub(crate) struct State {
     pub(crate) written: usize,
     pub(crate) aborted: u32,
     pub(crate) ends: Vec<RunEnd>,
+}
+
+impl State {
+    /// What the ledger says of each slice of the last run.
+    pub(crate) fn receipts(&self) -> impl Iterator<Item = (u64, &LoadReceipt)> {
+        let run = self.run.as_ref().map(|(run, ..)| run.as_str()).unwrap_or_default();
+        self.ledger.iter().filter(move |((of, _), _)| of == run).map(|((_, slice), (receipt, _))| (*slice, receipt))
+    }
 }
 
 /// Where a sink is to fail, in order.
@@ -357,6 +370,17 @@ pub(crate) async fn run_until(
     options: Options,
     cancel: &CancellationToken,
 ) -> RunReport {
+    run_into(source, sink, mode, options, cancel).await
+}
+
+pub(crate) async fn run_into(
+    source: &TestSource,
+    sink: &dyn Sink,
+    mode: Mode,
+    options: Options,
+    cancel: &CancellationToken,
+) -> RunReport {
+    static RUNS: AtomicU32 = AtomicU32::new(1);
     let model = Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap());
     let mapping = (mode == Mode::Cdm)
         .then(|| Arc::new(Mapping::new(&MapperEntry::of::<Things>(), model, source.identity()).unwrap()));
@@ -367,7 +391,7 @@ pub(crate) async fn run_until(
             sink: EndpointId::from_static("warehouse"),
             mode,
         },
-        run_id: format!("run-{}", sink.state.lock().unwrap().fence + 1).parse().unwrap(),
+        run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)).parse().unwrap(),
         source,
         staging: &MemoryStaging::default(),
         mapping,
