@@ -251,7 +251,10 @@ impl PgLoad<'_> {
             }
             return Ok(());
         }
-        let data = self.encode_for_table(batch, rows)?;
+        // In the order of their keys, so that loads of the same keys wait for each other and never in a circle.
+        let mut rows = rows.to_vec();
+        rows.sort_unstable_by_key(|(row, _)| batch.key(*row));
+        let data = self.encode_for_table(batch, &rows)?;
         let copied = self.copy(&Arc::clone(&self.loading).statements.copy_straight, data).await?;
         let sent = number(rows.len());
         if copied != sent {

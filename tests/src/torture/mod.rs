@@ -186,8 +186,13 @@ fn overtake(place: &Place<'_>, usual: Duration, dice: &mut Rng, tally: &mut Tall
     };
     let mut frozen = sandbox.start(all_again);
     until("a run is under way", || is_running() || frozen.ended().is_some());
-    ends_within(&mut frozen, usual.mul_f64(dice.f64() * 0.1));
+    if ends_within(&mut frozen, usual.mul_f64(dice.f64() * 0.1)) {
+        frozen.wait().expect(0);
+        return;
+    }
     frozen.signal("STOP");
+    // What it had sent is done by then.
+    thread::sleep(Duration::from_millis(100));
     if is_running() {
         sandbox.cdm([&all_again[..], &["--on-overlap", "takeover"]].concat()).expect(0);
         let before = Picture::of(sandbox);
