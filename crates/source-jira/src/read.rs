@@ -10,8 +10,8 @@ use crate::{
     stop::{Stop, StopOnDrop},
 };
 
-/// So many batches are read ahead of who takes them.
-const AHEAD: usize = 2;
+/// So many batches wait for who takes them, while the next one is read.
+const AHEAD: usize = 1;
 
 /// Work that hands batches over until it is told that nobody takes them.
 type Work = Box<dyn FnOnce(&Stop, &mut dyn FnMut(RawBatch) -> Result<()>) -> Result<()> + Send>;
