@@ -6,6 +6,8 @@
 //! - [`Identifier`]: names that come from configuration, checked and quoted;
 //! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
+//! - [`plan()`]: what a sink lacks so that models can be loaded;
+//! - [`state`]: what a sink remembers of each ingestion, and how a run goes on from there;
 //! - [`Tally`]: what became of the records of a load, so that every one is accounted for.
 //!
 //! This crate is pure: it knows no database and does no I/O.
@@ -16,7 +18,9 @@ mod judge;
 mod naming;
 mod observations;
 mod order;
+mod plan;
 pub mod plumbing;
+pub mod state;
 pub mod support;
 mod table;
 mod tally;
@@ -27,5 +31,6 @@ pub use judge::{Contended, Judge, Seen};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
 pub use order::{Stored, Verdict, Version, judge, newer};
+pub use plan::{Found, is_needed, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
 pub use tally::{Merged, Tally};

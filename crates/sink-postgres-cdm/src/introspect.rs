@@ -58,9 +58,10 @@ pub(crate) async fn schema_exists(session: &Session, schema: &Identifier) -> Res
 pub(crate) async fn tables(
     session: &Session,
     schema: &Identifier,
-    names: &[&str],
+    names: &[Identifier],
 ) -> Result<HashMap<String, ActualTable>> {
     let operation = "look at the tables";
+    let names: Vec<&str> = names.iter().map(Identifier::as_str).collect();
     let schema = schema.as_str();
     let mut tables: HashMap<String, ActualTable> = HashMap::new();
     for row in session.query(operation, COLUMNS, &[(&schema, Type::TEXT), (&names, Type::TEXT_ARRAY)]).await? {

@@ -4,15 +4,17 @@ use endpoint_api::{
     Batch, Begun, Commit, Counts, Error, ErrorKind, Load, LoadReceipt, Reject, Result, Retry, async_trait,
     batch::SourceHashes,
 };
-use relational::{Judge, Merged, Tally};
-use tokio_postgres::{Row, types::Type};
+use relational::{
+    Judge, Merged, Tally,
+    state::{fenced, receipt, signed, to_json},
+};
+use tokio_postgres::types::Type;
 
 use crate::{
     loading::{Gate, Loading},
     lookup::Recent,
     place::Keys,
     rejects,
-    run::{fenced, from_json, signed, to_json},
     session::{Microseconds, Session, column},
 };
 
@@ -80,7 +82,7 @@ impl<'e> PgLoad<'e> {
                 "select receipt::text from {} where ingestion = $1 and run_id = $2 and slice = $3",
                 loading.tables.load
             );
-            let receipt = stored_receipt(&session.query_one(operation, &statement, &key).await?)?;
+            let receipt = receipt(column(&session.query_one(operation, &statement, &key).await?, 0)?)?;
             session.batch(operation, "rollback").await?;
             loading.keep_idle(session);
             return Ok(Begun::Committed(receipt));
@@ -256,13 +258,4 @@ impl Load for PgLoad<'_> {
         loading.keep_idle(session);
         Ok(())
     }
-}
-
-/// The receipt of a slice that is committed already.
-fn stored_receipt(row: &Row) -> Result<LoadReceipt> {
-    let receipt = from_json("receipt", column(row, 0)?)?;
-    receipt.ok_or_else(|| {
-        let message = "the ledger has a line without a receipt";
-        Error::new(ErrorKind::Data, "begin a load", message).with_retry(Retry::Never)
-    })
 }

@@ -8,14 +8,14 @@ use std::{
 
 use endpoint_api::{Ingestion, Result, RunId};
 use postgres_client::Connector;
-use relational::Seen;
+use relational::{Seen, state::signed};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::{
     endpoint::PgCdm,
     merge::Statements,
     retention::Retention,
-    run::{label, signed},
+    run::label,
     session::Session,
     state::{SupportTables, Target},
 };

@@ -1,10 +1,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use endpoint_api::{
-    CdmBatch, Result,
-    batch::{Rank, SourceHashes},
+use endpoint_api::{CdmBatch, Result, batch::SourceHashes};
+use relational::{
+    Stored, Version, plumbing,
+    state::{rank, unsigned},
 };
-use relational::{Stored, Version, plumbing};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -98,9 +98,9 @@ async fn stored(session: &Session, target: &Target, keys: &[&str]) -> Result<Has
         let hash: &[u8] = column(row, 5)?;
         let source_hash: Option<&[u8]> = column(row, 6)?;
         let version = Version {
-            rank: if column::<i16>(row, 1)? == 0 { Rank::Part } else { Rank::Whole },
+            rank: rank(column::<i16>(row, 1)?.into()),
             version_at: column::<Option<Microseconds>>(row, 2)?.map(|Microseconds(time)| time),
-            observation: u64::try_from(observation).unwrap_or(0),
+            observation: unsigned(observation),
             mapper_revision: u32::try_from(revision).unwrap_or(0),
             // A hash of another length is none of ours: the row is written again.
             content_hash: hash.try_into().unwrap_or_default(),

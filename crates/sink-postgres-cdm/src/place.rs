@@ -11,7 +11,7 @@ use endpoint_api::{
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
-use relational::{Contended, Stored, Verdict};
+use relational::{Contended, Stored, Verdict, state::signed};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     load::PgLoad,
     lookup::Found,
     merge::{AGAIN, DELETE, REVIVE, UPSERT, copied_columns},
-    run::signed,
     session::column,
     sqlstate::classify,
 };

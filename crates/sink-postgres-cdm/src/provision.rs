@@ -1,13 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use cdm_models::{ModelDescriptor, Timestamp};
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Change, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, Retry,
-    async_trait,
+    Change, Error, ErrorKind, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
 };
-use relational::{Identifier, Table, changes, support};
+use relational::{Found, Identifier, is_needed, provisioned, recorded, support};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use crate::{
     dialect::Postgres,
@@ -35,90 +34,48 @@ impl Provisioner for PgCdm {
         self.lock(&session).await?;
         // Under the lock nobody else provisions: what is found now is what the statements meet.
         let fresh = self.plan_in(&session, &models).await?;
-        let changed = if fresh.is_empty() {
-            false
-        } else if fresh.hash() == plan.hash() {
+        let changed = is_needed(plan, &fresh)?;
+        if changed {
             self.carry_out(&session, plan).await?;
-            true
-        } else {
-            session.batch("apply", "rollback").await?;
-            let message = "the sink has changed since the plan was made; plan again";
-            return Err(Error::new(ErrorKind::Outdated, "apply", message).with_retry(Retry::Backoff));
-        };
+        }
         session.batch("apply", "commit").await?;
-        let after = self.plan_in(&session, &models).await?;
-        let records = after.models.into_iter().map(|model| {
-            let lost = || Error::new(ErrorKind::Internal, "apply", "a model is not on record after it was provisioned");
-            model.recorded.ok_or_else(|| lost().with("model", &model.descriptor.id))
-        });
-        Ok(ProvisionReceipt::new(changed, records.collect::<Result<_>>()?))
+        provisioned(changed, self.plan_in(&session, &models).await?)
     }
 }
 
 impl PgCdm {
     async fn plan_in(&self, session: &Session, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
-        let naming = self.naming();
-        let names = naming.tables(models)?;
-        let support_tables = support::tables();
-        let all_names: Vec<&str> = support_tables
-            .iter()
-            .map(|table| table.name.as_str())
-            .chain(names.iter().map(Identifier::as_str))
-            .collect();
+        let names = relational::table_names(self.naming(), models)?;
         let schema = self.schema();
-        let actual = introspect::tables(session, schema, &all_names).await?;
+        let tables = introspect::tables(session, schema, &names).await?;
+        let recorded = if tables.contains_key(support::MODEL) { self.recorded(session).await? } else { HashMap::new() };
         let dialect = Postgres { schema: schema.clone(), lz4: has_lz4(session).await? };
-
-        let mut support_changes = Vec::new();
+        let mut first = Vec::new();
         if !introspect::schema_exists(session, schema).await? {
-            support_changes.push(Change {
+            first.push(Change {
                 action: "create schema",
                 object: schema.as_str().to_owned(),
                 reason: "the tables of the sink go there".to_owned(),
                 sql: Some(format!("create schema {schema}")),
             });
         }
-        for table in &support_tables {
-            let reason = "the sink keeps its own state there";
-            support_changes.extend(changes(table, actual.get(table.name.as_str()), reason, &dialect)?);
-        }
-        let mut plans = Vec::with_capacity(models.len());
-        for (model, name) in models.iter().zip(names) {
-            let recorded = match actual.contains_key(support::MODEL) {
-                true => self.recorded(session, &name).await?,
-                false => None,
-            };
-            let table = Table::of(model, name.clone())?;
-            let reason = format!("rows of {} go there", model.id);
-            let mut model_changes = changes(&table, actual.get(name.as_str()), &reason, &dialect)?;
-            let is_recorded = recorded.as_ref().is_some_and(|recorded| recorded.version >= model.version);
-            if !is_recorded || !model_changes.is_empty() {
-                model_changes.push(Change {
-                    action: "record",
-                    object: format!("{}.{}", schema.as_str(), support::MODEL),
-                    reason: format!("{} is known to fit {} {}", name.as_str(), model.id, model.version),
-                    sql: None,
-                });
-            }
-            let location = format!("{}.{}", schema.as_str(), name.as_str());
-            plans.push(ModelPlan::new(Arc::new((*model).clone()), location, model_changes, recorded));
-        }
-        Ok(ProvisionPlan::new(support_changes, plans))
+        relational::plan(models, self.naming(), &Found { tables, recorded }, first, &dialect)
     }
 
-    /// What is on record of a model table.
-    pub(crate) async fn recorded(&self, session: &Session, table: &Identifier) -> Result<Option<ProvisionedModel>> {
+    /// What is on record of model tables.
+    async fn recorded(&self, session: &Session) -> Result<HashMap<String, ProvisionedModel>> {
         let statement = format!(
-            "select version, plan_hash, provisioned_at from {}.{} where table_name = $1",
+            "select table_name, version, plan_hash, provisioned_at from {}.{}",
             self.schema(),
             Identifier::derived(support::MODEL),
         );
-        let row = session.query_opt("read what is provisioned", &statement, &[(&table.as_str(), Type::TEXT)]).await?;
-        let Some(row) = row else { return Ok(None) };
-        let damaged = || Error::new(ErrorKind::Data, "read what is provisioned", "the record of a model is damaged");
-        let version = column::<&str>(&row, 0)?.parse().map_err(|_| damaged().with("table", table.as_str()))?;
-        let provisioned_at = Timestamp::from_microsecond(column::<Microseconds>(&row, 2)?.0).map_err(|_| damaged())?;
-        Ok(Some(ProvisionedModel::new(version, column(&row, 1)?, provisioned_at)))
+        let rows = session.query("read what is provisioned", &statement, &[]).await?;
+        let read = |row: &Row| {
+            let (table, version): (String, &str) = (column(row, 0)?, column(row, 1)?);
+            let Microseconds(provisioned_at) = column(row, 3)?;
+            Ok((table.clone(), recorded(&table, version, column(row, 2)?, provisioned_at)?))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Begins a transaction that is alone in provisioning this schema.

@@ -2,8 +2,9 @@ use std::collections::HashMap;
 
 use endpoint_api::{
     Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
-    batch::{Parent, Rank, RejectEnvelope, Stage},
+    batch::{Parent, Rank, RejectEnvelope},
 };
+use relational::state::{rank, signed, stage, unsigned, without_nul};
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -30,7 +31,7 @@ pub(crate) async fn store(
     let origins: Vec<String> = rejects.iter().map(|reject| without_nul(&reject.origin)).collect();
     let keys: Vec<Option<String>> = rejects.iter().map(|reject| reject.key.as_deref().map(without_nul)).collect();
     let raws: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
-    let lengths: Vec<i64> = rejects.iter().map(|reject| i64::try_from(reject.raw_length).unwrap_or(i64::MAX)).collect();
+    let lengths: Vec<i64> = rejects.iter().map(|reject| signed(reject.raw_length)).collect();
     let parent_ids: Vec<Option<String>> =
         rejects.iter().map(|reject| reject.envelope.parent_id.as_deref().map(without_nul)).collect();
     let parent_keys: Vec<Option<String>> =
@@ -74,10 +75,6 @@ pub(crate) async fn store(
     Ok(())
 }
 
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
-}
-
 /// The newest rejects first.
 pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<StoredReject>> {
     let session = Session::open(endpoint.connector()).await?;
@@ -112,30 +109,24 @@ pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<St
         })?;
     let mut rejects = Vec::with_capacity(rows.len());
     for row in &rows {
-        let stage = match column::<&str>(row, 2)? {
-            "source" => Stage::Source,
-            "map" => Stage::Map,
-            _ => Stage::Sink,
-        };
         rejects.push(StoredReject {
             id: column(row, 10)?,
             ingestion: column(row, 0)?,
             run_id: column(row, 1)?,
-            stage,
+            stage: stage(column(row, 2)?),
             reason: column(row, 3)?,
             field: column(row, 4)?,
             origin: column(row, 5)?,
             key: column(row, 6)?,
             raw: column(row, 7)?,
-            raw_length: u64::try_from(column::<i64>(row, 8)?).unwrap_or(0),
+            raw_length: unsigned(column(row, 8)?),
             raw_hash: column(row, 9)?,
             rejected_at: column(row, 11)?,
             envelope: {
                 let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
-                let rank = if column::<i16>(row, 14)? == 0 { Rank::Part } else { Rank::Whole };
-                RejectEnvelope::new(Some(parent), rank)
+                RejectEnvelope::new(Some(parent), rank(column::<i16>(row, 14)?.into()))
             },
-            observation: u64::try_from(column::<i64>(row, 15)?).unwrap_or(0),
+            observation: unsigned(column(row, 15)?),
         });
     }
     Ok(rejects)

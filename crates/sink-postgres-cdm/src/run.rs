@@ -5,11 +5,16 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
-    RunReceipt, RunSpec, Slice, async_trait,
+    Begun, Error, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
+    Slice, async_trait,
 };
-use relational::{Identifier, Observations, ObservedSlice};
-use serde::{Serialize, de::DeserializeOwned};
+use relational::{
+    Identifier, Observations, ObservedSlice,
+    state::{
+        Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed, status,
+        to_json, unsigned,
+    },
+};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Row, types::Type};
 
@@ -41,33 +46,6 @@ pub(crate) struct PgRun<'e> {
     observed: Mutex<HashMap<u64, u64>>,
 }
 
-/// A number of the contract as the server keeps it, and back.
-pub(crate) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-/// State that the sink keeps as JSON.
-pub(crate) fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::new(ErrorKind::Internal, "store state", "state is no JSON").caused_by(error))
-}
-
-pub(crate) fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<Option<T>> {
-    json.map(serde_json::from_str).transpose().map_err(|error| {
-        let message = format!("the {what} that is stored cannot be read; was it written by a newer version?");
-        Error::new(ErrorKind::Data, "read state", message).caused_by(error)
-    })
-}
-
-pub(crate) fn fenced(ingestion: &Ingestion) -> Error {
-    let message = "a newer run has taken over; this one commits nothing more";
-    Error::new(ErrorKind::Fenced, "commit", message).with("ingestion", ingestion)
-}
-
 /// What the sessions call themselves that load for the holder of a fence.
 pub(crate) fn label(schema: &Identifier, fence: u64) -> String {
     // The server cuts longer names off, and other characters out.
@@ -87,18 +65,6 @@ async fn end_sessions(session: &Session, label: &str) {
     }
 }
 
-/// What the table of ingestions holds of one.
-struct Standing {
-    status: String,
-    fence: u64,
-    run_id: String,
-    observation: u64,
-    plan: Option<Vec<ObservedSlice>>,
-    observations: Observations,
-    checkpoint: Option<Checkpoint>,
-    holder_alive: bool,
-}
-
 /// Opens a run.
 pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRun<'e>> {
     let model = match (&spec.model, spec.ingestion.mode) {
@@ -111,26 +77,15 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let key = spec.ingestion.to_string();
     let (standing, fence) = take_fence(&session, &tables, &target, spec, &key).await?;
 
-    let continues = !spec.restart
-        && standing.as_ref().is_some_and(|standing| !matches!(standing.status.as_str(), "succeeded" | "abandoned"));
-    let mut resume = Resume::new(spec.run_id.clone(), fence, None);
-    let mut observations = Observations::default();
-    let mut observed = HashMap::new();
-    let mut confirmed = Vec::new();
     let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
-    if let Some(standing) = standing {
-        resume.checkpoint = standing.checkpoint;
-        observations = standing.observations;
-        if continues {
-            resume.run_id = standing.run_id.parse()?;
-            resume.observation = standing.observation;
-            (resume.committed, confirmed) = committed(&session, &tables, &key, &resume.run_id).await?;
-            if let Some(plan) = standing.plan {
-                observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
-                resume.plan = Some(plan.into_iter().map(|planned| planned.slice).collect());
-            }
-        }
+    let mut opening = Opening::new(spec, fence, standing)?;
+    let mut confirmed = Vec::new();
+    if opening.continues {
+        let receipts;
+        (receipts, confirmed) = committed(&session, &tables, &key, &opening.resume.run_id).await?;
+        opening = opening.committed(receipts);
     }
+    let Opening { resume, continues, observations, observed } = opening;
     store_opening(&session, &tables, &key, &resume, continues, is_direct).await?;
     session.batch("open a run", "commit").await?;
     if let Some(fence) = overtaken {
@@ -164,7 +119,7 @@ async fn take_fence(
         session.batch(operation, "begin").await?;
         session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
         let standing = standing(session, tables, target, &spec.ingestion, key).await?;
-        let alive = standing.as_ref().is_some_and(|standing| standing.status == "running" && standing.holder_alive);
+        let alive = standing.as_ref().is_some_and(Standing::is_alive);
         if !alive || spec.overlap == Overlap::Takeover {
             let statement = format!(
                 "insert into {table} as f (name, value) values ('fence', 1) \
@@ -176,9 +131,7 @@ async fn take_fence(
         }
         session.batch(operation, "rollback").await?;
         if spec.overlap == Overlap::Fail && began.elapsed() > DYING {
-            let message = "another run of this ingestion is alive; \
-                           wait for it with --on-overlap wait or stop it with --on-overlap takeover";
-            return Err(Error::new(ErrorKind::Conflict, operation, message).with("ingestion", key));
+            return Err(overlapping(&spec.ingestion));
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -219,10 +172,10 @@ async fn standing(
         plan: from_json("plan", column(&row, 3)?)?,
         observations: from_json("list of resources", column(&row, 4)?)?.unwrap_or_default(),
         checkpoint: from_json("checkpoint", column(&row, 5)?)?,
-        holder_alive: column(&row, 6)?,
+        is_held: column(&row, 6)?,
         fence: unsigned(column(&row, 7)?),
     };
-    tracing::debug!(%ingestion, status = %standing.status, alive = standing.holder_alive, "where the ingestion stands");
+    tracing::debug!(%ingestion, status = %standing.status, held = standing.is_held, "where the ingestion stands");
     Ok(Some(standing))
 }
 
@@ -302,10 +255,9 @@ impl Run for PgRun<'_> {
         let row = self.session.query_opt(operation, &statement, &parameters).await?;
         let stored: &str = column(row.as_ref().ok_or_else(|| fenced(&self.loading.ingestion))?, 0)?;
         if stored != json {
-            return Err(Error::new(ErrorKind::Conflict, operation, "the run has another plan already"));
+            return Err(planned_otherwise());
         }
-        let observed = plan.iter().map(|planned| (planned.slice.index, planned.observation)).collect();
-        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = observed;
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = observed(&plan);
         Ok(())
     }
 
@@ -320,12 +272,6 @@ impl Run for PgRun<'_> {
     async fn finish(mut self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
         // It would beat in the midst of what follows on the same session.
         self.heartbeat = None;
-        let status = match end {
-            RunEnd::Succeeded => "succeeded",
-            RunEnd::Interrupted => "interrupted",
-            RunEnd::Abandoned => "abandoned",
-            _ => "failed",
-        };
         let operation = "end the run";
         // A server that was started anew has ended the session, and the slices are committed all the same.
         let fresh = if self.session.is_closed() { Some(Session::open(self.loading.connector).await?) } else { None };
@@ -345,10 +291,7 @@ impl Run for PgRun<'_> {
             let plan: Vec<ObservedSlice> = from_json("plan", column(&row, 0)?)?.unwrap_or_default();
             if unsigned(column(&row, 2)?) < u64::try_from(plan.len()).unwrap_or(u64::MAX) {
                 session.batch(operation, "rollback").await?;
-                let message = "the run has not committed every slice of its plan";
-                return Err(
-                    Error::new(ErrorKind::Internal, operation, message).with("ingestion", &self.loading.ingestion)
-                );
+                return Err(incomplete_run(&self.loading.ingestion));
             }
             observations.remember(&plan);
             let statement = format!(
@@ -365,7 +308,7 @@ impl Run for PgRun<'_> {
         );
         let parameters = [
             (&self.loading.key as _, Type::TEXT),
-            (&status as _, Type::TEXT),
+            (&status(end) as _, Type::TEXT),
             (&to_json(&observations)? as _, Type::TEXT),
         ];
         session.execute(operation, &statement, &parameters).await?;

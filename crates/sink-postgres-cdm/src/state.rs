@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Error, ErrorKind, Result};
-use relational::{Column, Identifier, Naming, Table, changes, support};
+use endpoint_api::Result;
+use relational::{Column, Identifier, Naming, require, support};
 
 use crate::{dialect::Postgres, introspect, session::Session};
 
@@ -48,8 +48,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotProvisioned`] when the table, a column or one of the sink's own tables is
-    /// missing, and [`ErrorKind::Conflict`] when something there does not fit.
+    /// As [`require`] says.
     pub(crate) async fn find(
         session: &Session,
         schema: &Identifier,
@@ -57,28 +56,17 @@ impl Target {
         model: Arc<ModelDescriptor>,
     ) -> Result<Self> {
         let name = naming.table(&model.id)?;
-        let table = Table::of(&model, name.clone())?;
-        let dialect = Postgres { schema: schema.clone(), lz4: false };
-        let wanted: Vec<Table> = support::tables().into_iter().chain([table]).collect();
-        let names: Vec<&str> = wanted.iter().map(|table| table.name.as_str()).collect();
+        let names = relational::table_names(naming, &[&model])?;
         let actual = introspect::tables(session, schema, &names).await?;
-        for table in &wanted {
-            let missing = changes(table, actual.get(table.name.as_str()), "rows go there", &dialect)?;
-            // A missing index or comment is no reason not to load.
-            if let Some(change) = missing.iter().find(|change| matches!(change.action, "create table" | "add column")) {
-                let message = format!("{} {} is not provisioned", model.id, model.version);
-                return Err(
-                    Error::new(ErrorKind::NotProvisioned, "open a run", message).with("missing", &change.object)
-                );
-            }
-        }
-        let fields = wanted.into_iter().next_back().map(|table| table.columns).unwrap_or_default();
+        let dialect = Postgres { schema: schema.clone(), lz4: false };
+        let mut fields = require(&model, &name, &actual, &dialect)?.columns;
+        fields.truncate(model.fields.len());
         Ok(Self {
             is_plain: introspect::is_plain(session, schema, &name).await?,
             table: format!("{schema}.{name}"),
             name,
             key: Identifier::derived(&model.key().name),
-            fields: fields.into_iter().take(model.fields.len()).collect(),
+            fields,
             model,
         })
     }
