@@ -95,6 +95,16 @@ impl Date {
         Ok(Self(days))
     }
 
+    /// From days since 1970-01-01.
+    ///
+    /// # Errors
+    ///
+    /// When the year is not within -9999 to 9999.
+    pub fn from_days(days: i32) -> Result<Self, InvalidTime> {
+        let span = jiff::Span::new().try_days(days).map_err(|_| InvalidTime)?;
+        EPOCH.checked_add(span).map(|_| Self(days)).map_err(|_| InvalidTime)
+    }
+
     /// Days since 1970-01-01.
     pub const fn days(self) -> i32 {
         self.0

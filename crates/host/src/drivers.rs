@@ -4,6 +4,7 @@
 use map_jira as _;
 use sink_files_raw as _;
 use sink_postgres_cdm as _;
+use sink_sqlite_cdm as _;
 use source_jira as _;
 
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod tests {
     fn the_registry_finds_what_is_linked() {
         let registry = Registry::load().unwrap();
         let drivers: Vec<&str> = registry.drivers().iter().map(|driver| driver.id()).collect();
-        assert_eq!(drivers, ["cdm.postgres", "jira.export", "raw.files"]);
+        assert_eq!(drivers, ["cdm.postgres", "cdm.sqlite", "jira.export", "raw.files"]);
         for unit in ["jira.comments", "jira.issues", "jira.projects", "jira.users", "jira.worklogs"] {
             assert!(registry.mapper(&unit.parse().unwrap()).is_some(), "{unit} has no mapper");
         }

@@ -12,6 +12,7 @@
 //!
 //! This crate is pure: it knows no database and does no I/O.
 
+mod columns;
 mod diff;
 mod identifier;
 mod judge;
@@ -24,7 +25,9 @@ pub mod state;
 pub mod support;
 mod table;
 mod tally;
+mod turns;
 
+pub use columns::{BatchColumn, batch_columns, row_columns};
 pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
 pub use identifier::Identifier;
 pub use judge::{Contended, Judge, Seen};
@@ -34,3 +37,4 @@ pub use order::{Stored, Verdict, Version, judge, newer};
 pub use plan::{Found, is_needed, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
 pub use tally::{Merged, Tally};
+pub use turns::{Turn, Turns};

@@ -26,6 +26,16 @@ pub const INGESTED_AT: &str = "_cdm_ingested_at";
 /// Since when the record is known to be deleted; null while it is live.
 pub const DELETED_AT: &str = "_cdm_deleted_at";
 
+/// Those that come with each row, in the order in which they are copied. The others are the same for all rows
+/// of a load.
+pub(crate) const OF_A_ROW: [(&str, ColumnType); 5] = [
+    (RANK, ColumnType::Int16),
+    (VERSION_AT, ColumnType::Timestamp),
+    (CONTENT_HASH, ColumnType::Bytes),
+    (SOURCE_HASH, ColumnType::Bytes),
+    (CHANGES, ColumnType::Int32),
+];
+
 /// The plumbing columns in their order.
 pub fn columns() -> Vec<Column> {
     let required = |name, column_type, comment| Column::new(name, column_type, comment).required();

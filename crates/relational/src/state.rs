@@ -10,6 +10,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Observations, ObservedSlice};
 
+/// For how long a sink keeps lines of its ledger and rejects, and how many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// In days, of 24 hours.
+    pub days: u32,
+    /// Of each; `None` for any number.
+    pub rows: Option<u32>,
+}
+
 /// A number of the contract as databases keep it.
 pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -26,6 +26,15 @@ pub struct Merged {
     pub unchanged: u64,
 }
 
+impl std::ops::AddAssign for Merged {
+    fn add_assign(&mut self, other: Self) {
+        self.distinct += other.distinct;
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+    }
+}
+
 impl Tally {
     /// Counts a row that was judged on arrival; says whether it is to be staged.
     pub fn judge(&mut self, verdict: Verdict) -> bool {
@@ -71,6 +80,12 @@ impl Tally {
     /// Counts a staged row that was rejected after all.
     pub fn reject_staged(&mut self) {
         self.staged = self.staged.saturating_sub(1);
+        self.counts.rejected += 1;
+    }
+
+    /// Counts a repeated row that was rejected after all.
+    pub fn reject_repeated(&mut self) {
+        self.counts.duplicate = self.counts.duplicate.saturating_sub(1);
         self.counts.rejected += 1;
     }
 

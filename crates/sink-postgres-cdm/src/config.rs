@@ -2,11 +2,9 @@ use std::path::{Path, PathBuf};
 
 use endpoint_api::{Error, ErrorKind, Result, Secret};
 use postgres_client::{BadUrl, Target, TlsMode, read_url};
-use relational::{Identifier, Naming};
+use relational::{Identifier, Naming, state::Retention};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::retention::Retention;
 
 /// Where to connect and where the tables go.
 #[derive(Debug, Deserialize, JsonSchema)]

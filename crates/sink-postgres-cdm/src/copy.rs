@@ -5,12 +5,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use endpoint_api::{
     Error, ErrorKind, Result,
-    arrow::array::{
-        Array, ArrayRef, BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, Int16Array, Int32Array,
-        Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
-    },
+    arrow::array::{Array as _, StringArray},
 };
-use relational::ColumnType;
+use relational::BatchColumn;
 use tokio_postgres::types::Type;
 
 /// The signature, no flags, no extension.
@@ -22,96 +19,59 @@ const NULL: i32 = -1;
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 const EPOCH_DAYS: i32 = 10_957;
 
-/// A column of a batch, seen as what it is copied as.
-pub(crate) enum CopyColumn<'a> {
-    Text(&'a StringArray),
-    Bool(&'a BooleanArray),
-    Int16(&'a Int16Array),
-    Int32(&'a Int32Array),
-    Int64(&'a Int64Array),
-    Float64(&'a Float64Array),
-    Date(&'a Date32Array),
-    Timestamp(&'a TimestampMicrosecondArray),
-    TextList(&'a ListArray),
-    Json(&'a StringArray),
-    Bytes(&'a FixedSizeBinaryArray),
-}
-
-impl<'a> CopyColumn<'a> {
-    /// An Arrow column as a column of that type.
-    pub(crate) fn new(array: &'a ArrayRef, column_type: ColumnType) -> Result<Self> {
-        let any = array.as_any();
-        let column = match column_type {
-            ColumnType::Text | ColumnType::RawJson => any.downcast_ref().map(Self::Text),
-            ColumnType::Bool => any.downcast_ref().map(Self::Bool),
-            ColumnType::Int16 => any.downcast_ref().map(Self::Int16),
-            ColumnType::Int32 => any.downcast_ref().map(Self::Int32),
-            ColumnType::Int64 => any.downcast_ref().map(Self::Int64),
-            ColumnType::Float64 => any.downcast_ref().map(Self::Float64),
-            ColumnType::Date => any.downcast_ref().map(Self::Date),
-            ColumnType::Timestamp => any.downcast_ref().map(Self::Timestamp),
-            ColumnType::TextList => any.downcast_ref().map(Self::TextList),
-            ColumnType::Json => any.downcast_ref().map(Self::Json),
-            ColumnType::Bytes => any.downcast_ref().map(Self::Bytes),
-        };
-        column.ok_or_else(|| {
-            let message = format!("a column of the batch is {}, which is not {column_type:?}", array.data_type());
-            Error::new(ErrorKind::Internal, "copy", message)
-        })
-    }
-
-    /// Appends the value of a row.
-    fn append(&self, row: usize, out: &mut BytesMut) -> Result<()> {
-        match self {
-            Self::Text(column) if column.is_valid(row) => sized(column.value(row).as_bytes(), out)?,
-            Self::Json(column) if column.is_valid(row) => {
-                // One byte for the version of the format of jsonb.
-                let json = column.value(row).as_bytes();
-                out.put_i32(length(json.len() + 1)?);
-                out.put_u8(1);
-                out.put_slice(json);
-            }
-            Self::Bytes(column) if column.is_valid(row) => sized(column.value(row), out)?,
-            Self::Bool(column) if column.is_valid(row) => {
-                out.put_i32(1);
-                out.put_u8(u8::from(column.value(row)));
-            }
-            Self::Int16(column) if column.is_valid(row) => {
-                out.put_i32(2);
-                out.put_i16(column.value(row));
-            }
-            Self::Int32(column) if column.is_valid(row) => {
-                out.put_i32(4);
-                out.put_i32(column.value(row));
-            }
-            Self::Int64(column) if column.is_valid(row) => {
-                out.put_i32(8);
-                out.put_i64(column.value(row));
-            }
-            Self::Float64(column) if column.is_valid(row) => {
-                out.put_i32(8);
-                out.put_f64(column.value(row));
-            }
-            Self::Date(column) if column.is_valid(row) => {
-                out.put_i32(4);
-                out.put_i32(column.value(row).saturating_sub(EPOCH_DAYS));
-            }
-            Self::Timestamp(column) if column.is_valid(row) => {
-                out.put_i32(8);
-                out.put_i64(column.value(row).saturating_sub(EPOCH_MICROSECONDS));
-            }
-            Self::TextList(column) if column.is_valid(row) => {
-                let texts = column.value(row);
-                let texts = texts
-                    .as_any()
-                    .downcast_ref::<StringArray>()
-                    .ok_or_else(|| Error::new(ErrorKind::Internal, "copy", "a list holds something but text"))?;
-                text_list(texts, out)?;
-            }
-            _ => out.put_i32(NULL),
+/// Appends the value of a column in a row.
+fn append(column: &BatchColumn<'_>, row: usize, out: &mut BytesMut) -> Result<()> {
+    match column {
+        BatchColumn::Text(column) | BatchColumn::RawJson(column) if column.is_valid(row) => {
+            sized(column.value(row).as_bytes(), out)?
         }
-        Ok(())
+        BatchColumn::Json(column) if column.is_valid(row) => {
+            // One byte for the version of the format of jsonb.
+            let json = column.value(row).as_bytes();
+            out.put_i32(length(json.len() + 1)?);
+            out.put_u8(1);
+            out.put_slice(json);
+        }
+        BatchColumn::Bytes(column) if column.is_valid(row) => sized(column.value(row), out)?,
+        BatchColumn::Bool(column) if column.is_valid(row) => {
+            out.put_i32(1);
+            out.put_u8(u8::from(column.value(row)));
+        }
+        BatchColumn::Int16(column) if column.is_valid(row) => {
+            out.put_i32(2);
+            out.put_i16(column.value(row));
+        }
+        BatchColumn::Int32(column) if column.is_valid(row) => {
+            out.put_i32(4);
+            out.put_i32(column.value(row));
+        }
+        BatchColumn::Int64(column) if column.is_valid(row) => {
+            out.put_i32(8);
+            out.put_i64(column.value(row));
+        }
+        BatchColumn::Float64(column) if column.is_valid(row) => {
+            out.put_i32(8);
+            out.put_f64(column.value(row));
+        }
+        BatchColumn::Date(column) if column.is_valid(row) => {
+            out.put_i32(4);
+            out.put_i32(column.value(row).saturating_sub(EPOCH_DAYS));
+        }
+        BatchColumn::Timestamp(column) if column.is_valid(row) => {
+            out.put_i32(8);
+            out.put_i64(column.value(row).saturating_sub(EPOCH_MICROSECONDS));
+        }
+        BatchColumn::TextList(column) if column.is_valid(row) => {
+            let texts = column.value(row);
+            let texts = texts
+                .as_any()
+                .downcast_ref::<StringArray>()
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "copy", "a list holds something but text"))?;
+            text_list(texts, out)?;
+        }
+        _ => out.put_i32(NULL),
     }
+    Ok(())
 }
 
 /// An array of text with one dimension, or with none when it is empty.
@@ -165,11 +125,11 @@ impl Encoder {
     }
 
     /// Appends a row: cells that are encoded already, the row of the columns, and cells again.
-    pub(crate) fn row(&mut self, before: &[u8], columns: &[CopyColumn<'_>], row: usize, after: &[u8]) -> Result<()> {
+    pub(crate) fn row(&mut self, before: &[u8], columns: &[BatchColumn<'_>], row: usize, after: &[u8]) -> Result<()> {
         self.out.put_i16(self.fields);
         self.out.put_slice(before);
         for column in columns {
-            column.append(row, &mut self.out)?;
+            append(column, row, &mut self.out)?;
         }
         self.out.put_slice(after);
         Ok(())

@@ -7,11 +7,10 @@ use endpoint_api::{
     async_trait, register_driver,
 };
 use postgres_client::Connector;
-use relational::{Identifier, Naming};
+use relational::{Identifier, Naming, state::Retention};
 
 use crate::{
-    check::check, config::Config, load::PgLoad, loading::Loading, rejects, retention::Retention, run, session::Session,
-    state::Target, verify,
+    check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session, state::Target, verify,
 };
 
 /// The driver.

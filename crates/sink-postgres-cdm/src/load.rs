@@ -5,13 +5,13 @@ use endpoint_api::{
     batch::SourceHashes,
 };
 use relational::{
-    Judge, Merged, Tally,
+    Judge, Merged, Tally, Turn,
     state::{fenced, receipt, signed, to_json},
 };
 use tokio_postgres::types::Type;
 
 use crate::{
-    loading::{Gate, Loading},
+    loading::Loading,
     lookup::Recent,
     place::Keys,
     rejects,
@@ -48,7 +48,7 @@ pub(crate) struct PgLoad<'e> {
     pub(crate) recent: Recent,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
-    gate: Gate,
+    turn: Turn,
 }
 
 /// What is loaded.
@@ -64,7 +64,7 @@ impl<'e> PgLoad<'e> {
     /// receipt is the answer.
     pub(crate) async fn begin(loading: &Arc<Loading<'e>>, slice: u64, observation: u64) -> Result<Begun<'e>> {
         let operation = "begin a load";
-        let gate = loading.enter(slice).await;
+        let turn = loading.turns.enter(slice).await;
         let session = loading.session().await?;
         let index = signed(slice);
         session.batch(operation, "begin").await?;
@@ -88,7 +88,7 @@ impl<'e> PgLoad<'e> {
             return Ok(Begun::Committed(receipt));
         };
         let Microseconds(began_at) = column(&row, 0)?;
-        let load = Self::new(Arc::clone(loading), session, Of::Slice(slice), observation, began_at, gate);
+        let load = Self::new(Arc::clone(loading), session, Of::Slice(slice), observation, began_at, turn);
         Ok(Begun::Load(Box::new(load)))
     }
 
@@ -97,18 +97,18 @@ impl<'e> PgLoad<'e> {
         let operation = "begin a replay";
         let loading = Arc::new(loading);
         // Set by set, because what is replayed is likely to be refused again.
-        let gate = loading.enter_alone().await;
+        let turn = loading.turns.enter_alone().await;
         let session = loading.session().await?;
         session.batch(operation, "begin").await?;
         session.batch(operation, &format!("{SETTINGS};\nset local application_name = '{}'", loading.label)).await?;
         let Microseconds(began_at) = column(&session.query_one(operation, "select now()", &[]).await?, 0)?;
         let of = Of::Rejects { given: rejects, again: HashSet::new() };
-        Ok(Self::new(loading, session, of, observation, began_at, gate))
+        Ok(Self::new(loading, session, of, observation, began_at, turn))
     }
 
-    fn new(loading: Arc<Loading<'e>>, session: Session, of: Of, observation: u64, began_at: i64, gate: Gate) -> Self {
+    fn new(loading: Arc<Loading<'e>>, session: Session, of: Of, observation: u64, began_at: i64, turn: Turn) -> Self {
         Self {
-            judge: Judge::new(observation, Arc::clone(&loading.seen), gate.is_alone()),
+            judge: Judge::new(observation, Arc::clone(&loading.seen), turn.is_alone()),
             loading,
             session,
             of,
@@ -121,19 +121,19 @@ impl<'e> PgLoad<'e> {
             recent: Recent::default(),
             has_stage: false,
             has_savepoint: false,
-            gate,
+            turn,
         }
     }
 
     /// Whether each set of rows is merged at once, so that a row that the server refuses is found.
     pub(crate) fn is_careful(&self) -> bool {
-        self.gate.is_alone()
+        self.turn.is_alone()
     }
 
     /// The load cannot be completed together with others; the next attempt at it will be alone and careful.
     pub(crate) fn repeat_alone(&self, error: Error) -> Error {
         if let Of::Slice(slice) = self.of {
-            self.loading.load_alone(slice);
+            self.loading.turns.load_alone(slice);
         }
         error.with_retry(Retry::Backoff)
     }

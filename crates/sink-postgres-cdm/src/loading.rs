@@ -1,20 +1,18 @@
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use endpoint_api::{Ingestion, Result, RunId};
 use postgres_client::Connector;
-use relational::{Seen, state::signed};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use relational::{
+    Seen, Turns,
+    state::{Retention, signed},
+};
 
 use crate::{
     endpoint::PgCdm,
     merge::Statements,
-    retention::Retention,
     run::label,
     session::Session,
     state::{SupportTables, Target},
@@ -40,24 +38,7 @@ pub(crate) struct Loading<'e> {
     straight: AtomicBool,
     /// Whether the last keys that were looked up were all missing.
     finds_nothing: AtomicBool,
-    /// The slices that are loaded when no other one is.
-    alone: Mutex<HashSet<u64>>,
-    /// Open for many loads at once, or for one.
-    gate: Arc<RwLock<()>>,
-}
-
-/// The right to load.
-pub(crate) enum Gate {
-    /// While others are loading.
-    Shared { _with: OwnedRwLockReadGuard<()> },
-    /// Alone.
-    Alone { _in: OwnedRwLockWriteGuard<()> },
-}
-
-impl Gate {
-    pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Self::Alone { .. })
-    }
+    pub(crate) turns: Turns,
 }
 
 impl<'e> Loading<'e> {
@@ -77,8 +58,7 @@ impl<'e> Loading<'e> {
             fence,
             label: label(endpoint.schema(), fence),
             finds_nothing: AtomicBool::new(false),
-            alone: Mutex::default(),
-            gate: Arc::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -98,25 +78,6 @@ impl<'e> Loading<'e> {
     /// Keeps a session, which is in no transaction, for the next load.
     pub(crate) fn keep_idle(&self, session: Session) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-    }
-
-    /// Waits until the slice may be loaded.
-    pub(crate) async fn enter(&self, slice: u64) -> Gate {
-        let is_alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner).contains(&slice);
-        if is_alone {
-            return self.enter_alone().await;
-        }
-        Gate::Shared { _with: Arc::clone(&self.gate).read_owned().await }
-    }
-
-    /// Waits until nothing else is loaded.
-    pub(crate) async fn enter_alone(&self) -> Gate {
-        Gate::Alone { _in: Arc::clone(&self.gate).write_owned().await }
-    }
-
-    /// The slice is to be loaded when no other one is.
-    pub(crate) fn load_alone(&self, slice: u64) {
-        self.alone.lock().unwrap_or_else(PoisonError::into_inner).insert(slice);
     }
 
     /// Whether rows that are not there yet may go straight into the table.

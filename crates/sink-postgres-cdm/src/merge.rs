@@ -1,4 +1,4 @@
-use relational::{ColumnType, Identifier, newer, plumbing};
+use relational::{Identifier, newer, plumbing, row_columns};
 
 use crate::state::Target;
 
@@ -46,21 +46,6 @@ pub(crate) struct Statements {
     pub(crate) delete: String,
 }
 
-/// The plumbing columns that differ from row to row.
-const ROW_PLUMBING: [(&str, ColumnType); 5] = [
-    (plumbing::RANK, ColumnType::Int16),
-    (plumbing::VERSION_AT, ColumnType::Timestamp),
-    (plumbing::CONTENT_HASH, ColumnType::Bytes),
-    (plumbing::SOURCE_HASH, ColumnType::Bytes),
-    (plumbing::CHANGES, ColumnType::Int32),
-];
-
-/// The columns that are copied for each row, in their order, behind what the row is for.
-pub(crate) fn copied_columns(target: &Target) -> Vec<(String, ColumnType)> {
-    let fields = target.fields.iter().map(|column| (column.name.clone(), column.column_type));
-    fields.chain(ROW_PLUMBING.map(|(name, column_type)| (name.to_owned(), column_type))).collect()
-}
-
 /// The plumbing columns that are the same for all rows of a load, in the order in which they are copied
 /// straight into the table.
 pub(crate) const LOAD_PLUMBING: [&str; 5] = [
@@ -76,7 +61,7 @@ impl Statements {
         let table = &target.table;
         let key = &target.key;
         let quoted: Vec<String> =
-            copied_columns(target).iter().map(|(name, _)| Identifier::derived(name).to_string()).collect();
+            row_columns(&target.fields).iter().map(|(name, _)| Identifier::derived(name).to_string()).collect();
         let columns = quoted.join(", ");
         let from_winner: Vec<String> = quoted.iter().map(|column| format!("w.{column}")).collect();
         let replaced: Vec<String> = quoted.iter().map(|column| format!("{column} = excluded.{column}")).collect();

@@ -11,14 +11,14 @@ use endpoint_api::{
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
-use relational::{Contended, Stored, Verdict, state::signed};
+use relational::{BatchColumn, Contended, Stored, Verdict, batch_columns, row_columns, state::signed};
 use tokio_postgres::types::Type;
 
 use crate::{
-    copy::{CopyColumn, Encoder, cell, timestamp},
+    copy::{Encoder, cell, timestamp},
     load::PgLoad,
     lookup::Found,
-    merge::{AGAIN, DELETE, REVIVE, UPSERT, copied_columns},
+    merge::{AGAIN, DELETE, REVIVE, UPSERT},
     session::column,
     sqlstate::classify,
 };
@@ -314,18 +314,8 @@ impl PgLoad<'_> {
     }
 
     /// The columns of a batch as the table has them.
-    fn columns<'b>(&self, batch: &'b CdmBatch) -> Result<Vec<CopyColumn<'b>>> {
-        let rows = batch.rows();
-        copied_columns(&self.loading.target)
-            .iter()
-            .map(|(name, column_type)| {
-                let array = rows.column_by_name(name).ok_or_else(|| {
-                    let message = "a column of the batch is missing";
-                    Error::new(ErrorKind::Internal, "copy rows", message).with("column", name)
-                })?;
-                CopyColumn::new(array, *column_type)
-            })
-            .collect()
+    fn columns<'b>(&self, batch: &'b CdmBatch) -> Result<Vec<BatchColumn<'b>>> {
+        batch_columns(batch, &row_columns(&self.loading.target.fields))
     }
 
     /// Merges what is staged.

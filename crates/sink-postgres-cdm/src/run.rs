@@ -23,6 +23,7 @@ use crate::{
     heartbeat::Heartbeat,
     load::PgLoad,
     loading::Loading,
+    retention,
     session::{Session, column},
     state::{SupportTables, Target},
 };
@@ -317,7 +318,7 @@ impl Run for PgRun<'_> {
         let table = self.loading.target.name.as_str();
         let rows: i64 = column(&session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
         session.batch(operation, "commit").await?;
-        if let Err(error) = self.loading.retention.clear(session, &self.loading.tables).await {
+        if let Err(error) = retention::clear(self.loading.retention, session, &self.loading.tables).await {
             tracing::warn!(%error, "old lines of the ledger and old rejects could not be removed");
         }
         Ok(RunReceipt::new(Some(unsigned(rows)), checkpoint))

@@ -10,7 +10,7 @@ use refinery_core::{
 };
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::{PATIENCE, errors::classify};
+use super::{OWNER, PATIENCE};
 use crate::migrations::{self, Failed, explain, keep, taken, up_to_date};
 
 const OPERATION: &str = "open the catalog";
@@ -81,7 +81,7 @@ fn write_ahead(connection: &Connection) -> Result<()> {
 }
 
 fn refused(error: rusqlite::Error) -> Error {
-    classify(OPERATION, error)
+    OWNER.classify(OPERATION, error)
 }
 
 /// A connection for refinery, inside a transaction that is not refinery's.

@@ -1,20 +1,21 @@
 //! The embedded store: one SQLite file, or a database in memory.
 
-mod errors;
 mod layout;
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use endpoint_api::{Error, ErrorKind, Result};
-use rusqlite::{Connection, OpenFlags, Statement, types::ValueRef};
+use rusqlite::{Connection, Statement, types::ValueRef};
+use sqlite_client::{Access, Owner};
 
 use crate::sql::{Cell, Engine, Parameter, Row};
-use errors::classify;
+
+const OWNER: Owner = Owner("catalog");
 
 /// How long a statement waits for other processes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl Sqlite {
     /// Opens the database, and makes it when it is not there.
     pub(crate) async fn open(location: Location) -> Result<Self> {
         let place = location.clone();
-        let opened = blocking(move || {
+        let opened = OWNER.blocking(move || {
             let mut connection = connect(&place)?;
             layout::make(&mut connection)?;
             Ok(connection)
@@ -68,44 +69,23 @@ impl Sqlite {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let connection = Arc::clone(&self.connection);
-        let done = blocking(move || {
+        let done = OWNER.blocking(move || {
             // A statement that panicked has left the connection as it was.
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             let connection = connection
                 .as_ref()
                 .ok_or_else(|| Error::new(ErrorKind::Internal, operation, "the catalog is closed"))?;
-            work(connection).map_err(|error| classify(operation, error))
+            work(connection).map_err(|error| OWNER.classify(operation, error))
         });
         done.await.map_err(|error| error.with("file", &self.location))
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let stopped =
-        |error| Error::new(ErrorKind::Internal, "use the catalog", "a statement was cut short").caused_by(error);
-    tokio::task::spawn_blocking(work).await.map_err(stopped)?
-}
-
 fn connect(location: &Location) -> Result<Connection> {
-    const OPEN: &str = "open the catalog";
-    let connection = match location {
-        Location::Memory => Connection::open_in_memory(),
-        Location::File(path) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() {
-                let message = "the folder of the catalog's file does not exist; make it, or name another file";
-                return Err(Error::new(ErrorKind::Config, OPEN, message));
-            }
-            let flags =
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            Connection::open_with_flags(path, flags)
-        }
-    };
-    let opened = connection.and_then(|connection| {
-        connection.busy_timeout(PATIENCE)?;
-        Ok(connection)
-    });
-    opened.map_err(|error| classify(OPEN, error))
+    match location {
+        Location::Memory => Connection::open_in_memory().map_err(|error| OWNER.classify("open the catalog", error)),
+        Location::File(path) => OWNER.open(path, Access::Create, PATIENCE),
+    }
 }
 
 impl Engine for Sqlite {
@@ -140,10 +120,10 @@ impl Engine for Sqlite {
 
     async fn close(&self) -> Result<()> {
         let connection = Arc::clone(&self.connection);
-        let closed = blocking(move || {
+        let closed = OWNER.blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
             let closed = connection.map_or(Ok(()), |connection| connection.close().map_err(|(_, error)| error));
-            closed.map_err(|error| classify("close the catalog", error))
+            closed.map_err(|error| OWNER.classify("close the catalog", error))
         });
         closed.await.map_err(|error| error.with("file", &self.location))
     }

@@ -187,7 +187,8 @@ impl CellSerializer<'_> {
 
     fn float(self, value: f64) -> Result<Cell, RowError> {
         self.expect(&[LogicalType::Float64], "a floating-point number")?;
-        Ok(Cell::Float(value))
+        // Databases do not agree on whether zero has a sign.
+        Ok(Cell::Float(value + 0.0))
     }
 }
 

@@ -1,0 +1,127 @@
+use endpoint_api::{
+    Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
+    batch::{Parent, Rank, RejectEnvelope},
+};
+use relational::{
+    state::{rank, signed, stage, unsigned, without_nul},
+    support,
+};
+use rusqlite::{Connection, Row, params};
+use sqlite_client::Access;
+
+use crate::database::{Database, During as _};
+
+const STORE: &str = "store rejects";
+
+/// What is staged of rejects, in the order of the table.
+const COLUMNS: &str = "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
+
+/// Takes rejects, until the load is committed. The same one twice is one.
+pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, rejects: &[Reject]) -> Result<()> {
+    let create = format!("create table if not exists temp._cdm_stage_reject ({COLUMNS}, primary key (id))");
+    connection.execute_batch(&create).during(STORE)?;
+    let insert = "insert or replace into temp._cdm_stage_reject values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let mut statement = connection.prepare_cached(insert).during(STORE)?;
+    for reject in rejects {
+        let text = |text: &Option<String>| text.as_deref().map(without_nul);
+        let row = params![
+            reject.id(ingestion),
+            reject.stage.to_string(),
+            without_nul(&reject.reason),
+            text(&reject.field),
+            without_nul(&reject.origin),
+            text(&reject.key),
+            reject.raw,
+            signed(reject.raw_length),
+            reject.raw_hash,
+            text(&reject.envelope.parent_id),
+            text(&reject.envelope.parent_key),
+            reject.envelope.rank == Rank::Whole,
+        ];
+        statement.execute(row).during(STORE)?;
+    }
+    Ok(())
+}
+
+/// Stores what was staged, within the load's write transaction. A reject that is there already is only touched
+/// when it now says something else.
+pub(crate) fn store(
+    connection: &Connection,
+    ingestion: &Ingestion,
+    run_id: &str,
+    observation: u64,
+    now: &str,
+) -> Result<()> {
+    let staged = "select exists (select 1 from sqlite_temp_schema where name = '_cdm_stage_reject')";
+    if !connection.query_row(staged, [], |row| row.get(0)).during(STORE)? {
+        return Ok(());
+    }
+    let statement = format!(
+        "insert into {table} as t ({COLUMNS}, ingestion, run_id, observation, rejected_at) \
+         select s.*, ?1, ?2, ?3, ?4 from temp._cdm_stage_reject s where true \
+         on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
+         key = excluded.key, run_id = excluded.run_id, observation = excluded.observation \
+         where (t.stage, t.reason, t.field, t.key) is not \
+         (excluded.stage, excluded.reason, excluded.field, excluded.key)",
+        table = support::REJECT,
+    );
+    let parameters = params![ingestion.to_string(), run_id, signed(observation), now];
+    connection.execute(&statement, parameters).during(STORE).map(drop)
+}
+
+/// Removes rejects whose records were loaded.
+pub(crate) fn remove<'a>(connection: &Connection, ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let statement = format!("delete from {} where id = ?1", support::REJECT);
+    let mut statement = connection.prepare(&statement).during("remove rejects")?;
+    ids.into_iter().try_for_each(|id| statement.execute([id]).during("remove rejects").map(drop))
+}
+
+/// The newest rejects first.
+pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+    const OPERATION: &str = "list rejects";
+    let there = database.open_if_there(Access::Read)?;
+    let has_table = "select exists (select 1 from sqlite_schema where name = ?1)";
+    let provisioned =
+        there.filter(|connection| connection.query_row(has_table, [support::REJECT], |row| row.get(0)).unwrap_or(true));
+    let Some(connection) = provisioned else {
+        let message = format!(
+            "the sink holds no rejects, because nothing is provisioned on it yet; run `cdm provision {}`",
+            database.id()
+        );
+        return Err(Error::new(ErrorKind::NotProvisioned, OPERATION, message));
+    };
+    let statement = format!(
+        "select {COLUMNS}, ingestion, run_id, observation, rejected_at from {} \
+         where (?1 is null or ingestion = ?1) and (?2 is null or id = ?2) \
+         order by rejected_at desc, origin, id limit ?3 offset ?4",
+        support::REJECT,
+    );
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let ingestion = query.ingestion.as_ref().map(ToString::to_string);
+    let parameters = params![ingestion, query.id, number(query.limit), number(query.offset)];
+    let mut statement = connection.prepare(&statement).during(OPERATION)?;
+    let rows = statement.query_map(parameters, read).during(OPERATION)?;
+    rows.collect::<rusqlite::Result<_>>().during(OPERATION)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
+    let parent_id: Option<String> = row.get(9)?;
+    let parent_key: Option<String> = row.get(10)?;
+    let parent = Parent { id: parent_id.as_deref(), key: parent_key.as_deref() };
+    Ok(StoredReject {
+        id: row.get(0)?,
+        stage: stage(&row.get::<_, String>(1)?),
+        reason: row.get(2)?,
+        field: row.get(3)?,
+        origin: row.get(4)?,
+        key: row.get(5)?,
+        raw: row.get(6)?,
+        raw_length: unsigned(row.get(7)?),
+        raw_hash: row.get(8)?,
+        envelope: RejectEnvelope::new(Some(parent), rank(row.get::<_, Option<i64>>(11)?.unwrap_or(1))),
+        ingestion: row.get(12)?,
+        run_id: row.get(13)?,
+        observation: unsigned(row.get(14)?),
+        rejected_at: row.get(15)?,
+    })
+}

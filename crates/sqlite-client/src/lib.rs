@@ -1,0 +1,128 @@
+//! How we open SQLite files, and what its errors mean in terms of the contract.
+
+use std::{path::Path, time::Duration};
+
+use endpoint_api::{Error, ErrorKind, Result, Retry};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read it; it must be there.
+    Read,
+    /// To read and write it; it must be there.
+    Write,
+    /// To read and write it; it is made when it is missing.
+    Create,
+}
+
+/// Whose file it is: what stands in messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner(pub &'static str);
+
+impl Owner {
+    /// Opens a file. A statement waits up to `patience` for other processes.
+    ///
+    /// # Errors
+    ///
+    /// When it is no file that can be opened so; a missing folder is [`ErrorKind::Config`].
+    pub fn open(self, path: &Path, access: Access, patience: Duration) -> Result<Connection> {
+        let operation = "open the file";
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let message = format!("the folder of the {}'s file does not exist; make it, or name another file", self.0);
+            return Err(Error::new(ErrorKind::Config, operation, message));
+        }
+        let flags = match access {
+            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Access::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        };
+        let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let opened = opened.and_then(|connection| connection.busy_timeout(patience).map(|()| connection));
+        opened.map_err(|error| self.classify(operation, error))
+    }
+
+    /// Turns an error of SQLite into one of the contract. Values are bound, so that its text holds none.
+    pub fn classify(self, operation: &'static str, error: rusqlite::Error) -> Error {
+        let Self(owner) = self;
+        let (kind, retry, message) = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+                let message = format!("another process has held the {owner}'s file for too long");
+                (ErrorKind::Conflict, Retry::Backoff, message)
+            }
+            Some(ErrorCode::NotADatabase) => {
+                let message = "the file is no SQLite database; name another file, and it is made there".to_owned();
+                (ErrorKind::Config, Retry::Never, message)
+            }
+            Some(ErrorCode::DatabaseCorrupt) => {
+                let message = format!("the {owner}'s file is damaged; restore it from a backup");
+                (ErrorKind::Data, Retry::AfterOperator, message)
+            }
+            Some(ErrorCode::CannotOpen) => {
+                let message = format!(
+                    "the {owner}'s file cannot be opened; check that it is a file, and the rights on it and its folder"
+                );
+                (ErrorKind::Denied, Retry::AfterOperator, message)
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+                let message = format!("the {owner}'s file cannot be written; check the rights on it and its folder");
+                (ErrorKind::Denied, Retry::AfterOperator, message)
+            }
+            Some(ErrorCode::DiskFull) => {
+                let message = format!("the disk of the {owner}'s file is full");
+                (ErrorKind::Exhausted, Retry::AfterOperator, message)
+            }
+            Some(ErrorCode::OutOfMemory) => {
+                (ErrorKind::Exhausted, Retry::Backoff, "there is not enough memory".to_owned())
+            }
+            Some(ErrorCode::SystemIoFailure) => {
+                let message = format!("the {owner}'s file cannot be read or written");
+                (ErrorKind::Unavailable, Retry::Backoff, message)
+            }
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+                (ErrorKind::Data, Retry::Never, "a row does not fit its table".to_owned())
+            }
+            Some(_) => (ErrorKind::Internal, Retry::Never, format!("SQLite refuses a statement of the {owner}")),
+            // The library's own: a value of another type than its column's.
+            None => (ErrorKind::Data, Retry::AfterOperator, format!("an entry of the {owner} is damaged")),
+        };
+        Error::new(kind, operation, message).with_retry(retry).caused_by(error)
+    }
+
+    /// Runs what may block on a thread that may.
+    ///
+    /// # Errors
+    ///
+    /// As `work` does; [`ErrorKind::Internal`] when it panics.
+    pub async fn blocking<T: Send + 'static>(self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let cut_short = |error| {
+            let message = format!("a statement of the {} was cut short", self.0);
+            Error::new(ErrorKind::Internal, "use the file", message).caused_by(error)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(cut_short)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_opened_says_why_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner("catalog");
+        let open = |name: &str, access| owner.open(&folder.path().join(name), access, Duration::ZERO);
+        let missing = open("none/a.db", Access::Create).unwrap_err();
+        assert_eq!(
+            (missing.kind(), missing.message()),
+            (ErrorKind::Config, "the folder of the catalog's file does not exist; make it, or name another file")
+        );
+        assert_eq!(open("a.db", Access::Write).unwrap_err().kind(), ErrorKind::Denied);
+        std::fs::write(folder.path().join("text"), "no database at all, but long enough to look like one").unwrap();
+        let text = open("text", Access::Write).unwrap();
+        let error = text.execute_batch("create table t (a)").unwrap_err();
+        assert_eq!(owner.classify("test", error).kind(), ErrorKind::Config);
+    }
+}
