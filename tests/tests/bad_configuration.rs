@@ -27,7 +27,7 @@ fn a_mistake_in_the_file_is_named_by_its_place_and_nothing_is_touched() {
         (
             "driver = \"jira.export\"",
             "driver = \"jira.cloud\"",
-            "endpoints.acme_jira.driver: there is no driver `jira.cloud`; linked are cdm.postgres, jira.export, raw.files",
+            "endpoints.acme_jira.driver: there is no driver `jira.cloud`; linked are cdm.postgres, cdm.sqlite, jira.export, raw.files",
         ),
         ("driver = \"raw.files\"", "", "endpoints.lake.driver: is missing"),
         ("path = \"export\"", "path = \"export\"\npth = 1", "endpoints.acme_jira.pth: is not known here"),

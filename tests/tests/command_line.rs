@@ -81,7 +81,7 @@ fn drivers_are_described_for_scripts() {
     assert_eq!(keys[..3], ["connection_url", "host", "port"], "in the order in which they are declared");
     assert_eq!(
         sandbox.cdm(["drivers", "cdm.oracle"]).error(2),
-        "there is no driver `cdm.oracle`; linked are cdm.postgres, jira.export, raw.files"
+        "there is no driver `cdm.oracle`; linked are cdm.postgres, cdm.sqlite, jira.export, raw.files"
     );
 }
 

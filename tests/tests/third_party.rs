@@ -44,7 +44,7 @@ fn a_model_of_another_crate_is_provisioned_loaded_and_found() {
     let drivers = toy(&sandbox, &["drivers"], 0);
     let drivers = drivers["drivers"].as_array().unwrap();
     let ids: Vec<&str> = drivers.iter().map(|driver| driver["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["acme.fleet", "cdm.postgres", "jira.export", "raw.files"]);
+    assert_eq!(ids, ["acme.fleet", "cdm.postgres", "cdm.sqlite", "jira.export", "raw.files"]);
     let takes = drivers[1]["supported_cdm_models"].as_array().unwrap();
     assert!(takes.contains(&Value::from("acme.fleet.ship")), "{takes:?}");
 
@@ -79,6 +79,6 @@ fn our_own_program_does_not_know_them() {
     let ran = sandbox.cdm(["ingest"]);
     assert_eq!(
         ran.error(2),
-        "endpoints.fleet.driver: there is no driver `acme.fleet`; linked are cdm.postgres, jira.export, raw.files"
+        "endpoints.fleet.driver: there is no driver `acme.fleet`; linked are cdm.postgres, cdm.sqlite, jira.export, raw.files"
     );
 }

@@ -52,13 +52,16 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the main job on a small export and a private PostgreSQL server.
+    /// Show the main job on a sample export, in a folder of its own and with nothing to install.
     Demo {
         /// The folder to work in.
         #[arg(long, value_name = "DIR", default_value = "cdm-demo")]
         dir: PathBuf,
-        /// Keep the server running until Ctrl-C, to look around in it.
+        /// Load into a private PostgreSQL server instead of a SQLite file; it needs the server's programs.
         #[arg(long)]
+        postgres: bool,
+        /// Keep that server running until Ctrl-C, to look around in it.
+        #[arg(long, requires = "postgres")]
         keep: bool,
     },
     /// Write a configuration file to begin with.
@@ -239,8 +242,8 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
     runtime.block_on(async {
         let app = App { registry, config: cli.global.config, signals: Signals::listen() };
         match cli.command {
-            Command::Demo { dir, keep } => {
-                commands::demo::demo(&app, &DemoOptions { dir, keep, output: cli.global.output }).await
+            Command::Demo { dir, postgres, keep } => {
+                commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
             }
             Command::Init => commands::init::init(&app),
             Command::Drivers { id: None, .. } => Ok(commands::drivers::list(&app)),

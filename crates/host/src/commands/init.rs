@@ -12,6 +12,7 @@ driver = "jira.export"
 path = "./export"
 
 # `cdm drivers cdm.postgres` shows every key. Secrets stay outside: ${env:NAME} or ${file:PATH}.
+# With no server at hand, a file does as well: driver = "cdm.sqlite", path = "./work.db".
 [endpoints.warehouse]
 driver = "cdm.postgres"
 connection_url = "${env:WAREHOUSE_URL}"

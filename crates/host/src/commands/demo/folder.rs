@@ -1,17 +1,30 @@
 use std::{
+    fmt::Write as _,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use super::export;
+use super::export::{self, SITES};
 use crate::failure::Failure;
 
-/// Says that a folder is a demonstration's and may be made anew.
+/// Says that a folder is a demonstration's.
 const MARKER: &str = ".cdm-demo";
 
-/// The file of the server's URL, which holds its password.
+/// The file of a server's URL, which holds its password.
 const SECRET: &str = "warehouse.url";
+
+/// The file of the tables.
+const TABLES: &str = "work.db";
+
+/// Where the tables go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Warehouse<'a> {
+    /// Into a SQLite file in the folder, which stays.
+    File,
+    /// Onto a private server with this URL, which goes.
+    Server(&'a str),
+}
 
 /// The folder of a demonstration.
 pub(super) struct Folder {
@@ -19,8 +32,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder with a sample export. One that a demonstration left is made anew; any other that
-    /// is not empty is left alone.
+    /// Makes the folder with a sample export, or takes it as a demonstration has left it. Any other that is not
+    /// empty is left alone.
     pub(super) fn prepare(path: &Path) -> Result<Self, Failure> {
         let folder = Self { path: path.to_owned() };
         let is_ours = path.join(MARKER).is_file();
@@ -30,36 +43,47 @@ impl Folder {
             return Err(Failure::usage(message));
         }
         let make = || -> io::Result<()> {
-            if is_ours {
-                fs::remove_dir_all(path)?;
-            }
             fs::create_dir_all(path)?;
-            fs::write(path.join(MARKER), "made by `cdm demo`, and made anew by the next one\n")?;
-            export::write(&path.join("export"))
+            fs::write(path.join(MARKER), "made by `cdm demo`, which goes on with what is here\n")?;
+            SITES.into_iter().try_for_each(|site| export::write(site, &path.join(site.name)))
         };
         make().map_err(|error| folder.failed(&error))?;
         Ok(folder)
     }
 
-    /// Writes the configuration and, beside it, the server's URL as a secret.
-    pub(super) fn configure(&self, url: &str) -> Result<(), Failure> {
-        let write = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(self.secret())?.write_all(url.as_bytes())?;
-            fs::write(self.config(), configuration())
+    /// Writes the configuration, if there is none, and beside it a server's URL as a secret; says which file it
+    /// is.
+    pub(super) fn configure(&self, warehouse: Warehouse<'_>) -> Result<PathBuf, Failure> {
+        let (config, metadata) = match warehouse {
+            Warehouse::File => ("cdm.toml", "cdm-metadata.db"),
+            Warehouse::Server(_) => ("cdm-postgres.toml", "cdm-metadata-postgres.db"),
         };
-        write().map_err(|error| self.failed(&error))
-    }
-
-    pub(super) fn config(&self) -> PathBuf {
-        self.path.join("cdm.toml")
+        let config = self.path.join(config);
+        let write = || -> io::Result<()> {
+            if let Warehouse::Server(url) = warehouse {
+                // The server is a new one.
+                remove(&self.path.join(metadata))?;
+                remove(&self.path.join("raw-postgres"))?;
+                remove(&self.secret())?;
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                options.open(self.secret())?.write_all(url.as_bytes())?;
+            }
+            if config.exists() { Ok(()) } else { fs::write(&config, configuration(warehouse, metadata)) }
+        };
+        write().map_err(|error| self.failed(&error))?;
+        Ok(config)
     }
 
     pub(super) fn secret(&self) -> PathBuf {
         self.path.join(SECRET)
+    }
+
+    /// The file of the tables.
+    pub(super) fn tables(&self) -> PathBuf {
+        self.path.join(TABLES)
     }
 
     pub(super) fn shown(&self) -> String {
@@ -71,20 +95,54 @@ impl Folder {
     }
 }
 
-/// Every unit in CDM mode, and issues in raw mode beside it.
-fn configuration() -> String {
-    let mut configuration = format!(
-        "[metadata]\nurl = \"sqlite:cdm-metadata.db\"\n\n\
-         [endpoints.acme_jira]\ndriver = \"jira.export\"\npath = \"./export\"\n\n\
-         [endpoints.warehouse]\ndriver = \"cdm.postgres\"\nconnection_url = \"${{file:{SECRET}}}\"\n\n\
-         [endpoints.lake]\ndriver = \"raw.files\"\npath = \"./raw\"\n"
-    );
-    let units = ["projects", "users", "issues", "comments", "worklogs"];
-    let ingestions = units.map(|unit| (unit.to_owned(), unit, "warehouse", "cdm"));
-    for (name, unit, sink, mode) in ingestions.into_iter().chain([("issues_raw".to_owned(), "issues", "lake", "raw")]) {
-        configuration.push_str(&format!(
-            "\n[ingest.{name}]\nsource = \"acme_jira\"\nunit = \"jira.{unit}\"\nsink = \"{sink}\"\nmode = \"{mode}\"\n"
-        ));
+const UNITS: [&str; 5] = ["projects", "users", "issues", "comments", "worklogs"];
+
+/// The ingestions in CDM mode, by name.
+pub(super) fn ingestions() -> Vec<String> {
+    SITES.iter().flat_map(|site| UNITS.map(|unit| format!("{}_{unit}", site.name))).collect()
+}
+
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    configuration
+}
+
+/// Every unit of both sites in CDM mode, and the issues of one in raw mode beside it.
+fn configuration(warehouse: Warehouse<'_>, metadata: &str) -> String {
+    let (sink, raw) = match warehouse {
+        Warehouse::File => (format!("driver = \"cdm.sqlite\"\npath = \"./{TABLES}\""), "raw"),
+        Warehouse::Server(_) => {
+            (format!("driver = \"cdm.postgres\"\nconnection_url = \"${{file:{SECRET}}}\""), "raw-postgres")
+        }
+    };
+    let mut text = format!("[metadata]\nurl = \"sqlite:{metadata}\"\n");
+    for site in SITES.map(|site| site.name) {
+        // The name of the system stands in the ids, so that the sites do not collide.
+        let _ = write!(
+            text,
+            "\n[endpoints.{site}]\ndriver = \"jira.export\"\npath = \"./{site}\"\nsource_system = \"{site}\"\n"
+        );
+    }
+    let _ = write!(
+        text,
+        "\n[endpoints.warehouse]\n{sink}\n\n[endpoints.lake]\ndriver = \"raw.files\"\npath = \"./{raw}\"\n"
+    );
+    let mut ingestion = |name: &str, site: &str, unit: &str, sink: &str, mode: &str| {
+        let _ = write!(
+            text,
+            "\n[ingest.{name}]\nsource = \"{site}\"\nunit = \"jira.{unit}\"\nsink = \"{sink}\"\nmode = \"{mode}\"\n"
+        );
+    };
+    for site in SITES.map(|site| site.name) {
+        for unit in UNITS {
+            ingestion(&format!("{site}_{unit}"), site, unit, "warehouse", "cdm");
+        }
+    }
+    let [first, ..] = SITES.map(|site| site.name);
+    ingestion(&format!("{first}_issues_raw"), first, "issues", "lake", "raw");
+    text
 }

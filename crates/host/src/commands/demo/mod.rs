@@ -1,5 +1,6 @@
-//! `cdm demo`: the main job on a small export, with a private PostgreSQL server.
+//! `cdm demo`: the main job on a sample export, with nothing to install.
 
+mod chart;
 mod export;
 mod folder;
 
@@ -11,7 +12,9 @@ use std::{
 use ingest::Options;
 use local_postgres::{Cluster, Programs};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
+use self::folder::{Folder, Warehouse};
 use super::{catalog, ingest as ingestion, provision, rejects};
 use crate::{
     answer::{Answer, Output},
@@ -23,7 +26,9 @@ use crate::{
 pub(crate) struct DemoOptions {
     /// The folder to work in.
     pub(crate) dir: PathBuf,
-    /// Keep the server running until the command is told to stop.
+    /// Load into a private PostgreSQL server instead of a file.
+    pub(crate) postgres: bool,
+    /// Keep that server running until the command is told to stop.
     pub(crate) keep: bool,
     /// With tables, each step is printed when it is done.
     pub(crate) output: Output,
@@ -31,48 +36,75 @@ pub(crate) struct DemoOptions {
 
 /// Provisions, loads, loads again and looks: the commands that a user would type, in this order.
 pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Failure> {
-    let failed = |error: local_postgres::Error| Failure::failed(error.to_string());
-    let folder = folder::Folder::prepare(&options.dir)?;
-    let start = || Cluster::start(&Programs::find()?, &local_postgres::Options::default());
-    let cluster = tokio::task::spawn_blocking(start).await.map_err(|error| Failure::internal(error.to_string()))?;
-    let cluster = cluster.map_err(failed)?;
-    folder.configure(&cluster.url("postgres"))?;
+    let dir = options.dir.clone();
+    let folder = spawn_blocking(move || Folder::prepare(&dir)).await.map_err(stopped)??;
+    let cluster = if options.postgres { Some(start_server().await?) } else { None };
+    let url = cluster.as_ref().map(|cluster| cluster.url("postgres"));
+    let config = folder.configure(url.as_deref().map_or(Warehouse::File, Warehouse::Server))?;
 
-    let app = App { registry: app.registry.clone(), config: folder.config(), signals: app.signals.clone() };
+    let app = App { registry: app.registry.clone(), config, signals: app.signals.clone() };
     let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
     show.say(&format!(
-        "A small Jira export and a configuration are in {}; a private PostgreSQL server runs for them.\n",
+        "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
         folder.shown()
     ));
-
     let provisioned = provision::provision(&app, "warehouse", &[], provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
-    show.step("ingest", ingestion::ingest(&app, &[], everything()).await?)?;
-    show.say("Nothing has changed since, and nothing is read again:\n");
-    show.step("ingest", ingestion::ingest(&app, &[], everything()).await?)?;
-    show.say("Two lines of the export are no issues; they were kept with their reasons:\n");
+    show.step("ingest", ingestion::ingest(&app, &[], Options::default()).await?)?;
+    show.say("All of the tables once more from the beginning: nothing has changed, so nothing is written.\n");
+    let again = Options { full: true, ..Options::default() };
+    let names = folder::ingestions();
+    let command = format!("ingest --full {}", names.join(" "));
+    show.step(&command, ingestion::ingest(&app, &names, again).await?)?;
+    show.say("Lines of the exports that are no issues were kept with their reasons:\n");
     show.step("rejects list warehouse", rejects::list(&app, "warehouse", None, 10).await?)?;
     show.step("catalog list", catalog::list(&app).await?)?;
 
-    let rows = tokio::task::spawn_blocking(move || cluster.query("postgres", QUERY).map(|rows| (cluster, rows)));
-    let (cluster, rows) = rows.await.map_err(|error| Failure::internal(error.to_string()))?.map_err(failed)?;
-    show.say(&chart(&rows));
+    let Some(cluster) = cluster else {
+        let tables = folder.tables();
+        let projects = spawn_blocking(move || chart::ask_file(&tables)).await.map_err(stopped)??;
+        show.say(&chart::draw(&projects));
+        show.say(&farewell(&folder, &show.config));
+        return Ok(Answer::new("steps", show.steps, ""));
+    };
+    let asked = spawn_blocking(move || chart::ask_server(&cluster).map(|projects| (cluster, projects)));
+    let (cluster, projects) = asked.await.map_err(stopped)??;
+    show.say(&chart::draw(&projects));
     if options.keep {
         show.say(&format!("The server runs until Ctrl-C:\n\n  psql \"$(cat {})\"\n", folder.secret().display()));
         app.signals.cancel().cancelled().await;
     } else {
-        show.say(&format!(
-            "The server is gone; the rest is in {}. `cdm demo --keep` keeps it running.\n",
-            folder.shown()
-        ));
+        show.say("The server is gone. `cdm demo --postgres --keep` keeps it running.\n");
     }
     drop(cluster);
     let exit = app.signals.exit().filter(|_| !options.keep).unwrap_or(Exit::Ok);
     Ok(Answer::new("steps", show.steps, "").exit(exit))
 }
 
-fn everything() -> Options {
-    Options::default()
+async fn start_server() -> Result<Cluster, Failure> {
+    let start = || Cluster::start(&Programs::find()?, &local_postgres::Options::default());
+    spawn_blocking(start).await.map_err(stopped)?.map_err(|error| Failure::failed(error.to_string()))
+}
+
+fn stopped(error: tokio::task::JoinError) -> Failure {
+    Failure::internal(error.to_string())
+}
+
+/// Where everything is, and how to go on.
+fn farewell(folder: &Folder, config: &str) -> String {
+    let tables = folder.tables().display().to_string();
+    format!(
+        "The tables are in {tables}; any SQLite program reads them:\n\n\
+         \x20 sqlite3 {tables} \"select status_category, count(*) from cdm_work_item group by 1\"\n\n\
+         Go on with\n\n\
+         \x20 cdm --config {config} catalog show cdm.work.item@warehouse\n\
+         \x20 cdm --config {config} rejects show warehouse ID\n\
+         \x20 cdm --config {config} verify warehouse\n\n\
+         For PostgreSQL, let [endpoints.warehouse] in {config} say\n\n\
+         \x20 driver = \"cdm.postgres\"\n\
+         \x20 connection_url = \"${{env:WAREHOUSE_URL}}\"\n\n\
+         and provision and ingest again; `cdm demo --postgres` shows that on a private server.\n"
+    )
 }
 
 /// Shows the steps, and keeps them for scripts.
@@ -95,24 +127,4 @@ impl Show {
         self.steps.push(json!({ "command": command, "answer": answer.json() }));
         answer.ok()
     }
-}
-
-/// How far the items of each project are.
-const QUERY: &str = "select p.name, count(*) filter (where i.status_category = 'done'), \
-     count(*) filter (where i.status_category = 'in_progress'), count(*) filter (where i.status_category = 'todo') \
-     from cdm_work.cdm_work_item i join cdm_work.cdm_work_project p on p.cdm_id = i.project_cdm_id \
-     group by p.name order by p.name";
-
-/// Draws a bar a project: done, in progress, still to do.
-fn chart(rows: &[local_postgres::Row]) -> String {
-    let mut chart = "Items by project, asked of cdm_work.cdm_work_item (█ done ▒ in progress ░ to do):\n\n".to_owned();
-    for row in rows {
-        let mut cells = row.iter().map(|cell| cell.as_deref().unwrap_or_default());
-        let name = cells.next().unwrap_or_default();
-        let counts: Vec<usize> = cells.map(|cell| cell.parse().unwrap_or(0)).collect();
-        let bars: String =
-            ["█", "▒", "░"].iter().zip(&counts).map(|(bar, count)| bar.repeat(count.div_ceil(3))).collect();
-        chart.push_str(&format!("  {name:<20} {bars} {}\n", counts.iter().sum::<usize>()));
-    }
-    chart
 }
