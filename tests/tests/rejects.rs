@@ -52,6 +52,11 @@ fn what_can_be_stored_now_is_no_reject_any_more() {
     assert_eq!(stages(&sandbox), "map source");
     assert_eq!(sandbox.value("select summary from cdm_work.cdm_work_item where source_id = '2'"), "bad");
     // As if it had been loaded with the others.
+    let verified = sandbox.cdm(["verify", "warehouse"]).expect(0);
+    assert!(
+        verified["tables"].as_array().unwrap().iter().all(|model| model["rows"] == model["inserted"]),
+        "{verified}"
+    );
     let full = &sandbox.ingest(&["issues", "--full"])[0];
     assert_eq!((&full["unchanged"], &full["rejected"]), (&3.into(), &2.into()));
     assert_eq!(counts(&sandbox.cdm(["rejects", "replay", "warehouse"]).expect(0)), [1, 0, 0, 0, 0, 1, 1]);

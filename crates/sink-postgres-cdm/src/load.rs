@@ -155,6 +155,17 @@ impl<'e> PgLoad<'e> {
         self.session.execute("remove rejects", &statement, &[(&done, Type::TEXT_ARRAY)]).await.map(drop)
     }
 
+    /// Counts the rows that a replay has inserted to those of the ingestion.
+    async fn count_inserted(&self, receipt: &LoadReceipt) -> Result<()> {
+        let statement = format!(
+            "update {} set rows_inserted = rows_inserted + $2 where ingestion = $1",
+            self.loading.tables.ingestion
+        );
+        let inserted = signed(receipt.counts.inserted);
+        let parameters = [(&self.loading.key as _, Type::TEXT), (&inserted as _, Type::INT8)];
+        self.session.execute("count rows", &statement, &parameters).await.map(drop)
+    }
+
     /// Completes the ledger's line, compares the fence and moves the checkpoint.
     async fn settle(&self, slice: u64, receipt: &LoadReceipt, commit: &Commit) -> Result<()> {
         let operation = "commit";
@@ -237,7 +248,10 @@ impl Load for PgLoad<'_> {
         let receipt = LoadReceipt::new(counts, commit.incomplete.clone());
         match &self.of {
             Of::Slice(slice) => self.settle(*slice, &receipt, &commit).await?,
-            Of::Rejects { given, again } => self.remove_rejects(given, again).await?,
+            Of::Rejects { given, again } => {
+                self.count_inserted(&receipt).await?;
+                self.remove_rejects(given, again).await?;
+            }
         }
         self.judge.keep();
         match self.session.batch("commit", "commit").await {
