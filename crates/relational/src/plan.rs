@@ -62,6 +62,10 @@ pub fn plan(
         let recorded = found.recorded.get(name.as_str()).cloned();
         let table = Table::of(model, name.clone())?;
         let mut model_changes = changes(&table, actual(&name), &format!("rows of {} go there", model.id), dialect)?;
+        // What a newer version of the model says of the table stays.
+        if recorded.as_ref().is_some_and(|recorded| recorded.version > model.version) {
+            model_changes.retain(|change| change.action != "describe");
+        }
         let is_recorded = recorded.as_ref().is_some_and(|recorded| recorded.version >= model.version);
         if !is_recorded || !model_changes.is_empty() {
             model_changes.push(Change {

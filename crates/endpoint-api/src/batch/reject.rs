@@ -137,7 +137,7 @@ impl Reject {
 }
 
 /// A reject that a sink keeps.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredReject {
     /// See [`Reject::id`].
     pub id: String,

@@ -1,0 +1,173 @@
+use std::{
+    env,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use endpoint_api::{Capabilities, Driver, DriverEntry, Ingestion};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::{
+    Place, StoredRow, Test, Unavailable,
+    suites::tests,
+    workbench::{Author, Workbench},
+};
+
+/// The result of what a driver's author gives.
+pub type Result<T> = std::result::Result<T, Unavailable>;
+
+type Places = dyn Fn() -> Result<Place> + Send + Sync;
+
+/// The kit for one driver.
+pub struct Kit {
+    entry: Arc<DriverEntry>,
+    places: Arc<Places>,
+    author: Arc<Author>,
+}
+
+/// What became of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The test: `sink::a_stale_version_never_wins`.
+    pub test: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The driver keeps what the test holds it to.
+    Passed,
+    /// It does not, and this shows it.
+    Failed(String),
+    /// There is no place to test it in.
+    Ignored(String),
+}
+
+/// Says that a place must be there.
+const REQUIRED: &str = "CDM_CONFORMANCE_REQUIRED";
+
+impl Kit {
+    /// The kit for a driver, which must be registered. Without [`places`](Self::places) only what needs no
+    /// endpoint is tested.
+    pub fn of<D: Driver>() -> Self {
+        Self {
+            entry: Arc::new(DriverEntry::of::<D>()),
+            places: Arc::new(|| Err(Unavailable("the kit was given no place to test in".to_owned()))),
+            author: Arc::new(Author::default()),
+        }
+    }
+
+    /// How a fresh place is made: nothing is provisioned there, and nothing was loaded.
+    #[must_use]
+    pub fn places(mut self, places: impl Fn() -> Result<Place> + Send + Sync + 'static) -> Self {
+        self.places = Arc::new(places);
+        self
+    }
+
+    /// How the rows of a model's table are read, given where provisioning said that they go
+    /// ([`ModelPlan::table`](endpoint_api::ModelPlan)). Rows of deleted records may be left out.
+    #[must_use]
+    pub fn rows(mut self, rows: impl Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync + 'static) -> Self {
+        self.author_mut().rows = Some(Box::new(rows));
+        self
+    }
+
+    /// How the records of an ingestion are read that were loaded in raw mode, in the order of the source.
+    #[must_use]
+    pub fn records(mut self, records: impl Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        self.author_mut().records = Some(Box::new(records));
+        self
+    }
+
+    /// Which units of a source have records in every place, and how many each has in CDM mode.
+    #[must_use]
+    pub fn units(mut self, units: &[(&str, usize)]) -> Self {
+        self.author_mut().units = units.iter().map(|(unit, records)| (unit.parse().unwrap(), *records)).collect();
+        self
+    }
+
+    fn author_mut(&mut self) -> &mut Author {
+        Arc::get_mut(&mut self.author).expect("nothing shares it before it runs")
+    }
+
+    /// What the driver declares.
+    pub fn capabilities(&self) -> Capabilities {
+        self.entry.capabilities()
+    }
+
+    /// The driver's id.
+    pub fn driver(&self) -> &'static str {
+        self.entry.id()
+    }
+
+    /// The tests that the driver is held to.
+    fn due(&self) -> Vec<&'static Test> {
+        tests().iter().filter(|test| (test.applies)(&self.entry.capabilities(), &self.author)).collect()
+    }
+
+    /// Runs the tests as a test program does, with its arguments.
+    pub fn main(self) -> ExitCode {
+        let arguments = Arguments::from_args();
+        let unavailable = match (self.places)() {
+            Ok(_) => None,
+            Err(_) if env::var(REQUIRED).is_ok_and(|required| required == "1") => None,
+            Err(Unavailable(reason)) => Some(reason),
+        };
+        if let Some(reason) = &unavailable {
+            eprintln!("{}: tests that need a place are ignored: {reason}", self.driver());
+        }
+        let trials = self.due().into_iter().map(|test| {
+            let (entry, places, author) = (Arc::clone(&self.entry), Arc::clone(&self.places), Arc::clone(&self.author));
+            let run = move || carry_out(test, &entry, &places, &author).map_err(Failed::from);
+            Trial::test(test.name, run).with_ignored_flag(unavailable.is_some() && test.needs_place)
+        });
+        libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    }
+
+    /// Runs the tests, one after the other, and says what became of each.
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        self.outcomes_of(|_| true)
+    }
+
+    /// As [`outcomes`](Self::outcomes), of the tests that are wanted by name.
+    pub fn outcomes_of(&self, wanted: impl Fn(&str) -> bool) -> Vec<Outcome> {
+        let run = |test: &'static Test| {
+            let verdict = match (self.places)() {
+                Err(Unavailable(reason)) if test.needs_place => Verdict::Ignored(reason),
+                _ => match carry_out(test, &self.entry, &self.places, &self.author) {
+                    Ok(()) => Verdict::Passed,
+                    Err(why) => Verdict::Failed(why),
+                },
+            };
+            Outcome { test: test.name, verdict }
+        };
+        self.due().into_iter().filter(|test| wanted(test.name)).map(run).collect()
+    }
+}
+
+/// What a test does: panics when the driver does not keep to it.
+pub(crate) type Body = fn(Workbench) -> Pin<Box<dyn Future<Output = ()>>>;
+
+fn carry_out(
+    test: &Test,
+    entry: &Arc<DriverEntry>,
+    places: &Arc<Places>,
+    author: &Arc<Author>,
+) -> std::result::Result<(), String> {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let workbench = Workbench::new(Arc::clone(entry), Arc::clone(places), Arc::clone(author));
+        runtime.block_on((test.body)(workbench));
+    };
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        format!("{}\nThe contract says so in {}.", text.unwrap_or_default(), test.cites.join(", "))
+    })
+}

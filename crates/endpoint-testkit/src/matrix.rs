@@ -1,0 +1,43 @@
+use std::fmt::Write as _;
+
+use crate::{Kit, Outcome, Verdict};
+
+/// The abilities that the matrix shows, each with the beginning of the names of the tests that prove it.
+const ABILITIES: [(&str, &[&str]); 9] = [
+    ("registry, configuration", &["driver::"]),
+    ("source", &["source::"]),
+    ("sink.raw", &["raw::"]),
+    ("sink.cdm", &["sink::"]),
+    ("sink.transactional", &["transaction::"]),
+    ("runs", &["run::"]),
+    ("sink.autoprovision", &["provision::"]),
+    ("sink.replay", &["replay::"]),
+    ("sink.verify", &["verify::"]),
+];
+
+/// A table in Markdown of what drivers were shown to do: of each ability how many tests passed, and `–` where a
+/// driver does not declare it.
+pub fn support_matrix(drivers: &[(&Kit, Vec<Outcome>)]) -> String {
+    let mut table = "| ability |".to_owned();
+    for (kit, _) in drivers {
+        let _ = write!(table, " `{}` |", kit.driver());
+    }
+    table.push_str(&format!("\n| --- |{}\n", " --- |".repeat(drivers.len())));
+    for (ability, prefixes) in ABILITIES {
+        let _ = write!(table, "| {ability} |");
+        for (_, outcomes) in drivers {
+            let of_ability: Vec<&Outcome> = outcomes
+                .iter()
+                .filter(|outcome| prefixes.iter().any(|prefix| outcome.test.starts_with(prefix)))
+                .collect();
+            let passed = of_ability.iter().filter(|outcome| outcome.verdict == Verdict::Passed).count();
+            let _ = match (of_ability.len(), passed) {
+                (0, _) => write!(table, " – |"),
+                (all, passed) if all == passed => write!(table, " {passed} tests |"),
+                (all, passed) => write!(table, " **{passed} of {all} tests** |"),
+            };
+        }
+        table.push('\n');
+    }
+    table
+}

@@ -1,0 +1,155 @@
+use std::{borrow::Cow, sync::Arc};
+
+use cdm_models::{Date, Json, Model, ModelDescriptor, RawJson, Timestamp};
+use endpoint_api::{
+    CdmBatch, EndpointId, Mapped, RawBatch, UnitId,
+    batch::{CdmBatchBuilder, NewRecord, Rank, SourceHashes},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A thing of the kit: one field of every kind.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Thing<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name, in 'single' and "double" quotes, with a \ backslash.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// The thing that it is a part of.
+    #[schemars(extend("x-cdm-references" = "testkit.thing"))]
+    pub(crate) whole: Option<Cow<'a, str>>,
+    /// Whether it is good.
+    pub(crate) good: Option<bool>,
+    /// How many there are.
+    pub(crate) count: Option<i64>,
+    /// How large it is.
+    pub(crate) size: Option<f64>,
+    /// Since when.
+    pub(crate) since: Option<Date>,
+    /// When it changed.
+    #[schemars(extend("x-cdm-index" = true))]
+    pub(crate) updated_at: Option<Timestamp>,
+    /// Labels.
+    pub(crate) labels: Option<Vec<Cow<'a, str>>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Thing<'_> {
+    const ID: &'static str = "testkit.thing";
+    const VERSION: &'static str = "1.0.0";
+}
+
+/// A thing of the next version of the model: with one field more.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct NewerThing<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name, in 'single' and "double" quotes, with a \ backslash.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// The thing that it is a part of.
+    #[schemars(extend("x-cdm-references" = "testkit.thing"))]
+    pub(crate) whole: Option<Cow<'a, str>>,
+    /// Whether it is good.
+    pub(crate) good: Option<bool>,
+    /// How many there are.
+    pub(crate) count: Option<i64>,
+    /// How large it is.
+    pub(crate) size: Option<f64>,
+    /// Since when.
+    pub(crate) since: Option<Date>,
+    /// When it changed.
+    #[schemars(extend("x-cdm-index" = true))]
+    pub(crate) updated_at: Option<Timestamp>,
+    /// Labels.
+    pub(crate) labels: Option<Vec<Cow<'a, str>>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+    /// Its colour, which the model had not before.
+    pub(crate) colour: Option<Cow<'a, str>>,
+}
+
+impl Model for NewerThing<'_> {
+    const ID: &'static str = "testkit.thing";
+    const VERSION: &'static str = "1.1.0";
+}
+
+pub(crate) fn model() -> Arc<ModelDescriptor> {
+    Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap())
+}
+
+pub(crate) fn newer_model() -> Arc<ModelDescriptor> {
+    Arc::new(ModelDescriptor::of::<NewerThing<'_>>().unwrap())
+}
+
+/// What goes into a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Row {
+    /// A row with its rank and version time.
+    Put(Box<Thing<'static>>, Rank, Option<i64>),
+    /// The deletion of a key.
+    Delete(String),
+}
+
+/// A whole record with a version time.
+pub(crate) fn put(key: &str, name: &str, version_at: i64) -> Row {
+    Row::Put(Box::new(named(key, name)), Rank::Whole, Some(version_at))
+}
+
+/// A whole record without a version time.
+pub(crate) fn timeless(key: &str, name: &str) -> Row {
+    Row::Put(Box::new(named(key, name)), Rank::Whole, None)
+}
+
+/// A record that was seen only as a part of another.
+pub(crate) fn part(key: &str, name: &str) -> Row {
+    Row::Put(Box::new(named(key, name)), Rank::Part, None)
+}
+
+pub(crate) fn named(key: &str, name: &str) -> Thing<'static> {
+    Thing { cdm_id: key.to_owned().into(), name: Some(name.to_owned().into()), ..Thing::default() }
+}
+
+pub(crate) fn unit() -> UnitId {
+    UnitId::from_static("testkit.things")
+}
+
+/// The hashes of the records that rows were made of.
+pub(crate) fn hashes(rows: &[Row]) -> SourceHashes {
+    let hash = |row: &Row| {
+        let key = match row {
+            Row::Put(thing, ..) => Some(thing.cdm_id.to_string()),
+            Row::Delete(_) => None,
+        };
+        (*blake3::hash(format!("{row:?}").as_bytes()).as_bytes().first_chunk().unwrap(), key)
+    };
+    rows.iter().map(hash).collect()
+}
+
+/// A batch of the rows that are not known, if there are any.
+pub(crate) fn batch(rows: &[Row], known: &[bool]) -> Option<CdmBatch> {
+    let at = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
+    let mut source = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at(0));
+    let mut builder = CdmBatchBuilder::new(model(), 1);
+    for (index, row) in rows.iter().enumerate() {
+        source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(index as u64 + 1), ..NewRecord::default() });
+        if known.get(index) == Some(&true) {
+            continue;
+        }
+        match row {
+            Row::Put(thing, rank, version_at) => {
+                let mapped = Mapped { row: (**thing).clone(), version_at: version_at.map(at) };
+                builder.push(&mapped, *rank, 0, index).unwrap();
+            }
+            Row::Delete(key) => builder.push_delete(key, None, index),
+        }
+    }
+    let has_rows = !builder.is_empty();
+    has_rows.then(|| builder.finish_hashed(Arc::new(source.finish()), &hashes(rows)).unwrap())
+}

@@ -1,0 +1,107 @@
+//! Tables are made by a plan that converges.
+
+use std::sync::Arc;
+
+use cdm_models::ModelDescriptor;
+use endpoint_api::{Capabilities, Endpoint, ErrorKind, ProvisionPlan, Result};
+
+use super::{Test, takes_things, test};
+use crate::{
+    model::{model, newer_model, put},
+    workbench::{Author, Site, Workbench, counts, failure, soon},
+};
+
+pub(super) const TESTS: &[Test] = &[
+    test!("provision", planning_changes_nothing, provisions, "PROV-01"),
+    test!("provision", what_was_applied_is_followed_by_an_empty_plan, provisions, "PROV-02"),
+    test!("provision", many_apply_one_plan_at_once, provisions, "PROV-03"),
+    test!("provision", a_newer_model_is_added_to_its_table, provisions, "PROV-04"),
+    test!("provision", a_plan_for_another_state_is_refused, provisions, "PROV-05"),
+];
+
+fn provisions(capabilities: &Capabilities, author: &Author) -> bool {
+    takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.autoprovision)
+}
+
+async fn plan_of(endpoint: &dyn Endpoint, model: &ModelDescriptor) -> ProvisionPlan {
+    soon(endpoint.provisioner().expect("it is declared").plan(&[model])).await.unwrap()
+}
+
+async fn apply(endpoint: &dyn Endpoint, plan: &ProvisionPlan) -> Result<endpoint_api::ProvisionReceipt> {
+    soon(endpoint.provisioner().expect("it is declared").apply(plan)).await
+}
+
+async fn planning_changes_nothing(workbench: Workbench) {
+    let site = workbench.site().await;
+    let first = plan_of(&*site.endpoint, &model()).await;
+    assert!(!first.is_empty(), "something is to be made");
+    assert_eq!((first.models.len(), &first.models[0].descriptor.id), (1, &model().id));
+    assert!(first.models[0].recorded.is_none(), "nothing is on record");
+    assert!(first.changes().all(|change| !change.reason.is_empty() && !change.object.is_empty()));
+    let second = plan_of(&*site.endpoint, &model()).await;
+    assert_eq!(second, first, "the same plan again");
+    assert_eq!(second.hash(), first.hash());
+}
+
+async fn what_was_applied_is_followed_by_an_empty_plan(workbench: Workbench) {
+    let site = workbench.site().await;
+    let plan = plan_of(&*site.endpoint, &model()).await;
+    let receipt = apply(&*site.endpoint, &plan).await.unwrap();
+    assert!(receipt.changed);
+    assert_eq!((receipt.models.len(), &receipt.models[0].version), (1, &model().version));
+    assert_eq!(receipt.models[0].plan_hash, plan.hash(), "the receipt names the plan");
+    let second = plan_of(&*site.endpoint, &model()).await;
+    assert!(second.is_empty(), "{second:?}");
+    assert_eq!(second.models[0].recorded.as_ref(), Some(&receipt.models[0]), "what is on record is the receipt");
+    assert_eq!(second.models[0].table, plan.models[0].table);
+    for plan in [&second, &plan] {
+        let again = apply(&*site.endpoint, plan).await.unwrap();
+        assert!(!again.changed, "everything is there already");
+        assert_eq!(again.models, receipt.models);
+    }
+    let elsewhere = site.reopened().await;
+    assert!(plan_of(&*elsewhere, &model()).await.is_empty(), "another process sees the same");
+}
+
+async fn many_apply_one_plan_at_once(workbench: Workbench) {
+    let site = workbench.site().await;
+    let plan = Arc::new(plan_of(&*site.endpoint, &model()).await);
+    let mut applying = Vec::new();
+    for _ in 0..8 {
+        let (endpoint, plan) = (site.reopened().await, Arc::clone(&plan));
+        applying.push(tokio::spawn(async move { apply(&*endpoint, &plan).await }));
+    }
+    let mut receipts = Vec::new();
+    for applied in applying {
+        receipts.push(applied.await.unwrap().expect("all who apply a plan succeed"));
+    }
+    assert_eq!(receipts.iter().filter(|receipt| receipt.changed).count(), 1, "one of them does the work");
+    assert!(receipts.iter().all(|receipt| receipt.models == receipts[0].models), "one receipt for all");
+    assert!(plan_of(&*site.endpoint, &model()).await.is_empty());
+}
+
+async fn a_newer_model_is_added_to_its_table(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("a", "one", 1)];
+    site.load(&[&[&rows]]).await;
+    let plan = plan_of(&*site.endpoint, &newer_model()).await;
+    assert!(!plan.is_empty(), "the new field is to be added");
+    let receipt = apply(&*site.endpoint, &plan).await.unwrap();
+    assert_eq!((receipt.changed, &receipt.models[0].version), (true, &newer_model().version));
+    assert!(plan_of(&*site.endpoint, &newer_model()).await.is_empty());
+    // A host that knows the older version finds everything that it needs.
+    assert!(plan_of(&*site.endpoint, &model()).await.is_empty(), "the older version fits");
+    assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 1, 0, 0), "the rows that were there stay as they are");
+}
+
+async fn a_plan_for_another_state_is_refused(workbench: Workbench) {
+    let site: Site = workbench.ready().await;
+    let plan = plan_of(&*site.endpoint, &newer_model()).await;
+    // A plan of an empty place, for a place that is not empty and lacks something else.
+    let elsewhere = workbench.site().await;
+    let of_nothing = plan_of(&*elsewhere.endpoint, &newer_model()).await;
+    assert_ne!(plan.hash(), of_nothing.hash());
+    let error = failure("applying a plan for another state", apply(&*site.endpoint, &of_nothing).await);
+    assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
+    assert_eq!(plan_of(&*site.endpoint, &newer_model()).await, plan, "nothing was done");
+}

@@ -1,0 +1,286 @@
+//! Fences, plans, receipts, checkpoints: who may commit, and where the next run begins.
+
+use std::time::Duration;
+
+use endpoint_api::{Begun, Checkpoint, Commit, ErrorKind, Overlap, Retry, Run, RunEnd, RunReceipt, Slice};
+use serde_json::json;
+
+use super::{Test, takes_things, test};
+use crate::{
+    model::{model, put},
+    workbench::{Site, Workbench, begin, counts, failure, load_slice, new_run, plan, soon, spec, write},
+};
+
+pub(super) const TESTS: &[Test] = &[
+    test!("run", fences_rise, takes_things, "RUN-01"),
+    test!("run", a_failed_run_is_continued, takes_things, "RUN-02", "RUN-08"),
+    test!("run", a_run_that_succeeded_is_not_continued, takes_things, "RUN-02"),
+    test!("run", a_restart_begins_anew, takes_things, "RUN-03"),
+    test!("run", an_overtaken_run_commits_nothing, takes_things, "RUN-04"),
+    test!("run", an_overtaken_run_cannot_end, takes_things, "RUN-04"),
+    test!("run", a_run_that_is_alive_is_respected, takes_things, "RUN-05"),
+    test!("run", a_run_that_waits_goes_on_when_the_other_has_ended, takes_things, "RUN-05"),
+    test!("run", a_run_that_has_died_is_not_in_the_way, takes_things, "RUN-06"),
+    test!("run", a_plan_is_stored_once, takes_things, "RUN-07"),
+    test!("run", a_committed_slice_answers_with_its_receipt, takes_things, "RUN-08"),
+    test!("run", a_run_does_not_succeed_with_slices_left, takes_things, "RUN-10"),
+    test!("run", the_checkpoint_moves_over_the_gap_free_prefix, takes_things, "RUN-11"),
+    test!("run", the_checkpoint_outlives_runs_without_one, takes_things, "RUN-11"),
+    test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
+    test!(
+        "run",
+        what_is_not_provisioned_is_told,
+        |capabilities, author| {
+            takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.autoprovision)
+        },
+        "RUN-12"
+    ),
+];
+
+async fn open<'s>(site: &'s Site, run_id: &str) -> Box<dyn Run + 's> {
+    soon(site.sink().open_run(&spec(run_id))).await.unwrap()
+}
+
+async fn planned<'s>(site: &'s Site, run_id: &str, slices: usize) -> Box<dyn Run + 's> {
+    let run = open(site, run_id).await;
+    soon(run.record_plan(&plan(slices))).await.unwrap();
+    run
+}
+
+async fn finish(run: Box<dyn Run + '_>, end: RunEnd) -> RunReceipt {
+    soon(run.finish(end)).await.unwrap()
+}
+
+async fn fences_rise(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let mut last = 0;
+    for _ in 0..4 {
+        let run = open(&site, &new_run()).await;
+        assert!(run.resume().fence > last, "a fence of {} after {last}", run.resume().fence);
+        last = run.resume().fence;
+        finish(run, RunEnd::Abandoned).await;
+    }
+}
+
+async fn a_failed_run_is_continued(workbench: Workbench) {
+    let site = workbench.ready().await;
+    for end in [RunEnd::Failed, RunEnd::Interrupted] {
+        let name = new_run();
+        let run = planned(&site, &name, 3).await;
+        let (fence, observation) = (run.resume().fence, run.resume().observation);
+        let counted = load_slice(run.as_ref(), &plan(3)[1], &[&[put(&name, "x", 1)]]).await.unwrap();
+        finish(run, end).await;
+
+        let run = open(&site, "another").await;
+        let resume = run.resume();
+        assert_eq!((resume.run_id.as_str(), resume.observation), (name.as_str(), observation), "after {end:?}");
+        assert!(resume.fence > fence);
+        assert_eq!(resume.plan.as_deref(), Some(plan(3).as_slice()));
+        assert_eq!(
+            resume.committed.iter().map(|(slice, receipt)| (*slice, receipt.counts)).collect::<Vec<_>>(),
+            [(1, counted)]
+        );
+        assert!(
+            matches!(soon(run.begin(&plan(3)[1])).await.unwrap(), Begun::Committed(receipt) if receipt.counts == counted)
+        );
+        for slice in [0, 2] {
+            load_slice(run.as_ref(), &plan(3)[slice], &[]).await.unwrap();
+        }
+        finish(run, RunEnd::Succeeded).await;
+    }
+}
+
+async fn a_run_that_succeeded_is_not_continued(workbench: Workbench) {
+    let site = workbench.ready().await;
+    for (name, end) in [("run-a", RunEnd::Succeeded), ("run-b", RunEnd::Abandoned)] {
+        let run = planned(&site, name, 0).await;
+        assert_eq!(run.resume().run_id.as_str(), name);
+        assert_eq!((run.resume().plan.is_none(), run.resume().committed.len()), (true, 0));
+        finish(run, end).await;
+    }
+    let run = open(&site, "run-c").await;
+    assert_eq!((run.resume().run_id.as_str(), run.resume().observation), ("run-c", run.resume().fence));
+}
+
+async fn a_restart_begins_anew(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 2).await;
+    load_slice(run.as_ref(), &plan(2)[0], &[&[put("k", "x", 1)]]).await.unwrap();
+    finish(run, RunEnd::Failed).await;
+    let run = soon(site.sink().open_run(&spec("run-b").restart(true))).await.unwrap();
+    assert_eq!(run.resume().run_id.as_str(), "run-b");
+    assert!(run.resume().plan.is_none() && run.resume().committed.is_empty());
+    soon(run.record_plan(&plan(1))).await.unwrap();
+    let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("k", "x", 1)]]).await.unwrap();
+    assert_eq!(counted, counts(0, 0, 1, 0, 0), "what the abandoned run has committed stays");
+    finish(run, RunEnd::Succeeded).await;
+}
+
+async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let old = planned(&site, "run-a", 2).await;
+    let mut load = begin(old.as_ref(), &plan(2)[0]).await;
+    write(load.as_mut(), &[put("zombie", "zombie", 9)]).await.unwrap();
+    let elsewhere = site.reopened().await;
+    let takeover = spec("run-b").overlap(Overlap::Takeover);
+    let new = soon(elsewhere.sink().unwrap().open_run(&takeover)).await.unwrap();
+    assert!(new.resume().fence > old.resume().fence);
+    let error = failure("a commit of a run that was overtaken", soon(load.commit(Commit::default())).await);
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    assert_eq!(error.retry(), Retry::Never, "trying again would fail again");
+    for slice in plan(2) {
+        // It may show only at the commit.
+        let attempt = load_slice(old.as_ref(), &slice, &[&[put("zombie", "zombie", 9)]]).await;
+        assert_eq!(failure("a load of a run that was overtaken", attempt).kind(), ErrorKind::Fenced);
+    }
+    for slice in plan(2) {
+        load_slice(new.as_ref(), &slice, &[&[put(&format!("k{}", slice.index), "new", 1)]]).await.unwrap();
+    }
+    soon(new.finish(RunEnd::Succeeded)).await.unwrap();
+    site.assert_stored(&[("k0", "new"), ("k1", "new")]).await;
+}
+
+async fn an_overtaken_run_cannot_end(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let old = planned(&site, "run-a", 1).await;
+    let elsewhere = site.reopened().await;
+    let new = soon(elsewhere.sink().unwrap().open_run(&spec("run-b").overlap(Overlap::Takeover))).await.unwrap();
+    let error = failure("storing a plan after being overtaken", soon(old.record_plan(&plan(1))).await);
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    let error = failure("ending after being overtaken", soon(old.finish(RunEnd::Failed)).await);
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    load_slice(new.as_ref(), &plan(1)[0], &[]).await.unwrap();
+    soon(new.finish(RunEnd::Succeeded)).await.unwrap();
+}
+
+async fn a_run_that_is_alive_is_respected(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let alive = planned(&site, "run-a", 1).await;
+    let elsewhere = site.reopened().await;
+    let error = failure("a second run", soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await);
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    load_slice(alive.as_ref(), &plan(1)[0], &[&[put("k", "x", 1)]]).await.expect("the first run goes on");
+    finish(alive, RunEnd::Succeeded).await;
+    drop(soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.expect("the first run has ended"));
+}
+
+async fn a_run_that_waits_goes_on_when_the_other_has_ended(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let alive = planned(&site, "run-a", 0).await;
+    let elsewhere = site.reopened().await;
+    let waiting = spec("run-b").overlap(Overlap::Wait);
+    let opening = elsewhere.sink().unwrap().open_run(&waiting);
+    tokio::pin!(opening);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut opening).await.is_err(), "it does not wait");
+    finish(alive, RunEnd::Succeeded).await;
+    let run = soon(opening).await.unwrap();
+    assert_eq!(run.resume().run_id.as_str(), "run-b");
+}
+
+async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 2).await;
+    let mut load = begin(run.as_ref(), &plan(2)[0]).await;
+    write(load.as_mut(), &[put("k", "half", 1)]).await.unwrap();
+    drop(load);
+    drop(run);
+    let elsewhere = site.reopened().await;
+    let run = soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.expect("nobody holds the run any more");
+    assert_eq!(run.resume().run_id.as_str(), "run-a", "and it is continued");
+    for slice in plan(2) {
+        load_slice(run.as_ref(), &slice, &[]).await.unwrap();
+    }
+    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    site.assert_stored(&[]).await;
+}
+
+async fn a_plan_is_stored_once(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 2).await;
+    soon(run.record_plan(&plan(2))).await.expect("the same plan again");
+    let error = failure("another plan", soon(run.record_plan(&plan(3))).await);
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}
+
+async fn a_committed_slice_answers_with_its_receipt(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 1).await;
+    let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("a", "a", 1), put("b", "b", 1)]]).await.unwrap();
+    assert_eq!(counted, counts(2, 0, 0, 0, 0));
+    match soon(run.begin(&plan(1)[0])).await.unwrap() {
+        Begun::Committed(receipt) => assert_eq!(receipt.counts, counted),
+        Begun::Load(_) => panic!("the slice is committed, and is to be loaded a second time"),
+    }
+    finish(run, RunEnd::Succeeded).await;
+}
+
+async fn a_run_does_not_succeed_with_slices_left(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 2).await;
+    load_slice(run.as_ref(), &plan(2)[0], &[]).await.unwrap();
+    let error = failure("success with a slice left", soon(run.finish(RunEnd::Succeeded)).await);
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+}
+
+fn at(slice: u64) -> Checkpoint {
+    Checkpoint(json!({ "after": slice }))
+}
+
+async fn commit(run: &dyn Run, slice: &Slice, resume_at: Option<Checkpoint>) {
+    let mut load = begin(run, slice).await;
+    write(load.as_mut(), &[put(&format!("k{}", slice.index), "x", 1)]).await.unwrap();
+    soon(load.commit(Commit::new(resume_at, Vec::new()))).await.unwrap();
+}
+
+/// The checkpoint as a run that is opened now is told, which then gives up.
+async fn checkpoint(site: &Site) -> Option<Checkpoint> {
+    let run = open(site, "looks").await;
+    let checkpoint = run.resume().checkpoint.clone();
+    finish(run, RunEnd::Failed).await;
+    checkpoint
+}
+
+async fn the_checkpoint_moves_over_the_gap_free_prefix(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let steps = [(2, Some(at(2)), None), (0, Some(at(0)), Some(at(0))), (3, None, Some(at(0))), (1, None, Some(at(2)))];
+    let run = planned(&site, "run-a", 4).await;
+    finish(run, RunEnd::Failed).await;
+    for (slice, resume_at, expected) in steps {
+        let run = open(&site, "continues").await;
+        commit(run.as_ref(), &plan(4)[slice], resume_at).await;
+        finish(run, RunEnd::Failed).await;
+        assert_eq!(checkpoint(&site).await, expected, "after slice {slice}");
+    }
+    let run = open(&site, "continues").await;
+    assert_eq!(finish(run, RunEnd::Succeeded).await.checkpoint, Some(at(2)), "the receipt tells it");
+}
+
+async fn the_checkpoint_outlives_runs_without_one(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 1).await;
+    commit(run.as_ref(), &plan(1)[0], Some(at(7))).await;
+    finish(run, RunEnd::Succeeded).await;
+    let run = planned(&site, "run-b", 1).await;
+    assert_eq!(run.resume().checkpoint, Some(at(7)));
+    commit(run.as_ref(), &plan(1)[0], None).await;
+    finish(run, RunEnd::Succeeded).await;
+    assert_eq!(checkpoint(&site).await, Some(at(7)));
+}
+
+async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let odd = Checkpoint(json!({ "z": [1, "naïve \u{2028} '\"\\", null], "a": { "n": 9_007_199_254_740_993_u64 } }));
+    let run = planned(&site, "run-a", 1).await;
+    commit(run.as_ref(), &plan(1)[0], Some(odd.clone())).await;
+    finish(run, RunEnd::Succeeded).await;
+    let elsewhere = site.reopened().await;
+    let run = soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.unwrap();
+    assert_eq!(run.resume().checkpoint, Some(odd));
+}
+
+async fn what_is_not_provisioned_is_told(workbench: Workbench) {
+    let site = workbench.site().await;
+    let error = failure("a run without a place for its model", soon(site.sink().open_run(&spec("run-a"))).await);
+    assert_eq!(error.kind(), ErrorKind::NotProvisioned, "{error}");
+    assert!(!error.to_string().is_empty() && model().id.as_str() == "testkit.thing");
+}

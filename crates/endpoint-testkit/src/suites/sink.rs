@@ -1,0 +1,330 @@
+//! What becomes of rows: the total order, accounting, values.
+
+use std::collections::BTreeMap;
+
+use cdm_models::{Date, Json, RawJson, Timestamp};
+use endpoint_api::{Commit, Counts, Slice, batch::Rank};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+use super::{Test, takes_things, test};
+use crate::{
+    model::{Row, Thing, hashes, named, part, put, timeless},
+    workbench::{Site, Workbench, begin, counts, load_slice, new_run, plan, resource, soon, spec, write},
+};
+
+pub(super) const TESTS: &[Test] = &[
+    test!("sink", a_model_of_the_kit_is_stored, takes_things, "CDM-05", "LOAD-01"),
+    test!("sink", the_same_again_writes_nothing, takes_things, "CDM-02"),
+    test!("sink", a_stale_version_never_wins, takes_things, "CDM-01"),
+    test!("sink", a_newer_version_wins, takes_things, "CDM-01"),
+    test!("sink", without_a_time_the_newer_run_wins, takes_things, "CDM-01"),
+    test!("sink", a_time_is_above_none, takes_things, "CDM-01"),
+    test!("sink", what_has_not_changed_since_is_not_newer_for_being_read_again, takes_things, "CDM-01"),
+    test!("sink", of_two_records_of_one_time_both_orders_end_alike, takes_things, "CDM-01"),
+    test!("sink", of_one_key_in_a_slice_the_greatest_is_stored, takes_things, "CDM-01", "LOAD-01"),
+    test!("sink", any_order_repetition_and_cut_ends_alike, takes_things, "CDM-01", "LOAD-01"),
+    test!("sink", a_part_never_replaces_a_whole, takes_things, "CDM-03"),
+    test!("sink", a_deletion_stands_until_the_record_is_seen_again, takes_things, "CDM-04"),
+    test!("sink", what_was_never_there_can_be_deleted, takes_things, "CDM-04", "LOAD-01"),
+    test!("sink", any_text_arrives, takes_things, "CDM-06"),
+    test!("sink", extreme_values_arrive_or_are_rejected, takes_things, "CDM-06", "LOAD-05"),
+    test!("sink", a_huge_row_does_not_harm_its_neighbours, takes_things, "LOAD-05"),
+    test!("sink", keys_are_told_apart_to_the_last_character, takes_things, "CDM-06"),
+    test!("sink", a_record_is_recognised_only_when_its_row_is_there, takes_things, "LOAD-06"),
+    test!("sink", a_record_that_was_deleted_is_not_recognised, takes_things, "LOAD-06", "CDM-04"),
+    test!("sink", many_rows_are_stored, takes_things, "LOAD-01"),
+];
+
+async fn a_model_of_the_kit_is_stored(workbench: Workbench) {
+    let site = workbench.ready().await;
+    assert_eq!(
+        site.load(&[&[&[put("a", "one", 1), put("b", "two", 1)]], &[&[put("c", "three", 1)]]]).await,
+        counts(3, 0, 0, 0, 0)
+    );
+    site.assert_stored(&[("a", "one"), ("b", "two"), ("c", "three")]).await;
+}
+
+async fn the_same_again_writes_nothing(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("a", "one", 1), timeless("b", "two"), part("c", "three")];
+    assert_eq!(site.load(&[&[&rows]]).await, counts(3, 0, 0, 0, 0));
+    for _ in 0..2 {
+        assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 3, 0, 0), "the same again is unchanged");
+    }
+    site.assert_stored(&[("a", "one"), ("b", "two"), ("c", "three")]).await;
+}
+
+async fn a_stale_version_never_wins(workbench: Workbench) {
+    let site = workbench.ready().await;
+    site.load(&[&[&[put("a", "new", 9)]]]).await;
+    assert_eq!(site.load(&[&[&[put("a", "old", 3)]]]).await, counts(0, 0, 0, 1, 0));
+    site.assert_stored(&[("a", "new")]).await;
+}
+
+async fn a_newer_version_wins(workbench: Workbench) {
+    let site = workbench.ready().await;
+    site.load(&[&[&[put("a", "old", 3), put("b", "b", 1)]]]).await;
+    assert_eq!(site.load(&[&[&[put("a", "new", 9), put("b", "b", 1)]]]).await, counts(0, 1, 1, 0, 0));
+    site.assert_stored(&[("a", "new"), ("b", "b")]).await;
+}
+
+async fn without_a_time_the_newer_run_wins(workbench: Workbench) {
+    let site = workbench.ready().await;
+    for (name, expected) in [("z", counts(1, 0, 0, 0, 0)), ("a", counts(0, 1, 0, 0, 0)), ("m", counts(0, 1, 0, 0, 0))] {
+        assert_eq!(site.load(&[&[&[timeless("k", name)]]]).await, expected);
+        site.assert_stored(&[("k", name)]).await;
+    }
+}
+
+async fn a_time_is_above_none(workbench: Workbench) {
+    let site = workbench.ready().await;
+    site.load(&[&[&[put("k", "timed", 1)]]]).await;
+    assert_eq!(site.load(&[&[&[timeless("k", "timeless")]]]).await, counts(0, 0, 0, 1, 0));
+    site.assert_stored(&[("k", "timed")]).await;
+}
+
+/// Loads one slice of a resource in some state.
+async fn load_of(site: &Site, fingerprint: &str, rows: &[Row]) -> Counts {
+    let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
+    let slices: Vec<Slice> = plan(1).into_iter().map(|slice| slice.of(resource(fingerprint))).collect();
+    soon(run.record_plan(&slices)).await.unwrap();
+    let counts = load_slice(run.as_ref(), &slices[0], &[rows]).await.unwrap();
+    soon(run.finish(endpoint_api::RunEnd::Succeeded)).await.unwrap();
+    counts
+}
+
+async fn what_has_not_changed_since_is_not_newer_for_being_read_again(workbench: Workbench) {
+    let site = workbench.ready().await;
+    load_of(&site, "first", &[timeless("k", "first")]).await;
+    assert_eq!(load_of(&site, "second", &[timeless("k", "second")]).await, counts(0, 1, 0, 0, 0));
+    // Another process reads the second state once more, and then the first comes back: that is news.
+    assert_eq!(
+        load_of(&site, "second", &[timeless("k", "other")]).await.updated,
+        u64::from(is_greater("other", "second"))
+    );
+    let before = site.stored().await;
+    let again = load_of(&site, "second", &[timeless("k", "second"), timeless("k", "other")]).await;
+    assert_eq!((again.inserted, again.updated), (0, 0), "two records of one state do not take turns");
+    assert_eq!(site.stored().await, before);
+}
+
+/// Whether a row of that name has the greater content hash.
+fn is_greater(name: &str, than: &str) -> bool {
+    let hash = |name| crate::model::batch(&[timeless("k", name)], &[]).unwrap().content_hash(0);
+    hash(name) > hash(than)
+}
+
+async fn of_two_records_of_one_time_both_orders_end_alike(workbench: Workbench) {
+    let (one, two) = (workbench.ready().await, workbench.ready().await);
+    let rows = [put("k", "x", 5), put("k", "y", 5)];
+    one.load(&[&[&rows[..1]], &[&rows[1..]]]).await;
+    two.load(&[&[&rows[1..]], &[&rows[..1]]]).await;
+    assert_eq!(one.stored().await, two.stored().await);
+    let winner = if is_greater("x", "y") { "x" } else { "y" };
+    one.assert_stored(&[("k", winner)]).await;
+}
+
+async fn of_one_key_in_a_slice_the_greatest_is_stored(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let batches: [&[Row]; 2] = [&[put("k", "2", 2), put("k", "9", 9)], &[put("k", "5", 5), put("l", "1", 1)]];
+    assert_eq!(site.load(&[&batches]).await, counts(2, 0, 0, 0, 2));
+    site.assert_stored(&[("k", "9"), ("l", "1")]).await;
+}
+
+/// A key and a version time: the name follows from both.
+type Record = (u8, i64);
+
+fn row(&(key, time): &Record) -> Row {
+    put(&format!("k{key}"), &format!("v{time}"), time)
+}
+
+async fn any_order_repetition_and_cut_ends_alike(workbench: Workbench) {
+    let config = Config { failure_persistence: None, ..Config::default() };
+    // The same cases each time: a failure is there again when it is looked at.
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let runs = prop::collection::vec((0..5u8, 1..6i64), 1..16).prop_flat_map(|records| {
+        let repeated: Vec<Record> = records.iter().chain(&records).copied().collect();
+        (Just(repeated).prop_shuffle(), 1..9usize, 1..5usize, 1..4usize)
+    });
+    for _ in 0..12 {
+        let (records, of_run, of_slice, of_batch) = runs.new_tree(&mut runner).unwrap().current();
+        let site = workbench.ready().await;
+        let mut oracle: BTreeMap<u8, i64> = BTreeMap::new();
+        for run in records.chunks(of_run) {
+            let rows: Vec<Vec<Vec<Row>>> = run
+                .chunks(of_slice)
+                .map(|slice| slice.chunks(of_batch).map(|batch| batch.iter().map(row).collect()).collect())
+                .collect();
+            let batches: Vec<Vec<&[Row]>> =
+                rows.iter().map(|slice| slice.iter().map(Vec::as_slice).collect()).collect();
+            let counted = site.load(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+            let known = oracle.len() as u64;
+            for (key, time) in run {
+                let newest = oracle.entry(*key).or_insert(*time);
+                *newest = (*newest).max(*time);
+            }
+            assert_eq!(counted.total(), run.len() as u64);
+            assert_eq!(counted.inserted, oracle.len() as u64 - known, "{records:?}");
+        }
+        let expected: Vec<(String, String)> =
+            oracle.iter().map(|(key, time)| (format!("k{key}"), format!("v{time}"))).collect();
+        let expected: Vec<(&str, &str)> = expected.iter().map(|(key, name)| (key.as_str(), name.as_str())).collect();
+        site.assert_stored(&expected).await;
+        // What is there is what the oracle says: all of it is unchanged now.
+        let all: Vec<Row> = oracle.iter().map(|(key, time)| row(&(*key, *time))).collect();
+        assert_eq!(site.load(&[&[&all]]).await, counts(0, 0, all.len() as u64, 0, 0), "{records:?}");
+    }
+}
+
+async fn a_part_never_replaces_a_whole(workbench: Workbench) {
+    let site = workbench.ready().await;
+    assert_eq!(site.load(&[&[&[part("k", "part"), part("l", "gap")]]]).await, counts(2, 0, 0, 0, 0));
+    assert_eq!(site.load(&[&[&[put("k", "whole", 1)]]]).await, counts(0, 1, 0, 0, 0));
+    assert_eq!(site.load(&[&[&[part("k", "another")]]]).await, counts(0, 0, 0, 1, 0));
+    site.assert_stored(&[("k", "whole"), ("l", "gap")]).await;
+}
+
+async fn a_deletion_stands_until_the_record_is_seen_again(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("k", "x", 1), put("l", "y", 1)];
+    site.load(&[&[&rows]]).await;
+    assert_eq!(site.load(&[&[&[Row::Delete("k".to_owned())]]]).await, counts(0, 1, 0, 0, 0));
+    site.assert_stored(&[("l", "y")]).await;
+    assert_eq!(site.load(&[&[&[Row::Delete("k".to_owned())]]]).await, counts(0, 0, 1, 0, 0), "it is deleted already");
+    // Exactly as it was: it is live again.
+    assert_eq!(site.load(&[&[&rows]]).await, counts(0, 1, 1, 0, 0));
+    site.assert_stored(&[("k", "x"), ("l", "y")]).await;
+}
+
+async fn what_was_never_there_can_be_deleted(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let counted = site.load(&[&[&[Row::Delete("nobody".to_owned()), put("a", "a", 1)]]]).await;
+    assert_eq!((counted.inserted, counted.total()), (1, 2));
+    site.assert_stored(&[("a", "a")]).await;
+}
+
+async fn any_text_arrives(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let texts = [
+        "",
+        " ",
+        "naïve",
+        "\u{1F600} \u{2028} \u{FEFF}",
+        "'); drop table things; --",
+        "a\tb\r\nc\\d\"e'f",
+        "\\N",
+        "NULL",
+        "e\u{301}",
+    ];
+    let rows: Vec<Row> = texts.iter().enumerate().map(|(at, text)| put(&format!("k{at}"), text, 1)).collect();
+    assert_eq!(site.load(&[&[&rows]]).await, counts(texts.len() as u64, 0, 0, 0, 0));
+    let expected: Vec<(String, &str)> = texts.iter().enumerate().map(|(at, text)| (format!("k{at}"), *text)).collect();
+    site.assert_stored(&expected.iter().map(|(key, text)| (key.as_str(), *text)).collect::<Vec<_>>()).await;
+    // No text can hold U+0000; the row that the kit builds has U+FFFD in its place, and says so.
+    assert_eq!(site.load(&[&[&[put("nul", "a\0b", 1)]]]).await, counts(1, 0, 0, 0, 0));
+    assert_eq!(site.load(&[&[&rows]]).await.unchanged, texts.len() as u64);
+}
+
+async fn extreme_values_arrive_or_are_rejected(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let time = |text: &str| Some(Timestamp::parse(text).unwrap());
+    let extremes: Vec<Thing<'static>> = vec![
+        Thing { count: Some(i64::MIN), size: Some(f64::MAX), good: Some(false), ..named("a", "least") },
+        Thing { count: Some(i64::MAX), size: Some(f64::MIN_POSITIVE), good: Some(true), ..named("b", "most") },
+        Thing { count: Some(0), size: Some(-0.0), ..named("c", "zero") },
+        Thing {
+            since: Some(Date::parse("0001-01-01").unwrap()),
+            updated_at: time("1582-10-14T23:59:59.999999Z"),
+            ..named("d", "long ago")
+        },
+        Thing {
+            since: Some(Date::parse("9999-12-31").unwrap()),
+            updated_at: time("9999-12-30T00:00:00Z"),
+            ..named("e", "far away")
+        },
+        Thing { labels: Some(vec![]), ..named("f", "no labels") },
+        Thing {
+            labels: Some(vec!["".into(), "a,b".into(), "\"{}\"".into(), "NULL".into()]),
+            ..named("g", "odd labels")
+        },
+        Thing {
+            raw_source: Some(RawJson::new(r#"{"b": 1.0e3,  "b": [1], "a": -0, "n": 9223372036854776000}"#)),
+            ..named("h", "as received")
+        },
+        Thing { properties: Some(Json::parse(r#"{"b": 1.50e1, "a": "x\u0001"}"#).unwrap()), ..named("i", "canonical") },
+        Thing {
+            properties: Some(Json::parse(&deep).unwrap()),
+            raw_source: Some(RawJson::new(deep.clone())),
+            ..named("j", "deep")
+        },
+        Thing { size: Some(f64::INFINITY), ..named("k", "infinite") },
+        Thing { size: Some(f64::NAN), ..named("l", "no number") },
+    ];
+    let rows: Vec<Row> = extremes.into_iter().map(|thing| Row::Put(Box::new(thing), Rank::Whole, Some(1))).collect();
+    let first = site.load(&[&[&rows]]).await;
+    assert_eq!(first.inserted + first.rejected, rows.len() as u64, "{first:?}");
+    assert!(first.rejected <= 2, "only what is no number may be refused: {first:?}");
+    let again = site.load(&[&[&rows]]).await;
+    assert_eq!((again.unchanged, again.rejected), (first.inserted, first.rejected), "what arrived is as it was");
+    if workbench.entry.capabilities().sink.is_some_and(|sink| sink.verify) {
+        let verified = soon(site.sink().verify(&[crate::model::model()], false)).await.unwrap();
+        assert_eq!((verified[0].rows, verified[0].changed), (first.inserted, 0), "what is stored hashes to its hash");
+    }
+}
+
+async fn a_huge_row_does_not_harm_its_neighbours(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let huge = "x".repeat(12 << 20);
+    let counted = site.load(&[&[&[put("a", "a", 1), put("b", &huge, 1), put("c", "c", 1)]]]).await;
+    assert_eq!(counted.inserted + counted.rejected, 3, "{counted:?}");
+    assert!(counted.inserted >= 2, "only the huge row may be refused: {counted:?}");
+    assert_eq!(site.load(&[&[&[put("a", "a", 1), put("c", "c", 1)]]]).await, counts(0, 0, 2, 0, 0));
+}
+
+async fn keys_are_told_apart_to_the_last_character(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let keys = ["a", "A", "a ", " a", "á", "a\u{301}", "\u{FF41}", "ß", "ss"];
+    let rows: Vec<Row> = keys.iter().map(|key| put(key, "x", 1)).collect();
+    assert_eq!(site.load(&[&[&rows]]).await, counts(keys.len() as u64, 0, 0, 0, 0));
+    assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, keys.len() as u64, 0, 0));
+}
+
+async fn a_record_is_recognised_only_when_its_row_is_there(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("a", "x", 5), put("b", "x", 5)];
+    site.load(&[&[&rows]]).await;
+    let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
+    soon(run.record_plan(&plan(1))).await.unwrap();
+    let mut load = begin(run.as_ref(), &plan(1)[0]).await;
+    let strangers = [put("a", "other", 5), put("z", "x", 5), put("b", "x", 6)];
+    assert_eq!(soon(load.recognize(&hashes(&strangers))).await.unwrap(), [false; 3], "nothing of this is stored");
+    write(load.as_mut(), &strangers).await.unwrap();
+    let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
+    assert_eq!(counted.total(), 3, "what was recognised counts once: {counted:?}");
+    assert_eq!((counted.inserted, counted.unchanged), (1, 0));
+}
+
+async fn a_record_that_was_deleted_is_not_recognised(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("a", "x", 5)];
+    site.load(&[&[&rows]]).await;
+    site.load(&[&[&[Row::Delete("a".to_owned())]]]).await;
+    assert_eq!(site.load(&[&[&rows]]).await, counts(0, 1, 0, 0, 0), "it is live again");
+    site.assert_stored(&[("a", "x")]).await;
+}
+
+async fn many_rows_are_stored(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows: Vec<Row> = (0..5_000).map(|at| put(&format!("k{at}"), &format!("n{at}"), 1)).collect();
+    let batches: Vec<&[Row]> = rows.chunks(700).collect();
+    assert_eq!(site.load(&[&batches]).await, counts(5_000, 0, 0, 0, 0));
+    if let Some(stored) = site.stored().await {
+        assert_eq!(stored.len(), 5_000, "no batch loses a row at its border");
+    }
+    assert_eq!(site.load(&[&batches]).await, counts(0, 0, 5_000, 0, 0));
+}

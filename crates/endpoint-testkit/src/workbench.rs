@@ -1,0 +1,239 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use endpoint_api::{
+    Batch, Begun, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, Ingestion, Load, Mode, OpenContext,
+    Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice, UnitId,
+};
+use serde_json::json;
+
+use crate::{
+    Place, StoredRow,
+    model::{Row, batch, hashes, model, unit},
+};
+
+type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
+type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
+
+/// What the driver's author has given.
+#[derive(Default)]
+pub(crate) struct Author {
+    pub(crate) rows: Option<Box<Rows>>,
+    pub(crate) records: Option<Box<Records>>,
+    pub(crate) units: Vec<(UnitId, usize)>,
+}
+
+/// What a test works with.
+pub(crate) struct Workbench {
+    pub(crate) entry: Arc<DriverEntry>,
+    places: Arc<dyn Fn() -> crate::Result<Place> + Send + Sync>,
+    pub(crate) author: Arc<Author>,
+}
+
+/// An opened endpoint in its place.
+pub(crate) struct Site {
+    pub(crate) place: Place,
+    pub(crate) endpoint: Arc<dyn Endpoint>,
+    entry: Arc<DriverEntry>,
+    author: Arc<Author>,
+}
+
+const SINK: EndpointId = EndpointId::from_static("warehouse");
+
+/// After that long a call is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A call that must come to an end.
+pub(crate) async fn soon<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, call).await.expect("a call hangs")
+}
+
+impl Workbench {
+    pub(crate) fn new(
+        entry: Arc<DriverEntry>,
+        places: Arc<dyn Fn() -> crate::Result<Place> + Send + Sync>,
+        author: Arc<Author>,
+    ) -> Self {
+        Self { entry, places, author }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        (self.places)().unwrap_or_else(|unavailable| panic!("there is no place to test in: {unavailable}"))
+    }
+
+    /// A new place with an endpoint in it.
+    pub(crate) async fn site(&self) -> Site {
+        let place = self.place();
+        let endpoint = open(&self.entry, &place).await.unwrap();
+        Site { place, endpoint, entry: Arc::clone(&self.entry), author: Arc::clone(&self.author) }
+    }
+
+    /// A site with the kit's model, where the driver makes places for models.
+    pub(crate) async fn ready(&self) -> Site {
+        let site = self.site().await;
+        site.provision().await;
+        site
+    }
+}
+
+async fn open(entry: &DriverEntry, place: &Place) -> Result<Arc<dyn Endpoint>> {
+    soon(entry.open(place.config().clone(), OpenContext::new(SINK, place.dir()))).await
+}
+
+impl Site {
+    /// Another endpoint in the same place, as another process has it.
+    pub(crate) async fn reopened(&self) -> Arc<dyn Endpoint> {
+        open(&self.entry, &self.place).await.unwrap()
+    }
+
+    /// The same place with another endpoint instead of this one.
+    pub(crate) async fn anew(self) -> Self {
+        Self { endpoint: self.reopened().await, ..self }
+    }
+
+    pub(crate) fn sink(&self) -> &dyn Sink {
+        self.endpoint.sink().expect("a sink is declared")
+    }
+
+    pub(crate) async fn provision(&self) -> String {
+        let Some(provisioner) = self.endpoint.provisioner() else { return String::new() };
+        let plan = soon(provisioner.plan(&[&model()])).await.unwrap();
+        soon(provisioner.apply(&plan)).await.unwrap();
+        plan.models[0].table.clone()
+    }
+
+    /// What is stored and live, by key; nothing when the author has not said how that is asked.
+    pub(crate) async fn stored(&self) -> Option<Vec<(String, String)>> {
+        let rows = self.author.rows.as_ref()?;
+        let table = soon(self.endpoint.provisioner()?.plan(&[&model()])).await.unwrap().models[0].table.clone();
+        let mut rows: Vec<(String, String)> = rows(&self.place, &table)
+            .into_iter()
+            .filter(|row| !row.deleted)
+            .map(|row| (row.key, row.name.unwrap_or_default()))
+            .collect();
+        rows.sort();
+        Some(rows)
+    }
+
+    pub(crate) async fn assert_stored(&self, expected: &[(&str, &str)]) {
+        if let Some(stored) = self.stored().await {
+            let expected: Vec<(String, String)> =
+                expected.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned())).collect();
+            assert_eq!(stored, expected, "what is stored (left) is not what should be (right)");
+        }
+    }
+
+    /// The records that were loaded in raw mode; nothing when the author has not said how they are read.
+    pub(crate) fn records(&self) -> Option<Vec<Vec<u8>>> {
+        Some(self.author.records.as_ref()?(&self.place, &ingestion(Mode::Raw)))
+    }
+
+    /// Loads a whole run, each slice with its batches; says the sum of its receipts.
+    pub(crate) async fn load(&self, slices: &[&[&[Row]]]) -> Counts {
+        self.try_load(slices).await.unwrap()
+    }
+
+    pub(crate) async fn try_load(&self, slices: &[&[&[Row]]]) -> Result<Counts> {
+        let run = soon(self.sink().open_run(&spec(&new_run()).restart(true))).await?;
+        soon(run.record_plan(&plan(slices.len()))).await?;
+        let mut counts = Counts::default();
+        for (slice, batches) in plan(slices.len()).iter().zip(slices) {
+            counts += load_slice(run.as_ref(), slice, batches).await?;
+        }
+        soon(run.finish(RunEnd::Succeeded)).await?;
+        Ok(counts)
+    }
+}
+
+/// An id that no run has had.
+pub(crate) fn new_run() -> String {
+    static RUNS: AtomicU32 = AtomicU32::new(1);
+    format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(crate) fn ingestion(mode: Mode) -> Ingestion {
+    Ingestion { source: EndpointId::from_static("acme"), unit: unit(), sink: SINK, mode }
+}
+
+pub(crate) fn spec(run_id: &str) -> RunSpec {
+    let run_id: RunId = run_id.parse().unwrap();
+    RunSpec::new(ingestion(Mode::Cdm), run_id).model(model()).overlap(Overlap::Fail)
+}
+
+pub(crate) fn raw_spec(run_id: &str) -> RunSpec {
+    RunSpec::new(ingestion(Mode::Raw), run_id.parse().unwrap()).overlap(Overlap::Fail)
+}
+
+/// A plan of slices that are parts of nothing that could be told from another state of it.
+pub(crate) fn plan(slices: usize) -> Vec<Slice> {
+    (0..slices as u64).map(|index| Slice::new(index, json!({ "part": index }))).collect()
+}
+
+pub(crate) fn resource(fingerprint: &str) -> Resource {
+    Resource { name: "things.jsonl".to_owned(), fingerprint: fingerprint.to_owned() }
+}
+
+pub(crate) async fn begin<'r>(run: &'r dyn Run, slice: &Slice) -> Box<dyn Load + 'r> {
+    match soon(run.begin(slice)).await.unwrap() {
+        Begun::Load(load) => load,
+        Begun::Committed(receipt) => {
+            panic!("slice {} was never committed, and has a receipt: {receipt:?}", slice.index)
+        }
+    }
+}
+
+/// Hands rows over as the host does.
+pub(crate) async fn write(load: &mut dyn Load, rows: &[Row]) -> Result<()> {
+    let known = soon(load.recognize(&hashes(rows))).await?;
+    assert_eq!(known.len(), rows.len(), "recognize says something of each record");
+    match batch(rows, &known) {
+        Some(batch) => soon(load.write(Batch::Cdm(Box::new(batch)))).await,
+        None => Ok(()),
+    }
+}
+
+/// Loads a slice, and again when the sink asks for that.
+pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]]) -> Result<Counts> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let attempt = async {
+            let mut load = begin(run, slice).await;
+            for rows in batches {
+                write(load.as_mut(), rows).await?;
+            }
+            soon(load.commit(Commit::default())).await
+        };
+        match attempt.await {
+            Ok(receipt) => {
+                let records: usize = batches.iter().map(|rows| rows.len()).sum();
+                assert_eq!(receipt.counts.total(), records as u64, "every record is accounted for: {receipt:?}");
+                return Ok(receipt.counts);
+            }
+            Err(error) if error.retry() == Retry::Backoff && attempts < 5 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A reject of the source's.
+pub(crate) fn reject(line: u64, reason: &str) -> Reject {
+    Reject::at_source(format!("things.jsonl:{line}"), reason, b"{\"not\": \"a \x00thing\"")
+}
+
+/// The error of a call that must fail.
+pub(crate) fn failure<T>(what: &str, answer: Result<T>) -> Error {
+    match answer {
+        Ok(_) => panic!("{what} succeeds"),
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn counts(inserted: u64, updated: u64, unchanged: u64, stale: u64, duplicate: u64) -> Counts {
+    Counts { inserted, updated, unchanged, stale, duplicate, rejected: 0 }
+}

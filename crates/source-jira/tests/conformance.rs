@@ -1,0 +1,42 @@
+//! The driver keeps the contract.
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, process::ExitCode};
+
+use endpoint_testkit::{Kit, Place};
+use serde_json::json;
+use source_jira::JiraExport;
+
+/// Two people, two issues with a comment and a worklog each, a comment by itself, and a line that is no record.
+fn export() -> Place {
+    Place::in_folder(|dir| {
+        let person = |id: &str| json!({ "accountId": id, "displayName": id });
+        let issue = |id: u32| {
+            json!({ "id": id.to_string(), "key": format!("K-{id}"), "fields": {
+                "summary": "naïve \u{2028} text",
+                "reporter": person("ada"),
+                "comment": { "comments": [{ "id": format!("{id}1"), "body": "b" }], "total": 1 },
+                "worklog": { "worklogs": [{ "id": format!("{id}2"), "timeSpentSeconds": 60 }], "total": 1 },
+            }})
+        };
+        let write = |file: &str, lines: &[String]| fs::write(dir.join(file), lines.join("\n")).unwrap();
+        write("projects.jsonl", &[json!({ "id": "1", "key": "K" }).to_string(), "no record".to_owned()]);
+        write("users.jsonl", &[person("ada").to_string(), person("bo").to_string()]);
+        write("issues.jsonl", &[issue(1).to_string(), issue(2).to_string()]);
+        write("comments.jsonl", &[json!({ "id": "9", "issueId": "1", "body": "c" }).to_string()]);
+        json!({ "path": dir, "slice_bytes": 16384 })
+    })
+}
+
+fn main() -> ExitCode {
+    Kit::of::<JiraExport>()
+        .places(|| Ok(export()))
+        .units(&[
+            ("jira.projects", 2),
+            ("jira.users", 4),
+            ("jira.issues", 2),
+            ("jira.comments", 3),
+            ("jira.worklogs", 2),
+        ])
+        .main()
+}
