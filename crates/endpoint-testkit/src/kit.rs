@@ -1,7 +1,10 @@
 use std::{
-    env,
+    collections::BTreeMap,
+    env, fs,
     future::Future,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     pin::Pin,
     process::ExitCode,
     sync::Arc,
@@ -33,7 +36,7 @@ pub struct Kit {
 #[non_exhaustive]
 pub struct Outcome {
     /// The test: `sink::a_stale_version_never_wins`.
-    pub test: &'static str,
+    pub test: String,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -51,6 +54,9 @@ pub enum Verdict {
 
 /// Says that a place must be there.
 const REQUIRED: &str = "CDM_CONFORMANCE_REQUIRED";
+
+/// Names a folder in which each test writes down how it ended.
+const RESULTS: &str = "CDM_CONFORMANCE_RESULTS";
 
 impl Kit {
     /// The kit for a driver, which must be registered. Without [`places`](Self::places) only what needs no
@@ -124,7 +130,13 @@ impl Kit {
         }
         let trials = self.due().into_iter().map(|test| {
             let (entry, places, author) = (Arc::clone(&self.entry), Arc::clone(&self.places), Arc::clone(&self.author));
-            let run = move || carry_out(test, &entry, &places, &author).map_err(Failed::from);
+            let run = move || {
+                let done = carry_out(test, &entry, &places, &author);
+                if let Some(folder) = env::var_os(RESULTS) {
+                    write_down(Path::new(&folder), entry.id(), test.name, done.is_ok()).unwrap();
+                }
+                done.map_err(Failed::from)
+            };
             Trial::test(test.name, run).with_ignored_flag(unavailable.is_some() && test.needs_place)
         });
         libtest_mimic::run(&arguments, trials.collect()).exit_code()
@@ -145,10 +157,41 @@ impl Kit {
                     Err(why) => Verdict::Failed(why),
                 },
             };
-            Outcome { test: test.name, verdict }
+            Outcome { test: test.name.to_owned(), verdict }
         };
         self.due().into_iter().filter(|test| wanted(test.name)).map(run).collect()
     }
+}
+
+const PASSED: &str = "passed";
+
+fn write_down(folder: &Path, driver: &str, test: &str, passed: bool) -> io::Result<()> {
+    let of_driver = folder.join(driver);
+    fs::create_dir_all(&of_driver)?;
+    fs::write(of_driver.join(test.replace("::", ".")), if passed { PASSED } else { "failed" })
+}
+
+/// What became of the tests that were run with `CDM_CONFORMANCE_RESULTS` naming this folder, by driver.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn recorded(folder: &Path) -> io::Result<BTreeMap<String, Vec<Outcome>>> {
+    let mut drivers = BTreeMap::new();
+    for driver in fs::read_dir(folder)? {
+        let driver = driver?;
+        let mut outcomes = Vec::new();
+        for test in fs::read_dir(driver.path())? {
+            let test = test?;
+            let verdict = match fs::read_to_string(test.path())?.as_str() {
+                PASSED => Verdict::Passed,
+                other => Verdict::Failed(other.to_owned()),
+            };
+            outcomes.push(Outcome { test: test.file_name().to_string_lossy().replace('.', "::"), verdict });
+        }
+        drivers.insert(driver.file_name().to_string_lossy().into_owned(), outcomes);
+    }
+    Ok(drivers)
 }
 
 /// What a test does: panics when the driver does not keep to it.

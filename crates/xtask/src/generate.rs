@@ -8,7 +8,7 @@ use std::{
 use cdm_models::{ModelDescriptor, ModelEntry, inventory};
 use map_jira::DROPPED;
 
-use crate::steps::{Done, root};
+use crate::steps::{Done, root, target};
 
 /// A file that is generated, or of which a part is.
 struct Generated {
@@ -16,13 +16,37 @@ struct Generated {
     contents: String,
 }
 
+/// Where tests of conformance write down how they ended.
+pub(crate) fn conformance_results() -> PathBuf {
+    target().join("conformance")
+}
+
 /// Writes the generated documentation, or fails when some of it is not as it would be written. `cdm` is the
 /// built program.
 pub(crate) fn generate(cdm: &Path, check: bool) -> Done {
     eprintln!("\n==> generated files");
+    let files = model_schemas()?.into_iter().chain(driver_schemas(cdm)?).chain([model_page()?]);
+    write_all(files.collect(), check)
+}
+
+/// As [`generate`], of what the tests of conformance have shown.
+pub(crate) fn generate_matrix(check: bool) -> Done {
+    eprintln!("\n==> support matrix");
+    let mut results = endpoint_testkit::recorded(&conformance_results())
+        .map_err(|error| format!("no results of conformance tests, run `cargo xtask test`: {error}"))?;
+    results.retain(|driver, _| !driver.starts_with("testkit.")); // the kit's own
+    let contents = format!(
+        "# What drivers were shown to do\n\n\
+         Generated from the results of the conformance kit: of each ability the number of tests that the driver \
+         passes; – where it does not declare the ability.\n\n{}",
+        endpoint_testkit::support_matrix(&results)
+    );
+    write_all(vec![Generated { path: "docs/generated/support-matrix.md".into(), contents }], check)
+}
+
+fn write_all(files: Vec<Generated>, check: bool) -> Done {
     let mut stale = Vec::new();
-    for Generated { path, contents } in model_schemas()?.into_iter().chain(driver_schemas(cdm)?).chain([model_page()?])
-    {
+    for Generated { path, contents } in files {
         let file = root().join(&path);
         if fs::read_to_string(&file).is_ok_and(|found| found == contents) {
             continue;

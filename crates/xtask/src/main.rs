@@ -55,7 +55,11 @@ fn main() -> ExitCode {
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Setup => setup::servers().map(|_| ()),
         Command::Torture { kills, seed } => setup::servers().and_then(|_| torture::torture(kills, seed)),
-        Command::Generate { check } => steps::built_cdm().and_then(|cdm| generate::generate(&cdm, check)),
+        Command::Generate { check } => steps::built_cdm().and_then(|cdm| {
+            generate::generate(&cdm, check)?;
+            // What drivers were shown to do is known once tests have been run.
+            if generate::conformance_results().exists() { generate::generate_matrix(check) } else { Ok(()) }
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

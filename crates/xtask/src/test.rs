@@ -1,3 +1,5 @@
+use std::fs;
+
 use local_postgres::{CLUSTER_VARIABLE, Cluster, Options};
 
 use crate::{
@@ -17,8 +19,13 @@ pub(crate) fn test() -> Done {
     // One cluster serves all tests of this run, each in a database of its own. It goes with this
     // process, however that ends.
     let cluster = Cluster::start(&programs, &Options::default())?;
+    let results = generate::conformance_results();
+    if results.exists() {
+        fs::remove_dir_all(&results)?;
+    }
     let with_server = |mut command: std::process::Command| {
         command.env(CLUSTER_VARIABLE, cluster.url("postgres")).env("CDM_BIN", &binary);
+        command.env("CDM_CONFORMANCE_REQUIRED", "1").env("CDM_CONFORMANCE_RESULTS", &results);
         command
     };
     if cargo_has("nextest") {
@@ -28,6 +35,7 @@ pub(crate) fn test() -> Done {
     }
     step("documentation tests", &mut with_server(cargo(&["test", "--workspace", "--doc", "--quiet"])))?;
     drop(cluster);
+    generate::generate_matrix(true)?;
     policy::check()?;
     eprintln!("\nAll is well.");
     Ok(())

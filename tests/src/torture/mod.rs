@@ -13,6 +13,7 @@ use std::{
 
 use fastrand::Rng;
 use local_postgres::{Cluster, Options, Programs};
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::{Line, Ran, Running, Sandbox, until};
@@ -190,9 +191,19 @@ fn overtake(place: &Place<'_>, usual: Duration, dice: &mut Rng, tally: &mut Tall
         frozen.wait().expect(0);
         return;
     }
-    frozen.signal("STOP");
-    // What it had sent is done by then.
-    thread::sleep(Duration::from_millis(100));
+    loop {
+        frozen.signal("STOP");
+        // What it had sent is done by then.
+        thread::sleep(Duration::from_millis(100));
+        // Frozen while it writes to the catalog's file, it would hold everybody up, and not only its load.
+        let catalog = Connection::open(sandbox.path("cdm-metadata.db")).unwrap();
+        catalog.busy_timeout(Duration::ZERO).unwrap();
+        if catalog.execute_batch("begin immediate; rollback").is_ok() {
+            break;
+        }
+        frozen.signal("CONT");
+        thread::sleep(Duration::from_millis(5));
+    }
     if is_running() {
         sandbox.cdm([&all_again[..], &["--on-overlap", "takeover"]].concat()).expect(0);
         let before = Picture::of(sandbox);
