@@ -33,6 +33,7 @@ pub fn support_matrix(drivers: &BTreeMap<String, Vec<Outcome>>) -> String {
             let passed = of_ability.iter().filter(|outcome| outcome.verdict == Verdict::Passed).count();
             let _ = match (of_ability.len(), passed) {
                 (0, _) => write!(table, " – |"),
+                (1, 1) => write!(table, " 1 test |"),
                 (all, passed) if all == passed => write!(table, " {passed} tests |"),
                 (all, passed) => write!(table, " **{passed} of {all} tests** |"),
             };
