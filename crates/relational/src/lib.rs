@@ -6,13 +6,17 @@
 //! - [`Identifier`]: names that come from configuration, checked and quoted;
 //! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
-//! - [`Tally`]: what became of the records of a load, so that every one is accounted for.
+//! - [`Tally`]: what became of the records of a load, so that every one is accounted for;
+//! - [`merge`] and [`Ledger`]: what a load does to the rows that are stored, and where each ingestion stands,
+//!   for sinks that have no database to keep either.
 //!
 //! This crate is pure: it knows no database and does no I/O.
 
 mod diff;
 mod identifier;
 mod judge;
+mod ledger;
+mod merge;
 mod naming;
 mod observations;
 mod order;
@@ -24,6 +28,8 @@ mod tally;
 pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
 pub use identifier::Identifier;
 pub use judge::{Contended, Judge, Seen};
+pub use ledger::{Committed, Ledger, Standing};
+pub use merge::{Effect, merge};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
 pub use order::{Stored, Verdict, Version, judge, newer};
