@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, future::Future, io};
 
-use endpoint_api::{Error, ErrorKind, Ingestion, Result};
+use endpoint_api::{Error, ErrorKind, Result};
 
 /// Turns an error of the file system or of the object store into one of the contract: `doing` something to
 /// `path`. Both name the path in their own message; neither knows what is in a file.
@@ -47,12 +47,6 @@ fn meaning(error: &(dyn StdError + 'static)) -> (ErrorKind, &'static str) {
 pub(crate) fn damaged(operation: &'static str, path: impl std::fmt::Display, why: &str) -> Error {
     let message = format!("a file of the sink is damaged: {why}; restore it from a copy");
     Error::new(ErrorKind::Data, operation, message).with("file", path)
-}
-
-/// A newer run of the ingestion was opened.
-pub(crate) fn overtaken(operation: &'static str, ingestion: &Ingestion) -> Error {
-    let message = "a newer run has taken over; this one can commit nothing more";
-    Error::new(ErrorKind::Fenced, operation, message).with("ingestion", ingestion)
 }
 
 /// A fault of this crate.

@@ -2,12 +2,11 @@ use std::collections::HashMap;
 
 use cdm_models::ModelId;
 use endpoint_api::Result;
-use relational::Stored;
+use relational::{Effect, Stored};
 
 use crate::{
     error::blocking,
     manifest::{Manifest, Part},
-    merge::Effect,
     part,
     store::Store,
 };

@@ -45,7 +45,6 @@ mod index;
 mod layout;
 mod load;
 mod manifest;
-mod merge;
 mod open;
 mod part;
 mod provision;

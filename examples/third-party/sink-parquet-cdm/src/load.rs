@@ -7,14 +7,13 @@ use bytes::Bytes;
 use endpoint_api::{
     Batch, CdmBatch, Commit, Counts, Error, Load, LoadReceipt, Reject, Result, async_trait, batch::SourceHashes,
 };
-use relational::{Judge, Tally, Verdict};
+use relational::{Committed, Contended, Effect, Judge, Tally, Verdict, merge};
 
 use crate::{
     error::{blocking, carry_through, internal},
     index::News,
     layout,
-    manifest::{Committed, Part, RejectFile},
-    merge::{Effect, merge},
+    manifest::{Part, RejectFile},
     part::{self, Origin},
     rejects,
     run::Loading,
@@ -62,7 +61,7 @@ impl Load for ParquetLoad {
             Some((key.as_str(), stored, hash))
         });
         let recognized = self.judge.recognize(known);
-        let recognized = recognized.map_err(|_| internal("recognize", "a load is contended although it is alone"))?;
+        let recognized = recognized.map_err(contended)?;
         for _ in recognized.iter().filter(|is_known| **is_known) {
             self.tally.judge(Verdict::Unchanged);
         }
@@ -108,8 +107,8 @@ impl ParquetLoad {
     async fn store(mut self, commit: Commit) -> Result<LoadReceipt> {
         let loading = Arc::clone(&self.loading);
         let mut locked = loading.store.lock(COMMIT).await?;
-        let state = locked.manifest.running(&loading.ingestion, loading.fence, COMMIT)?;
-        if let Some(committed) = state.committed.get(&self.slice) {
+        let standing = locked.manifest.ledger.standing(&loading.ingestion, loading.fence, COMMIT)?;
+        if let Some(committed) = standing.committed(self.slice) {
             return Ok(committed.receipt.clone());
         }
         let key = &loading.model.key().name;
@@ -129,8 +128,8 @@ impl ParquetLoad {
         let done = blocking(COMMIT, move || self.merge(&merging, &origin));
         let Outcome { effects, counts, rows, seen, mut judge } = done.await?;
 
-        let mut committed =
-            Committed { receipt: LoadReceipt::new(counts, commit.incomplete), resume_at: commit.resume_at, seen: None };
+        let receipt = LoadReceipt::new(counts, commit.incomplete);
+        let mut committed = Committed { receipt: receipt.clone(), resume_at: commit.resume_at, confirmed: None };
         if let Some(rows) = rows {
             let path = layout::part(&loading.model.id, &loading.ingestion, &loading.run_id, slice, loading.fence);
             loading.store.write(&path, rows, COMMIT).await?;
@@ -141,9 +140,8 @@ impl ParquetLoad {
         if let Some(seen) = seen {
             let path = layout::seen(sequence);
             loading.store.write(&path, seen, COMMIT).await?;
-            committed.seen = Some(path.to_string());
+            committed.confirmed = Some(path.to_string());
         }
-        let observation = locked.manifest.running(&loading.ingestion, loading.fence, COMMIT)?.observation;
         if !rejects.is_empty() {
             let path = layout::rejects(sequence);
             let file = blocking(COMMIT, move || rejects::encode(&rejects)).await?;
@@ -152,15 +150,11 @@ impl ParquetLoad {
                 path: path.to_string(),
                 ingestion: loading.ingestion.clone(),
                 run_id: loading.run_id.clone(),
-                observation,
+                observation: loading.observation,
                 rejected_at: at.to_string(),
             });
         }
-        let receipt = committed.receipt.clone();
-        let state = locked.manifest.running(&loading.ingestion, loading.fence, COMMIT)?;
-        state.inserted += receipt.counts.inserted;
-        state.committed.insert(slice, committed);
-        state.advance();
+        locked.manifest.ledger.commit(&loading.ingestion, loading.fence, slice, committed)?;
         locked.publish(COMMIT).await?;
         judge.keep();
         loading.index.write().unwrap_or_else(PoisonError::into_inner).commit(effects, sequence);
@@ -169,7 +163,8 @@ impl ParquetLoad {
 
     fn merge(mut self, loading: &Loading, origin: &Origin) -> Result<Outcome> {
         let index = loading.index.read().unwrap_or_else(PoisonError::into_inner);
-        let (effects, counts) = merge(&self.batches, index.rows(), &mut self.judge, self.tally, self.observation)?;
+        let (effects, counts) =
+            merge(&self.batches, index.rows(), &mut self.judge, self.tally, self.observation).map_err(contended)?;
         let rows = match effects.is_empty() {
             true => None,
             false => Some(part::encode(&loading.model, &self.batches, &effects, origin)?.into()),
@@ -187,4 +182,8 @@ struct Outcome {
     /// What a process that continues the run has to know of it.
     seen: Option<Vec<u8>>,
     judge: Judge,
+}
+
+fn contended(_: Contended) -> Error {
+    internal(COMMIT, "a load is contended although it is alone")
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     fs::{self, File},
     io,
     path::PathBuf,
@@ -8,14 +8,13 @@ use std::{
 };
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Error, ErrorKind, Mode, Overlap, Result, Resume, RunSpec};
-use relational::{ObservedSlice, Seen};
+use endpoint_api::{Error, ErrorKind, Mode, Overlap, Result, RunSpec};
+use relational::Seen;
 
 use crate::{
     error::{blocking, carry_through, failed, internal},
     index::{Index, News},
     layout,
-    manifest::{End, IngestionState},
     run::{Loading, ParquetRun},
     schema::ModelSchema,
     store::{Locked, Store, open_lock, try_lock},
@@ -90,54 +89,28 @@ async fn attempt_to_open(
 ) -> Result<Option<ParquetRun>> {
     refuse_unprovisioned(store, &model).await?;
     let mut locked = store.lock(OPEN).await?;
-    let key = spec.ingestion.to_string();
-    let known = locked.manifest.ingestions.remove(&key);
     if spec.overlap != Overlap::Takeover
-        && let Some(known) = known.as_ref().filter(|known| known.end.is_none())
-        && Alive::is_held(store, known.fence)?
+        && let Some(fence) = locked.manifest.ledger.open_fence(&spec.ingestion)
+        && Alive::is_held(store, fence)?
     {
         return Ok(None);
     }
-    let fence = locked.manifest.fence + 1;
-    let mut state = IngestionState {
-        model: model.id.clone(),
-        fence,
-        run_id: spec.run_id.clone(),
-        observation: fence,
-        plan: None,
-        committed: BTreeMap::new(),
-        end: None,
-        checkpoint: None,
-        resources: Default::default(),
-        inserted: 0,
-    };
-    if let Some(known) = known {
-        let continues = !spec.restart && !known.end.is_some_and(End::is_final);
-        state = match continues {
-            true => IngestionState { fence, end: None, ..known },
-            false => IngestionState {
-                checkpoint: known.checkpoint,
-                resources: known.resources,
-                inserted: known.inserted,
-                ..state
-            },
-        };
-    }
+    let resume = locked.manifest.ledger.open(spec);
     // The lock comes before the manifest: whoever reads that must find the run alive.
-    let alive = Alive::hold(store, fence)?;
-    locked.manifest.fence = fence;
-    locked.manifest.ingestions.insert(key, state.clone());
+    let alive = Alive::hold(store, resume.fence)?;
     let locked = locked.publish(OPEN).await?;
 
-    let seen = Seen::new(state.run_id.as_str());
-    for path in state.committed.values().filter_map(|committed| committed.seen.as_ref()) {
+    let standing = locked.manifest.ledger.standing(&spec.ingestion, resume.fence, OPEN)?;
+    let observed = standing.observations();
+    let seen = Seen::new(resume.run_id.as_str());
+    for path in standing.all_committed().filter_map(|(_, committed)| committed.confirmed.as_ref()) {
         seen.remember(&store.read_named(path, OPEN).await?);
     }
     let mut index = Index::default();
     index.catch_up(News::since(0, &locked.manifest, &model.id, &model.key().name, store, OPEN).await?);
     sweep(locked, &model).await;
-    let loading = Loading::new(Arc::clone(store), spec.ingestion.clone(), model, &state, index, seen);
-    Ok(Some(ParquetRun::new(loading, resume(&state), observed(state.plan.as_deref()), alive)))
+    let loading = Loading::new(Arc::clone(store), spec.ingestion.clone(), model, &resume, index, seen);
+    Ok(Some(ParquetRun::new(loading, resume, observed, alive)))
 }
 
 async fn refuse_unprovisioned(store: &Store, model: &ModelDescriptor) -> Result<()> {
@@ -152,19 +125,6 @@ async fn refuse_unprovisioned(store: &Store, model: &ModelDescriptor) -> Result<
     Err(Error::new(ErrorKind::NotProvisioned, OPEN, message).with("path", store.root().display()))
 }
 
-fn resume(state: &IngestionState) -> Resume {
-    let mut resume = Resume::new(state.run_id.clone(), state.fence, state.checkpoint.clone());
-    resume.observation = state.observation;
-    resume.plan = state.plan.as_ref().map(|plan| plan.iter().map(|planned| planned.slice.clone()).collect());
-    resume.committed = state.committed.iter().map(|(slice, committed)| (*slice, committed.receipt.clone())).collect();
-    resume
-}
-
-/// The observation of each slice of a plan.
-pub(crate) fn observed(plan: Option<&[ObservedSlice]>) -> HashMap<u64, u64> {
-    plan.unwrap_or_default().iter().map(|planned| (planned.slice.index, planned.observation)).collect()
-}
-
 /// Removes what runs have left behind that were killed: files that the manifest does not name. Under the lock
 /// nobody is writing one.
 async fn sweep(locked: Locked, model: &ModelDescriptor) {
@@ -172,7 +132,7 @@ async fn sweep(locked: Locked, model: &ModelDescriptor) {
     let swept = blocking(OPEN, move || {
         let named: HashSet<PathBuf> =
             locked.manifest.files().into_iter().map(|path| locked.store().root().join(path)).collect();
-        let fences: HashSet<u64> = locked.manifest.ingestions.values().map(|state| state.fence).collect();
+        let fences: HashSet<u64> = locked.manifest.ledger.ingestions().map(|(_, standing)| standing.fence).collect();
         let is_left_behind = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             match name.strip_prefix("alive-").map(str::parse::<u64>) {

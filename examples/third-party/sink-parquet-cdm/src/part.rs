@@ -27,11 +27,10 @@ use parquet::{
     errors::ParquetError,
     file::properties::WriterProperties,
 };
-use relational::{Stored, Version, plumbing};
+use relational::{Effect, Stored, Version, plumbing};
 
 use crate::{
     error::{damaged, internal},
-    merge::Effect,
     schema::{DELETED, file_schema},
 };
 

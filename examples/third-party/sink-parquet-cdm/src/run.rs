@@ -4,19 +4,13 @@ use std::{
 };
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{
-    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait,
-};
+use endpoint_api::{Begun, Ingestion, LoadReceipt, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait};
 use relational::Seen;
 
-use crate::{
-    error::carry_through,
-    index::Index,
-    load::ParquetLoad,
-    manifest::{End, IngestionState},
-    open::{Alive, observed},
-    store::Store,
-};
+use crate::{error::carry_through, index::Index, load::ParquetLoad, open::Alive, store::Store};
+
+const RECORD: &str = "record the plan";
+const FINISH: &str = "finish";
 
 /// A run that was opened. It is alive until it is dropped.
 #[derive(Debug)]
@@ -36,6 +30,7 @@ pub(crate) struct Loading {
     pub(crate) model: Arc<ModelDescriptor>,
     pub(crate) run_id: RunId,
     pub(crate) fence: u64,
+    pub(crate) observation: u64,
     pub(crate) index: RwLock<Index>,
     pub(crate) seen: Arc<Seen>,
 }
@@ -45,7 +40,7 @@ impl Loading {
         store: Arc<Store>,
         ingestion: Ingestion,
         model: Arc<ModelDescriptor>,
-        state: &IngestionState,
+        resume: &Resume,
         index: Index,
         seen: Seen,
     ) -> Self {
@@ -53,8 +48,9 @@ impl Loading {
             store,
             ingestion,
             model,
-            run_id: state.run_id.clone(),
-            fence: state.fence,
+            run_id: resume.run_id.clone(),
+            fence: resume.fence,
+            observation: resume.observation,
             index: RwLock::new(index),
             seen: Arc::new(seen),
         }
@@ -62,9 +58,9 @@ impl Loading {
 
     /// The receipt of a slice that is committed. Fails when the run was overtaken.
     async fn committed(&self, slice: u64, operation: &'static str) -> Result<Option<LoadReceipt>> {
-        let mut manifest = self.store.manifest(operation).await?;
-        let state = manifest.running(&self.ingestion, self.fence, operation)?;
-        Ok(state.committed.get(&slice).map(|committed| committed.receipt.clone()))
+        let manifest = self.store.manifest(operation).await?;
+        let standing = manifest.ledger.standing(&self.ingestion, self.fence, operation)?;
+        Ok(standing.committed(slice).map(|committed| committed.receipt.clone()))
     }
 }
 
@@ -81,8 +77,8 @@ impl Run for ParquetRun {
     }
 
     async fn record_plan(&self, plan: &[Slice]) -> Result<()> {
-        let (loading, plan, observation) = (Arc::clone(&self.loading), plan.to_vec(), self.resume.observation);
-        let recorded = carry_through("record the plan", record_plan(loading, plan, observation)).await?;
+        let (loading, plan) = (Arc::clone(&self.loading), plan.to_vec());
+        let recorded = carry_through(RECORD, record_plan(loading, plan)).await?;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = recorded;
         Ok(())
     }
@@ -99,52 +95,22 @@ impl Run for ParquetRun {
     }
 
     async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
-        let (loading, end) = (Arc::clone(&self.loading), End::of(end)?);
-        carry_through("finish", finish(loading, end)).await
+        carry_through(FINISH, finish(Arc::clone(&self.loading), end)).await
     }
 }
 
-async fn record_plan(loading: Arc<Loading>, plan: Vec<Slice>, observation: u64) -> Result<HashMap<u64, u64>> {
-    const RECORD: &str = "record the plan";
+async fn record_plan(loading: Arc<Loading>, plan: Vec<Slice>) -> Result<HashMap<u64, u64>> {
     let mut locked = loading.store.lock(RECORD).await?;
-    let state = locked.manifest.running(&loading.ingestion, loading.fence, RECORD)?;
-    let plan = state.resources.observe(&plan, observation);
-    match &state.plan {
-        Some(known) if *known == plan => {}
-        Some(_) => {
-            let message = "the run has another plan already; go on with that or restart the run";
-            return Err(Error::new(ErrorKind::Conflict, RECORD, message).with("ingestion", &loading.ingestion));
-        }
-        None => {
-            state.plan = Some(plan.clone());
-            locked.publish(RECORD).await?;
-        }
+    if locked.manifest.ledger.record_plan(&loading.ingestion, loading.fence, &plan)? {
+        locked = locked.publish(RECORD).await?;
     }
-    Ok(observed(Some(&plan)))
+    Ok(locked.manifest.ledger.standing(&loading.ingestion, loading.fence, RECORD)?.observations())
 }
 
-async fn finish(loading: Arc<Loading>, end: End) -> Result<RunReceipt> {
-    const FINISH: &str = "finish";
+async fn finish(loading: Arc<Loading>, end: RunEnd) -> Result<RunReceipt> {
     let mut locked = loading.store.lock(FINISH).await?;
-    let state = locked.manifest.running(&loading.ingestion, loading.fence, FINISH)?;
-    if end == End::Succeeded {
-        let plan = state.plan.take().unwrap_or_default();
-        if let Some(missing) = plan.iter().find(|planned| !state.committed.contains_key(&planned.slice.index)) {
-            let message = "a run cannot have succeeded while a slice of its plan is not committed";
-            return Err(Error::new(ErrorKind::Internal, FINISH, message)
-                .with("ingestion", &loading.ingestion)
-                .with("slice", missing.slice.index));
-        }
-        state.resources.remember(&plan);
-    }
-    state.end = Some(end);
-    if end.is_final() {
-        // Nobody continues it, so that its plan and its ledger are of no use any more.
-        state.plan = None;
-        state.committed.clear();
-    }
-    let checkpoint = state.checkpoint.clone();
-    let rows = locked.manifest.rows(&loading.model.id);
+    let checkpoint = locked.manifest.ledger.finish(&loading.ingestion, loading.fence, end)?;
+    let rows = locked.manifest.ledger.rows(&loading.model.id);
     locked.publish(FINISH).await?;
     Ok(RunReceipt::new(Some(rows), checkpoint))
 }
