@@ -3,6 +3,7 @@ use local_postgres::{CLUSTER_VARIABLE, Cluster, Options};
 use crate::{
     generate, policy, setup,
     steps::{Done, built_cdm, cargo, cargo_has, step},
+    third_party,
 };
 
 /// Everything that has to pass.
@@ -28,6 +29,7 @@ pub(crate) fn test() -> Done {
     }
     step("documentation tests", &mut with_server(cargo(&["test", "--workspace", "--doc", "--quiet"])))?;
     drop(cluster);
+    third_party::test()?;
     policy::check()?;
     eprintln!("\nAll is well.");
     Ok(())
