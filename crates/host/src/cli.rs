@@ -74,6 +74,21 @@ enum Command {
         #[arg(long, requires = "id")]
         schema: bool,
     },
+    /// Write a crate with a driver to begin with: a small sink that works, with its tests.
+    ///
+    /// The driver keeps rows of CDM models as lines of JSON in one file, and keeps the whole contract. Make it
+    /// yours by putting another store in the place of its file. `docs/writing-a-driver.md` goes through it step by
+    /// step.
+    NewDriver {
+        /// The driver's id: dotted lower case, beginning with your name, such as `acme.warehouse`.
+        id: String,
+        /// The folder to write; it must be empty or not be there. Named after the id when it is not given.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// A checkout of cdm: the crate then depends on the crates there, else on published versions.
+        #[arg(long, value_name = "PATH")]
+        cdm_path: Option<PathBuf>,
+    },
     /// Look whether endpoints can be used: reachable, of a known version, with the needed privileges.
     Check {
         /// The endpoints; all when none is named.
@@ -248,6 +263,10 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             Command::Init => commands::init::init(&app),
             Command::Drivers { id: None, .. } => Ok(commands::drivers::list(&app)),
             Command::Drivers { id: Some(id), schema } => commands::drivers::show(&app, &id, schema),
+            Command::NewDriver { id, dir, cdm_path } => {
+                let new = commands::new_driver::NewDriver { id, dir, cdm_path };
+                commands::new_driver::new_driver(&app.registry, &new)
+            }
             Command::Check { endpoints } => commands::check::check(&app, &endpoints).await,
             Command::Units { endpoint } => commands::units::units(&app, &endpoint).await,
             Command::Provision { sink, models, plan, check } => {

@@ -8,7 +8,9 @@
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
 //! - [`plan()`]: what a sink lacks so that models can be loaded;
 //! - [`state`]: what a sink remembers of each ingestion, and how a run goes on from there;
-//! - [`Tally`]: what became of the records of a load, so that every one is accounted for.
+//! - [`Tally`]: what became of the records of a load, so that every one is accounted for;
+//! - [`merge`] and [`Ledger`]: what a load does to the rows that are stored, and where each ingestion stands,
+//!   for sinks that have no database to keep either.
 //!
 //! This crate is pure: it knows no database and does no I/O.
 
@@ -16,6 +18,8 @@ mod columns;
 mod diff;
 mod identifier;
 mod judge;
+mod ledger;
+mod merge;
 mod naming;
 mod observations;
 mod order;
@@ -31,6 +35,8 @@ pub use columns::{BatchColumn, batch_columns, row_columns};
 pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
 pub use identifier::Identifier;
 pub use judge::{Contended, Judge, Seen};
+pub use ledger::{Committed, Ledger, Standing};
+pub use merge::{Effect, merge};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
 pub use order::{Stored, Verdict, Version, judge, newer};

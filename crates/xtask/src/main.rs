@@ -6,6 +6,7 @@ mod policy;
 mod setup;
 mod steps;
 mod test;
+mod third_party;
 mod torture;
 
 use std::process::ExitCode;

@@ -1,6 +1,9 @@
 use std::process::{Command, Stdio};
 
-use crate::steps::{Done, cargo, cargo_has, step};
+use crate::{
+    steps::{Done, cargo, cargo_has, step},
+    third_party::theirs,
+};
 
 /// Checks the dependencies against `deny.toml`: licences, duplicates, sources, and known
 /// vulnerabilities where their database can be reached.
@@ -10,6 +13,7 @@ pub(crate) fn check() -> Done {
     }
     let offline = ["deny", "--all-features", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
     step("dependency policy", &mut cargo(&offline))?;
+    step("third party: dependency policy", &mut theirs(&offline))?;
     if advisories_can_be_fetched() {
         step("known vulnerabilities", &mut cargo(&["deny", "--all-features", "check", "advisories"]))?;
     } else {

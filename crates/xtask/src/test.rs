@@ -5,6 +5,7 @@ use local_postgres::{CLUSTER_VARIABLE, Cluster, Options};
 use crate::{
     generate, policy, setup,
     steps::{Done, built_cdm, cargo, cargo_has, step},
+    third_party,
 };
 
 /// Everything that has to pass.
@@ -35,6 +36,7 @@ pub(crate) fn test() -> Done {
     }
     step("documentation tests", &mut with_server(cargo(&["test", "--workspace", "--doc", "--quiet"])))?;
     drop(cluster);
+    third_party::test()?;
     generate::generate_matrix(true)?;
     policy::check()?;
     eprintln!("\nAll is well.");

@@ -1,0 +1,170 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use endpoint_api::Registry;
+use serde_json::{Map, Value};
+
+use crate::{answer::Answer, failure::Failure};
+
+/// The files of the crate, with the text of each. They are those of a driver `acme.lines`, a sink that is small
+/// and whole.
+const TEMPLATE: [(&str, &str); 9] = [
+    ("Cargo.toml", include_str!("../../templates/driver/Cargo.toml.template")),
+    ("rustfmt.toml", include_str!("../../templates/driver/rustfmt.toml.template")),
+    (".gitignore", include_str!("../../templates/driver/gitignore.template")),
+    ("src/lib.rs", include_str!("../../templates/driver/src/lib.rs.template")),
+    ("src/file.rs", include_str!("../../templates/driver/src/file.rs.template")),
+    ("src/sink.rs", include_str!("../../templates/driver/src/sink.rs.template")),
+    ("tests/sink.rs", include_str!("../../templates/driver/tests/sink.rs.template")),
+    ("host/Cargo.toml", include_str!("../../templates/driver/host/Cargo.toml.template")),
+    ("host/src/main.rs", include_str!("../../templates/driver/host/src/main.rs.template")),
+];
+
+/// What a new driver is to be.
+pub(crate) struct NewDriver {
+    /// Its id: `acme.lines`.
+    pub(crate) id: String,
+    /// Its folder; named after the id when there is none.
+    pub(crate) dir: Option<PathBuf>,
+    /// A checkout of this repository; without one the crates come from a registry.
+    pub(crate) cdm_path: Option<PathBuf>,
+}
+
+/// Writes a crate with a driver that works.
+pub(crate) fn new_driver(registry: &Registry, new: &NewDriver) -> Result<Answer, Failure> {
+    let id = new.id.as_str();
+    let crate_name = crate_name(registry, id)?;
+    let dir = new.dir.clone().unwrap_or_else(|| PathBuf::from(&crate_name));
+    let shown = dir.display().to_string();
+    if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::usage(format!("{shown} holds something already; name another folder with --dir")));
+    }
+    let cdm = new.cdm_path.as_deref().map(checkout).transpose()?;
+    let mut files = Vec::new();
+    for (name, text) in TEMPLATE {
+        let mut text = text
+            .replace("acme.lines", id)
+            .replace("acme-lines", &crate_name)
+            .replace("acme_lines", &crate_name.replace('-', "_"));
+        if name.ends_with("Cargo.toml") {
+            text = with_dependencies(&text, cdm.as_deref());
+        }
+        let write = write(&dir.join(name), &text);
+        write.map_err(|error| Failure::failed(format!("{shown}: {name} cannot be written: {error}")))?;
+        files.push(Value::from(name));
+    }
+    let text = format!(
+        "Wrote a driver to {shown}. It works as it is; make it yours file by file:\n\n\
+         \x20 cd {shown}\n  cargo test\n  cargo run -p {crate_name}-host -- drivers {id}\n"
+    );
+    let json = [("driver", id.into()), ("crate", crate_name.into()), ("dir", shown.into()), ("files", files.into())];
+    Ok(Answer::of(Map::from_iter(json.map(|(name, value): (_, Value)| (name.to_owned(), value))), text))
+}
+
+/// The name of the crate of a driver with that id, which must be a good one.
+fn crate_name(registry: &Registry, id: &str) -> Result<String, Failure> {
+    if !cdm_models::is_dotted_id(id) {
+        let message = format!("`{id}` is no driver id: expected dotted lower case, such as `acme.lines`");
+        return Err(Failure::usage(message));
+    }
+    if registry.driver(id).is_some() {
+        return Err(Failure::usage(format!("`{id}` is linked here already; a driver needs an id of its own")));
+    }
+    let name = id.replace(['.', '_'], "-");
+    // Cargo takes no name that begins or ends so, and none of our own crates can be a second time in one build.
+    match name.ends_with('-') || name.contains("--") || name.len() > 64 {
+        true => {
+            Err(Failure::usage(format!("`{id}` makes no good name of a crate: at most 64 bytes, and no `_` at an end")))
+        }
+        false => Ok(name),
+    }
+}
+
+/// The folder of our crates in a checkout.
+fn checkout(path: &Path) -> Result<PathBuf, Failure> {
+    let wrong = |why: String| Failure::usage(format!("--cdm-path {}: {why}", path.display()));
+    let path = path.canonicalize().map_err(|error| wrong(error.to_string()))?;
+    match path.join("crates/endpoint-api/Cargo.toml").is_file() {
+        true => Ok(path.join("crates")),
+        false => Err(wrong("it has no crates/endpoint-api; name the folder of a checkout of cdm".to_owned())),
+    }
+}
+
+/// Fills in where our crates are.
+fn with_dependencies(manifest: &str, crates: Option<&Path>) -> String {
+    let mut filled = String::with_capacity(manifest.len());
+    for line in manifest.lines() {
+        match (line.strip_suffix(" = { cdm }"), crates) {
+            (Some(name), Some(crates)) => {
+                let path = toml::Value::from(crates.join(name).display().to_string());
+                filled.push_str(&format!("{name} = {{ path = {path} }}"));
+            }
+            (Some(name), None) => filled.push_str(&format!("{name} = {:?}", env!("CARGO_PKG_VERSION"))),
+            (None, _) => filled.push_str(line),
+        }
+        filled.push('\n');
+    }
+    filled
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(id: &str, dir: &Path) -> NewDriver {
+        NewDriver { id: id.to_owned(), dir: Some(dir.to_owned()), cdm_path: None }
+    }
+
+    fn refused(new: &NewDriver) -> String {
+        new_driver(&Registry::load().unwrap(), new).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_crate_is_written_under_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("new");
+        new_driver(&Registry::load().unwrap(), &new("acme.ware_house", &dir)).unwrap();
+        let manifest: toml::Table = fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
+        assert_eq!(manifest["package"]["name"].as_str(), Some("acme-ware-house"));
+        assert_eq!(manifest["dependencies"]["endpoint-api"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+        for (name, _) in TEMPLATE {
+            let text = fs::read_to_string(dir.join(name)).unwrap();
+            for placeholder in ["{ cdm }", "acme.lines", "acme-lines", "acme_lines"] {
+                assert!(!text.contains(placeholder), "{name}");
+            }
+        }
+        assert!(
+            fs::read_to_string(dir.join("src/lib.rs")).unwrap().contains(r#"ID: &'static str = "acme.ware_house""#)
+        );
+    }
+
+    #[test]
+    fn what_would_not_work_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("new");
+        for (id, expected) in [
+            ("lines", "`lines` is no driver id: expected dotted lower case, such as `acme.lines`"),
+            ("Acme.Lines", "`Acme.Lines` is no driver id: expected dotted lower case, such as `acme.lines`"),
+            ("../acme.lines", "`../acme.lines` is no driver id: expected dotted lower case, such as `acme.lines`"),
+            ("cdm.jdbc", "`cdm.jdbc` is linked here already; a driver needs an id of its own"),
+            ("acme.lines_", "`acme.lines_` makes no good name of a crate: at most 64 bytes, and no `_` at an end"),
+        ] {
+            assert_eq!(refused(&new(id, &dir)), expected);
+        }
+        assert!(!dir.exists());
+        fs::write(folder.path().join("notes"), "of people").unwrap();
+        let expected = format!("{} holds something already; name another folder with --dir", folder.path().display());
+        assert_eq!(refused(&new("acme.lines", folder.path())), expected);
+        let nowhere = NewDriver { cdm_path: Some(folder.path().to_owned()), ..new("acme.lines", &dir) };
+        assert!(refused(&nowhere).contains("it has no crates/endpoint-api"));
+    }
+}

@@ -1,0 +1,60 @@
+//! What `new-driver` writes is good: it is formatted, lints find nothing in it, its tests pass, and a host has it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The same as in the workspace of this test, so that what is built there is not built again.
+const PROFILE: [&str; 3] = [
+    r#"profile.dev.debug="line-tables-only""#,
+    r#"profile.dev.package."*".opt-level=1"#,
+    r#"profile.dev.package."*".debug=false"#,
+];
+
+fn succeeded(output: Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+#[test]
+fn what_it_writes_builds_passes_its_tests_and_is_found() {
+    let host = Path::new(env!("CARGO_BIN_EXE_acme-host"));
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let checkout = workspace.join("../..");
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(host);
+    let arguments = ["new-driver", "acme.sheets", "--output", "json", "--cdm-path"];
+    let written = command.args(arguments).arg(&checkout).current_dir(&folder).output().unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&succeeded(written)).unwrap();
+    assert_eq!((&answer["driver"], &answer["crate"]), (&"acme.sheets".into(), &"acme-sheets".into()));
+    let dir = folder.path().join(answer["dir"].as_str().unwrap());
+    for file in answer["files"].as_array().unwrap() {
+        assert!(dir.join(file.as_str().unwrap()).is_file(), "{file}");
+    }
+
+    // With the versions that are locked here nothing has to be looked up.
+    fs::copy(workspace.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(arguments).current_dir(&dir);
+        if arguments[0] != "fmt" {
+            command.arg("--offline").args(PROFILE.iter().flat_map(|line| ["--config", line]));
+            command.env("CARGO_TARGET_DIR", host.ancestors().nth(2).unwrap());
+        }
+        command.output().unwrap()
+    };
+    succeeded(cargo(&["fmt", "--all", "--check"]));
+    succeeded(cargo(&["rustc", "--lib", "--quiet", "--", "-D", "warnings"]));
+    let tests = succeeded(cargo(&["test", "--quiet"]));
+    assert!(tests.contains("5 passed"), "{tests}");
+    succeeded(cargo(&["build", "--quiet", "-p", "acme-sheets-host"]));
+    let its_host = host.with_file_name(format!("acme-sheets-host{}", std::env::consts::EXE_SUFFIX));
+    let listed = Command::new(its_host).args(["drivers", "--output", "json"]).current_dir(&folder).output().unwrap();
+    let drivers: serde_json::Value = serde_json::from_str(&succeeded(listed)).unwrap();
+    let ids: Vec<&str> = drivers["drivers"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&"acme.sheets") && ids.contains(&"jira.export"), "{ids:?}");
+}

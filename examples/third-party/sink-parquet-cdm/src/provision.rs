@@ -1,0 +1,107 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use cdm_models::{ModelDescriptor, Timestamp};
+use endpoint_api::{
+    Change, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, Retry,
+    async_trait,
+};
+
+use crate::{
+    driver::ParquetEndpoint,
+    error::{carry_through, damaged, internal},
+    layout,
+    manifest::{Manifest, ModelRecord},
+    schema::ModelSchema,
+    store::{Store, now, to_json},
+};
+
+const PLAN: &str = "plan";
+const APPLY: &str = "apply";
+
+#[async_trait]
+impl Provisioner for ParquetEndpoint {
+    async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
+        let store = self.store();
+        let manifest = store.manifest(PLAN).await?;
+        let models: Vec<Arc<ModelDescriptor>> = models.iter().map(|model| Arc::new((*model).clone())).collect();
+        plan(store, &manifest, &models).await
+    }
+
+    async fn apply(&self, wanted: &ProvisionPlan) -> Result<ProvisionReceipt> {
+        let (store, wanted) = (Arc::clone(self.store()), wanted.clone());
+        carry_through(APPLY, async move { apply(&store, &wanted).await }).await
+    }
+}
+
+async fn plan(store: &Store, manifest: &Manifest, models: &[Arc<ModelDescriptor>]) -> Result<ProvisionPlan> {
+    let mut support = Vec::new();
+    if manifest.sequence == 0 {
+        support.push(change("create", layout::manifest(), "the sink keeps there what is committed".to_owned()));
+    }
+    let mut plans = Vec::with_capacity(models.len());
+    for model in models {
+        let (existing, wanted) = (ModelSchema::read(store, &model.id, PLAN).await?, ModelSchema::of(model)?);
+        let path = layout::schema(&model.id);
+        let mut changes = Vec::new();
+        match existing {
+            None => changes.push(change("create", path, format!("files of rows of {} stand beside it", model.id))),
+            Some(existing) if existing.extended(&wanted)?.is_some() => {
+                changes.push(change("extend", path, format!("{} {} has more fields", model.id, model.version)));
+            }
+            Some(_) => {}
+        }
+        let record = manifest.models.get(&model.id);
+        if !changes.is_empty() || record.is_none_or(|record| record.version < model.version) {
+            let reason = format!("the folder is known to fit {} {}", model.id, model.version);
+            changes.push(change("record", layout::manifest(), reason));
+        }
+        let recorded = record.map(recorded).transpose()?;
+        plans.push(ModelPlan::new(Arc::clone(model), model.id.to_string(), changes, recorded));
+    }
+    Ok(ProvisionPlan::new(support, plans))
+}
+
+fn change(action: &'static str, object: object_store::path::Path, reason: String) -> Change {
+    Change { action, object: object.to_string(), reason, sql: None }
+}
+
+fn recorded(record: &ModelRecord) -> Result<ProvisionedModel> {
+    let at = Timestamp::parse(&record.provisioned_at)
+        .map_err(|error| damaged(PLAN, layout::manifest(), "a model has no time").caused_by(error))?;
+    Ok(ProvisionedModel::new(record.version.clone(), record.plan_hash.clone(), at))
+}
+
+async fn apply(store: &Arc<Store>, wanted: &ProvisionPlan) -> Result<ProvisionReceipt> {
+    let models: Vec<Arc<ModelDescriptor>> = wanted.models.iter().map(|model| Arc::clone(&model.descriptor)).collect();
+    let mut locked = store.lock(APPLY).await?;
+    // Under the lock nobody else provisions: what is found now is what is changed.
+    let fresh = plan(store, &locked.manifest, &models).await?;
+    let changed = !fresh.is_empty();
+    if changed && fresh.hash() != wanted.hash() {
+        let message = "the sink has changed since the plan was made; plan again";
+        return Err(Error::new(ErrorKind::Outdated, APPLY, message).with_retry(Retry::Backoff));
+    }
+    if changed {
+        let touched: BTreeSet<&str> =
+            fresh.models.iter().filter(|model| !model.changes.is_empty()).map(|model| model.table.as_str()).collect();
+        for model in models.iter().filter(|model| touched.contains(model.id.as_str())) {
+            let wanted = ModelSchema::of(model)?;
+            let schema = match ModelSchema::read(store, &model.id, APPLY).await? {
+                None => Some(wanted),
+                Some(existing) => existing.extended(&wanted)?,
+            };
+            if let Some(schema) = schema {
+                store.write(&layout::schema(&model.id), to_json(&schema, APPLY)?, APPLY).await?;
+            }
+            let provisioned_at = now().to_string();
+            let record = ModelRecord { version: model.version.clone(), plan_hash: fresh.hash(), provisioned_at };
+            locked.manifest.models.insert(model.id.clone(), record);
+        }
+        locked = locked.publish(APPLY).await?;
+    }
+    let records = models.iter().map(|model| {
+        let record = locked.manifest.models.get(&model.id);
+        recorded(record.ok_or_else(|| internal(APPLY, "a model is not on record after it was provisioned"))?)
+    });
+    Ok(ProvisionReceipt::new(changed, records.collect::<Result<_>>()?))
+}
