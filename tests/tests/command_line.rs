@@ -8,9 +8,20 @@ use serde_json::Value;
 fn help_teaches_each_command() {
     let sandbox = Sandbox::new();
     let mut help = String::new();
-    for command in
-        ["", "demo", "init", "drivers", "check", "units", "provision", "ingest", "runs", "rejects", "catalog"]
-    {
+    for command in [
+        "",
+        "demo",
+        "init",
+        "drivers",
+        "check",
+        "units",
+        "provision",
+        "ingest",
+        "runs",
+        "rejects",
+        "catalog",
+        "new-driver",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
         let ran = sandbox.people(&arguments);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command}");

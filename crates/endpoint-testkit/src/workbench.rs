@@ -110,7 +110,10 @@ impl Site {
     /// What is stored and live, by key; nothing when the author has not said how that is asked.
     pub(crate) async fn stored(&self) -> Option<Vec<(String, String)>> {
         let rows = self.author.rows.as_ref()?;
-        let table = soon(self.endpoint.provisioner()?.plan(&[&model()])).await.unwrap().models[0].table.clone();
+        let table = match self.endpoint.provisioner() {
+            Some(provisioner) => soon(provisioner.plan(&[&model()])).await.unwrap().models[0].table.clone(),
+            None => model().id.to_string(),
+        };
         let mut rows: Vec<(String, String)> = rows(&self.place, &table)
             .into_iter()
             .filter(|row| !row.deleted)
@@ -203,7 +206,10 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]])
     loop {
         attempts += 1;
         let attempt = async {
-            let mut load = begin(run, slice).await;
+            let mut load = match soon(run.begin(slice)).await? {
+                Begun::Load(load) => load,
+                Begun::Committed(receipt) => return Ok(receipt),
+            };
             for rows in batches {
                 write(load.as_mut(), rows).await?;
             }

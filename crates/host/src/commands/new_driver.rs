@@ -10,7 +10,7 @@ use crate::{answer::Answer, failure::Failure};
 
 /// The files of the crate, with the text of each. They are those of a driver `acme.lines`, a sink that is small
 /// and whole.
-const TEMPLATE: [(&str, &str); 9] = [
+const TEMPLATE: [(&str, &str); 10] = [
     ("Cargo.toml", include_str!("../../templates/driver/Cargo.toml.template")),
     ("rustfmt.toml", include_str!("../../templates/driver/rustfmt.toml.template")),
     (".gitignore", include_str!("../../templates/driver/gitignore.template")),
@@ -18,6 +18,7 @@ const TEMPLATE: [(&str, &str); 9] = [
     ("src/file.rs", include_str!("../../templates/driver/src/file.rs.template")),
     ("src/sink.rs", include_str!("../../templates/driver/src/sink.rs.template")),
     ("tests/sink.rs", include_str!("../../templates/driver/tests/sink.rs.template")),
+    ("tests/conformance.rs", include_str!("../../templates/driver/tests/conformance.rs.template")),
     ("host/Cargo.toml", include_str!("../../templates/driver/host/Cargo.toml.template")),
     ("host/src/main.rs", include_str!("../../templates/driver/host/src/main.rs.template")),
 ];
