@@ -45,6 +45,8 @@ fn what_it_writes_builds_passes_its_tests_and_is_found() {
         if *subcommand != "fmt" {
             command.arg("--offline").args(PROFILE.iter().flat_map(|line| ["--config", line]));
             command.env("CARGO_TARGET_DIR", host.ancestors().nth(2).unwrap());
+            // It is nobody's driver: its results are no column of a support matrix.
+            command.env_remove("CDM_CONFORMANCE_RESULTS");
         }
         command.args(arguments);
         command.output().unwrap()
