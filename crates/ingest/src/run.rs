@@ -107,7 +107,8 @@ async fn load_slices(
         Some(plan) => plan.clone(),
         None => {
             let checkpoint: Option<Checkpoint> = if job.options.full { None } else { resume.checkpoint.clone() };
-            let plan = job.source.plan(&job.ingestion.unit, &PlanRequest::new(job.ingestion.mode, checkpoint)).await?;
+            let request = PlanRequest::new(job.ingestion.mode, checkpoint).knowing(resume.checkpoint.clone());
+            let plan = job.source.plan(&job.ingestion.unit, &request).await?;
             run.record_plan(&plan).await?;
             plan
         }

@@ -39,7 +39,7 @@ pub use ledger::{Committed, Ledger, Standing};
 pub use merge::{Effect, merge};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
-pub use order::{Stored, Verdict, Version, judge, newer};
+pub use order::{Recorded, Stored, Verdict, Version, judge, newer};
 pub use plan::{Found, is_needed, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
 pub use tally::{Merged, Tally};

@@ -12,7 +12,6 @@ use tokio_postgres::types::Type;
 
 use crate::{
     loading::Loading,
-    lookup::Recent,
     place::Keys,
     rejects,
     session::{Microseconds, Session, column},
@@ -45,7 +44,6 @@ pub(crate) struct PgLoad<'e> {
     pub(crate) merged: Merged,
     /// Of which keys rows have come.
     pub(crate) keys: Keys,
-    pub(crate) recent: Recent,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
     turn: Turn,
@@ -118,7 +116,6 @@ impl<'e> PgLoad<'e> {
             tally: Tally::default(),
             merged: Merged::default(),
             keys: Keys::default(),
-            recent: Recent::default(),
             has_stage: false,
             has_savepoint: false,
             turn,

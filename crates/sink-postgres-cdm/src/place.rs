@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
@@ -11,13 +11,13 @@ use endpoint_api::{
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
-use relational::{BatchColumn, Contended, Stored, Verdict, batch_columns, row_columns, state::signed};
+use relational::{BatchColumn, Contended, Recorded, Stored, Verdict, batch_columns, row_columns, state::signed};
 use tokio_postgres::types::Type;
 
 use crate::{
     copy::{Encoder, cell, timestamp},
     load::PgLoad,
-    lookup::Found,
+    lookup,
     merge::{AGAIN, DELETE, REVIVE, UPSERT},
     session::column,
     sqlstate::classify,
@@ -81,11 +81,9 @@ impl PgLoad<'_> {
         if self.writes_new_rows(batch).await? {
             return Ok(());
         }
-        let found = match self.recent.take(batch) {
-            Some(found) => found,
-            None => self.look_up(Found::keys(batch)).await?,
-        };
-        let (fresh, mut staged) = self.judge_rows(batch, found.rows())?;
+        let stored = lookup::stored(&self.session, &self.loading.target, batch).await?;
+        self.loading.found(stored.len());
+        let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
         if !fresh.is_empty() {
             let refused = self.place(batch, fresh, Way::Straight).await?;
             staged.extend(refused);
@@ -104,26 +102,18 @@ impl PgLoad<'_> {
     /// Which records were stored exactly so before, so that nothing is to be done for them.
     pub(crate) async fn recognize_records(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
         // A careful load must see each row in its turn.
-        if self.is_careful() || self.loading.expects_new_rows() {
+        let tells_keys = records.iter().any(|(_, key)| key.is_some());
+        if self.is_careful() || self.loading.expects_new_rows() || !tells_keys {
             return Ok(vec![false; records.len()]);
         }
-        let found = self.look_up(records.iter().filter_map(|(_, key)| key).collect()).await?;
-        let recognized =
-            self.judge.recognize(found.of(records)).map_err(|contended| self.repeat_contended(contended))?;
+        let recorded = lookup::recorded(&self.session, &self.loading.target, records, self.observation).await?;
+        self.loading.found(recorded.iter().filter(|found| **found != Recorded::Missing).count());
+        let found = records.iter().zip(recorded).map(|((_, key), recorded)| Some((key?, recorded)));
+        let recognized = self.judge.recognize_found(found).map_err(|contended| self.repeat_contended(contended))?;
         recognized.iter().filter(|is_known| **is_known).for_each(|_| {
             self.tally.judge(Verdict::Unchanged);
         });
-        self.recent.keep(found);
         Ok(recognized)
-    }
-
-    async fn look_up(&self, keys: HashSet<&str>) -> Result<Found> {
-        let is_telling = !keys.is_empty();
-        let found = Found::look_up(&self.session, &self.loading.target, keys).await?;
-        if is_telling {
-            self.loading.found(found.rows().len());
-        }
-        Ok(found)
     }
 
     fn repeat_contended(&self, _: Contended) -> Error {
