@@ -19,6 +19,7 @@
 use std::fmt;
 
 use cdm_models::ModelDescriptor;
+use serde::{Deserialize, Serialize};
 
 /// Which parts of a record feed which field of a mapper's model, and what of a record no field keeps: the
 /// only place where a mapper says so.
@@ -64,8 +65,21 @@ pub enum Place {
     Configuration(&'static str),
 }
 
+/// The kinds of [`Place`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceKind {
+    /// In the record.
+    Record,
+    /// In its envelope.
+    Envelope,
+    /// In the configuration of the source's endpoint.
+    Configuration,
+}
+
 /// What becomes of an [`Input`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Derivation {
     /// The field is the value, in the field's type.
     Identity,
@@ -169,12 +183,12 @@ impl fmt::Display for Derivation {
 }
 
 impl Place {
-    /// What kind of place it is, as scripts see it: `record`, `envelope`, `configuration`.
-    pub const fn kind(self) -> &'static str {
+    /// What kind of place it is.
+    pub const fn kind(self) -> PlaceKind {
         match self {
-            Self::Record(_) | Self::Rest => "record",
-            Self::Envelope(_) => "envelope",
-            Self::Configuration(_) => "configuration",
+            Self::Record(_) | Self::Rest => PlaceKind::Record,
+            Self::Envelope(_) => PlaceKind::Envelope,
+            Self::Configuration(_) => PlaceKind::Configuration,
         }
     }
 
@@ -283,5 +297,23 @@ mod tests {
     #[test]
     fn a_member_whose_name_has_a_dot_is_no_path() {
         assert_eq!(LINEAGE.fed_by(&["author.id"]).collect::<Vec<_>>(), ["raw", "properties"]);
+    }
+
+    #[test]
+    fn a_declaration_that_is_not_one_of_all_fields_is_told() {
+        let user = ModelDescriptor::of::<cdm_models::work::User<'_>>().unwrap();
+        let all: Vec<FieldLineage> =
+            user.fields.iter().map(|known| field(String::leak(known.name.clone()), &[])).collect();
+        let problem = |fields: Vec<FieldLineage>| Lineage { fields: fields.leak(), dropped: &[] }.problem(&user);
+        assert_eq!(problem(all.clone()), None);
+        assert_eq!(problem(all[1..].to_vec()).unwrap(), "it does not say what feeds the field `cdm_id`");
+        assert_eq!(
+            problem([all.clone(), vec![field("email", &[])]].concat()).unwrap(),
+            "it says twice what feeds the field `email`"
+        );
+        assert_eq!(
+            problem([all, vec![field("emial", &[])]].concat()).unwrap(),
+            "it names the field `emial`, which `cdm.work.user` does not have"
+        );
     }
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod generators;
 pub(crate) mod leaves;
+pub(crate) mod observed;
+pub(crate) mod verdict;
 
 use cdm_models::Model;
 use endpoint_api::{
