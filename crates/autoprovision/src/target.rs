@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use catalog::{Catalog, DatasetId, DatasetSpec};
+use catalog::{Catalog, Cause, DatasetId, DatasetSpec};
 use cdm_models::{ModelDescriptor, Timestamp};
-use endpoint_api::{Change, EndpointId, Error, ErrorKind, ModelPlan, ProvisionedModel, Provisioner, Result};
+use endpoint_api::{Change, EndpointId, Error, ErrorKind, ModelPlan, ProvisionedModel, Provisioner, Result, RunId};
 
 use crate::Plan;
 
@@ -81,12 +81,18 @@ impl<'a> Target<'a> {
     }
 
     /// Sees to it, before a model's rows are loaded, that its table is there and in the catalog, as
-    /// made from `upstream`. Says the dataset.
+    /// made from `upstream`. Says the dataset. `run` is the run that is to load.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotProvisioned`] when the sink lacks something that provisioning would make.
-    pub async fn admit(&self, model: &Arc<ModelDescriptor>, upstream: &DatasetId, at: Timestamp) -> Result<DatasetId> {
+    pub async fn admit(
+        &self,
+        model: &Arc<ModelDescriptor>,
+        upstream: &DatasetId,
+        run: &RunId,
+        at: Timestamp,
+    ) -> Result<DatasetId> {
         let plan = self.provisioner.plan(&[model]).await?;
         let recorded =
             plan.models.first().filter(|_| plan.is_empty()).and_then(|model| Some((model, model.recorded.as_ref()?)));
@@ -100,7 +106,7 @@ impl<'a> Target<'a> {
             return Err(Error::new(ErrorKind::NotProvisioned, "open the run", message));
         };
         let spec = self.dataset_of(model_plan, recorded).fed_by([upstream.clone()]);
-        self.catalog.register_dataset(&spec, at).await?;
+        self.catalog.register_dataset(&spec, &Cause::Run(run.clone()), at).await?;
         Ok(spec.id())
     }
 
@@ -121,7 +127,8 @@ impl<'a> Target<'a> {
             return Err(Error::new(ErrorKind::Internal, "apply", message).with("sink", self.sink));
         }
         for (model, recorded) in plan.sink.models.iter().zip(&records) {
-            let registered = self.catalog.register_dataset(&self.dataset_of(model, recorded), at).await?;
+            let cause = Cause::Provisioning { plan_hash: recorded.plan_hash.clone() };
+            let registered = self.catalog.register_dataset(&self.dataset_of(model, recorded), &cause, at).await?;
             changed |= registered.changed;
         }
         Ok(changed)

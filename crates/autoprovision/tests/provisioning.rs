@@ -8,15 +8,19 @@ use std::sync::{
 };
 
 use autoprovision::{Plan, Target};
-use catalog::{Catalog, DatasetFilter, Subject};
+use catalog::{Catalog, Cause, DatasetFilter, Subject};
 use cdm_models::{
     ModelDescriptor, Timestamp,
     work::{Item, User},
 };
 use endpoint_api::{
     Change, EndpointId, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
-    Result, async_trait,
+    Result, RunId, async_trait,
 };
+
+fn run() -> RunId {
+    "run-1".parse().unwrap()
+}
 
 /// A sink that keeps on record which models it was provisioned with, and counts what it was asked.
 #[derive(Default)]
@@ -138,19 +142,38 @@ async fn what_a_crash_left_unregistered_is_registered_before_rows_are_loaded() {
     shelf.apply(&shelf.plan(&[&models()[0]]).await.unwrap()).await.unwrap();
     let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
     let issues = "jira.issues@acme_jira".parse().unwrap();
-    let id = target.admit(&models()[0], &issues, at(7)).await.unwrap();
+    let id = target.admit(&models()[0], &issues, &run(), at(7)).await.unwrap();
     let dataset = catalog.dataset(&id).await.unwrap().unwrap();
     assert!(dataset.spec.upstream().contains(&issues));
     // What feeds it is not a difference of the table's, and stays.
     assert!(!target.provision(&models()[..1], at(8)).await.unwrap().changed);
     assert!(catalog.dataset(&id).await.unwrap().unwrap().spec.upstream().contains(&issues));
+    let causes: Vec<_> = catalog.history(&id).await.unwrap().system.into_iter().map(|version| version.cause).collect();
+    assert_eq!(causes, [Some(Cause::Run(run()))]);
+}
+
+#[tokio::test]
+async fn the_catalog_says_which_plan_made_a_table_and_which_run_fed_it() {
+    let (shelf, catalog) = (Shelf::default(), memory().await);
+    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    target.provision(&models()[..1], at(7)).await.unwrap();
+    let id = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(8)).await.unwrap();
+    target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(9)).await.unwrap();
+    let Subject::CdmTable { provisioned, .. } = catalog.dataset(&id).await.unwrap().unwrap().spec.subject().clone()
+    else {
+        panic!("{id} is no table")
+    };
+    let provisioning = Cause::Provisioning { plan_hash: provisioned.plan_hash };
+    let versions = catalog.history(&id).await.unwrap().system;
+    let causes: Vec<_> = versions.into_iter().map(|version| (version.at, version.cause.unwrap())).collect();
+    assert_eq!(causes, [(at(7), provisioning), (at(8), Cause::Run(run()))]);
 }
 
 #[tokio::test]
 async fn rows_are_not_admitted_before_the_sink_is_provisioned() {
     let (shelf, catalog) = (Shelf::default(), memory().await);
     let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
-    let error = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), at(7)).await.unwrap_err();
+    let error = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(7)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotProvisioned);
     assert_eq!(
         error.to_string(),

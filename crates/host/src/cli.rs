@@ -7,7 +7,11 @@ use ingest::MaxRejects;
 use crate::{
     answer::{Answer, Output, print},
     app::App,
-    commands::{self, demo::DemoOptions},
+    commands::{
+        self,
+        catalog::{AnnotateArgs, LineageFormat},
+        demo::DemoOptions,
+    },
     failure::{Exit, Failure},
     logging::{self, LogFormat},
     signals::Signals,
@@ -156,7 +160,7 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
-    /// Look into the metadata catalog.
+    /// Look into the metadata catalog: what there is, what it is made of, what people say about it.
     Catalog {
         #[command(subcommand)]
         command: CatalogCommand,
@@ -203,6 +207,44 @@ enum CatalogCommand {
     Show {
         /// The dataset's id, such as `cdm.work.item@warehouse`.
         id: String,
+    },
+    /// Find datasets by words in their ids, locations, fields, descriptions, labels, tags, owners and notes.
+    ///
+    /// Every word must be found somewhere, with no regard to upper and lower case. The best come first: a name
+    /// counts more than a text, and a whole word more than a part of one.
+    Search {
+        /// The words.
+        #[arg(required = true, value_name = "TEXT")]
+        words: Vec<String>,
+    },
+    /// Show what a dataset is made from and what is made from it, column by column.
+    ///
+    /// Which members of a record feed which column each mapper declares; units keep that in the catalog.
+    Lineage {
+        /// The dataset's id, such as `cdm.work.item@warehouse`.
+        id: String,
+        /// The form for people; `--output json` prints an object in any case.
+        #[arg(long, value_name = "FORM", value_enum, default_value_t = LineageFormat::Text)]
+        format: LineageFormat,
+    },
+    /// Show the versions of a dataset: since when, because of which plan or run, and what changed.
+    ///
+    /// What the system knows and what people wrote have versions of their own.
+    History {
+        /// The dataset's id, such as `cdm.work.item@warehouse`.
+        id: String,
+    },
+    /// Write what people know about a dataset. Nothing that the system registers touches it.
+    ///
+    /// What is not spoken of stays as it is.
+    Annotate(AnnotateArgs),
+    /// Compare datasets with what people expect of them; exit code 1 when something is missed.
+    ///
+    /// What is expected `cdm catalog annotate` writes, with `--expect-every` and `--expect-rows`. What cannot be
+    /// told, such as the rows of a sink that does not count them, is missed.
+    Health {
+        /// The datasets; all of which something is expected when none is named.
+        ids: Vec<String>,
     },
 }
 
@@ -292,8 +334,15 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
                 commands::rejects::replay(&app, &sink, &ids, ingestion.as_deref()).await
             }
             Command::Verify { sink, models, repair } => commands::verify::verify(&app, &sink, &models, repair).await,
-            Command::Catalog { command: CatalogCommand::List } => commands::catalog::list(&app).await,
-            Command::Catalog { command: CatalogCommand::Show { id } } => commands::catalog::show(&app, &id).await,
+            Command::Catalog { command } => match command {
+                CatalogCommand::List => commands::catalog::list(&app).await,
+                CatalogCommand::Show { id } => commands::catalog::show(&app, &id).await,
+                CatalogCommand::Search { words } => commands::catalog::search(&app, &words).await,
+                CatalogCommand::Lineage { id, format } => commands::catalog::lineage(&app, &id, format).await,
+                CatalogCommand::History { id } => commands::catalog::history(&app, &id).await,
+                CatalogCommand::Annotate(args) => commands::catalog::annotate(&app, &args).await,
+                CatalogCommand::Health { ids } => commands::catalog::health(&app, &ids).await,
+            },
         }
     })
 }
