@@ -14,12 +14,20 @@ const OPERATION: &str = "open the catalog";
 
 /// The steps of the SQLite store.
 pub(crate) fn sqlite() -> Result<Runner> {
-    runner("migration", &[("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql"))])
+    let steps = [
+        ("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql")),
+        ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
+    ];
+    runner("migration", &steps)
 }
 
 /// The steps of the PostgreSQL store.
 pub(crate) fn postgres() -> Result<Runner> {
-    runner("cdm_metadata.migration", &[("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql"))])
+    let steps = [
+        ("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql")),
+        ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
+    ];
+    runner("cdm_metadata.migration", &steps)
 }
 
 fn runner(history: &str, steps: &[(&str, &str)]) -> Result<Runner> {

@@ -156,6 +156,11 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Deliver what OpenLineage is to be told, as configured under [lineage].
+    Lineage {
+        #[command(subcommand)]
+        command: LineageCommand,
+    },
     /// Look into the metadata catalog.
     Catalog {
         #[command(subcommand)]
@@ -193,6 +198,12 @@ enum RejectsCommand {
         #[arg(long, value_name = "NAME", conflicts_with = "ids")]
         ingestion: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum LineageCommand {
+    /// Deliver the events that wait in the outboxes of all sinks and of the catalog.
+    Flush,
 }
 
 #[derive(Debug, Subcommand)]
@@ -255,7 +266,7 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App { registry, config: cli.global.config, signals: Signals::listen() };
+        let app = App { registry, config: cli.global.config, signals: Signals::listen(), output: cli.global.output };
         match cli.command {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
@@ -292,6 +303,7 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
                 commands::rejects::replay(&app, &sink, &ids, ingestion.as_deref()).await
             }
             Command::Verify { sink, models, repair } => commands::verify::verify(&app, &sink, &models, repair).await,
+            Command::Lineage { command: LineageCommand::Flush } => commands::lineage::flush(&app).await,
             Command::Catalog { command: CatalogCommand::List } => commands::catalog::list(&app).await,
             Command::Catalog { command: CatalogCommand::Show { id } } => commands::catalog::show(&app, &id).await,
         }

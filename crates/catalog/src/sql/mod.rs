@@ -7,13 +7,14 @@
 mod cell;
 mod datasets;
 mod endpoints;
+mod outbox;
 mod runs;
 
 use std::{fmt, future::Future};
 
 use async_trait::async_trait;
 use cdm_models::Timestamp;
-use endpoint_api::{EndpointId, Error, ErrorKind, Result, Retry, RunId};
+use endpoint_api::{EndpointId, Error, ErrorKind, Outbox, Result, Retry, RunId};
 
 use crate::{
     Annotations, Attempt, Catalog, Dataset, DatasetFilter, DatasetId, DatasetSpec, EndpointSpec, LoadFacts,
@@ -105,6 +106,10 @@ impl<E: Engine> Catalog for SqlCatalog<E> {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>> {
         runs::list(&self.0, filter).await
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 
     async fn close(&self) -> Result<()> {
