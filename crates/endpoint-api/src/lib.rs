@@ -78,6 +78,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod id;
+pub mod lineage;
 mod mapper;
 mod outbox;
 mod provision;

@@ -19,6 +19,7 @@ use endpoint_api::{
     Result, Resume, Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject,
     UnitDescriptor, UnitId, Verification, Waiting, async_trait,
     batch::{NewRecord, RawRecord, SourceHashes},
+    lineage::{Lineage, field, identity},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use ingest::{Job, Mapping, Options, RunReport, Silent, ingest, staging::MemoryStaging};
@@ -53,6 +54,8 @@ struct Record<'a> {
 impl Mapper for Things {
     const UNIT: &'static str = "test.things";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage =
+        Lineage { fields: &[field("cdm_id", &[identity("id")]), field("name", &[identity("name")])], dropped: &[] };
     type Model<'a> = Thing<'a>;
 
     fn new(_: &SourceIdentity) -> Result<Self> {
