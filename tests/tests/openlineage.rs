@@ -67,7 +67,8 @@ fn waiting(sandbox: &Sandbox) -> String {
 #[test]
 fn a_full_run_is_told_of_from_its_start_to_its_end() {
     let receiver = Receiver::new();
-    let sandbox = sandbox(&format!("{}\napi_key = \"${{env:LINEAGE_KEY}}\"\nnamespace = \"acme\"", url(&receiver.url())));
+    let sandbox =
+        sandbox(&format!("{}\napi_key = \"${{env:LINEAGE_KEY}}\"\nnamespace = \"acme\"", url(&receiver.url())));
     let mut command = sandbox.command(["ingest", "projects", "--parallel", "1"]);
     let output = command.env("LINEAGE_KEY", "hunter2").output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -77,7 +78,8 @@ fn a_full_run_is_told_of_from_its_start_to_its_end() {
     let taken = receiver.taken();
     assert!(taken.iter().all(|received| received.authorization.as_deref() == Some("Bearer hunter2")));
     assert_eq!(ids(&taken).len(), taken.len(), "each event has an id of its own");
-    let datasets: Vec<Value> = taken.iter().map(Received::event).filter(|event| event.get("dataset").is_some()).collect();
+    let datasets: Vec<Value> =
+        taken.iter().map(Received::event).filter(|event| event.get("dataset").is_some()).collect();
     let names: BTreeSet<&str> = datasets.iter().map(|event| event["dataset"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, BTreeSet::from(["cdm.work.project@warehouse", "jira.projects@acme_jira"]));
 
@@ -96,6 +98,9 @@ fn a_full_run_is_told_of_from_its_start_to_its_end() {
     let facets = &complete["outputs"][0]["facets"];
     let fields = facets["schema"]["fields"].as_array().unwrap();
     assert!(fields.iter().any(|field| field["name"] == "source_project_key" && field["type"] == "text"), "{facets}");
+    let made_of = &facets["columnLineage"]["fields"]["source_project_key"]["inputFields"][0];
+    assert_eq!((&made_of["name"], &made_of["field"]), (&"jira.projects@acme_jira".into(), &"key".into()), "{facets}");
+    assert_eq!(made_of["transformations"][0]["subtype"], "IDENTITY");
     assert_eq!(facets["dataSource"]["name"], "warehouse");
     assert!(facets["documentation"]["description"].is_string());
     assert_eq!(waiting(&sandbox), "0");
@@ -348,7 +353,11 @@ fn a_file_that_is_a_sink_keeps_its_own_outbox() {
     let sandbox = sandbox(&url(&receiver.url()));
     sandbox.configure(|configuration| {
         let sink = "[endpoints.shelf]\ndriver = \"cdm.sqlite\"\npath = \"work.db\"\n";
-        configuration.replace("[lineage]", &format!("{sink}\n[lineage]")).replacen("sink = \"warehouse\"", "sink = \"shelf\"", 1)
+        configuration.replace("[lineage]", &format!("{sink}\n[lineage]")).replacen(
+            "sink = \"warehouse\"",
+            "sink = \"shelf\"",
+            1,
+        )
     });
     sandbox.cdm(["provision", "shelf"]).expect(0);
     sandbox.ingest(&["projects"]);

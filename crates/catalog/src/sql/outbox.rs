@@ -46,9 +46,11 @@ async fn put<E: Engine>(engine: &E, message: &Message) -> Result<()> {
     let schema = E::SCHEMA;
     let clear = format!("delete from {schema}outbox where queue = $1 and about <> $2 and payload is null");
     let find = format!("select id from {schema}outbox where queue = $1 and id = $2");
+    // Of two who put at the same moment one meets the number of the other, and looks again.
     let insert = format!(
         "insert into {schema}outbox (queue, number, id, about, payload)
          select $1, coalesce(max(number), 0) + 1, $2, $3, $4 from {schema}outbox where queue = $1
+         having not exists (select 1 from {schema}outbox where queue = $1 and id = $2)
          on conflict do nothing",
     );
     for _ in 0..ATTEMPTS {

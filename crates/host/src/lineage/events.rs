@@ -1,12 +1,15 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use catalog::{Dataset as Registered, DatasetId};
-use endpoint_api::{Counts, Error, ErrorKind, Ingestion, Message, Result, Resume, RunEnd};
+use endpoint_api::{
+    Counts, Error, ErrorKind, Ingestion, Message, Result, Resume, RunEnd,
+    lineage::{Derivation, Input, Lineage, Place},
+};
 use ingest::{Moment, Teller};
 use openlineage::{
-    DataQualityMetrics, DataSource, Dataset, DatasetEvent, DatasetFacets, Documentation, ErrorMessage, InputFacets,
-    Job, JobFacets, JobType, OutputFacets, OutputStatistics, ProcessingEngine, Producer, Run, RunEvent, RunFacets,
-    RunState, Schema, SchemaField, run_id,
+    ColumnLineage, DataQualityMetrics, DataSource, Dataset, DatasetEvent, DatasetFacets, Documentation, ErrorMessage,
+    FieldLineage, InputFacets, InputField, Job, JobFacets, JobType, OutputFacets, OutputStatistics, ProcessingEngine,
+    Producer, Run, RunEvent, RunFacets, RunState, Schema, SchemaField, Transformation, run_id,
 };
 use tokio::sync::Notify;
 
@@ -41,10 +44,46 @@ impl Described {
         Self { name: spec.id().to_string(), facets }
     }
 
+    /// Its fields are made of those of `input`, as the mapper declares. What a field owes to the rest of a record, to
+    /// its envelope or to the configuration is no field of the input, and is not told.
+    #[must_use]
+    pub(crate) fn made_of(mut self, namespace: &str, input: &Self, lineage: &Lineage) -> Self {
+        let mut fields = BTreeMap::new();
+        for field in lineage.fields {
+            let made_of = field.inputs.iter().filter_map(|made_of| match made_of.place {
+                Place::Record(path) => Some(InputField {
+                    namespace: namespace.to_owned(),
+                    name: input.name.clone(),
+                    field: path.to_owned(),
+                    transformations: vec![transformation(made_of)],
+                }),
+                _ => None,
+            });
+            let input_fields: Vec<InputField> = made_of.collect();
+            if !input_fields.is_empty() {
+                fields.insert(field.field.to_owned(), FieldLineage { input_fields });
+            }
+        }
+        self.facets.column_lineage = Some(Producer::new(PRODUCER).says(ColumnLineage { fields }));
+        self
+    }
+
     /// One that the catalog does not have, such as the files of a sink.
     pub(crate) fn named(id: &DatasetId) -> Self {
         Self { name: id.to_string(), facets: DatasetFacets::default() }
     }
+}
+
+fn transformation(input: &Input) -> Transformation {
+    let when = input.when.map(|when| format!("when {when}")).unwrap_or_default();
+    let transformation = match input.derivation {
+        Derivation::Identity => Transformation::identity(),
+        Derivation::Kept => Transformation::transformed("kept under its own name"),
+        Derivation::Transformed => Transformation::transformed(""),
+    };
+    let description = [transformation.description.as_str(), &when];
+    let description: Vec<&str> = description.into_iter().filter(|part| !part.is_empty()).collect();
+    Transformation { description: description.join(", "), ..transformation }
 }
 
 /// What is told of the runs of an ingestion.

@@ -1,5 +1,5 @@
 use catalog::{Catalog, DatasetId};
-use endpoint_api::{Ingestion, Outbox, Result, UnitId};
+use endpoint_api::{Ingestion, Outbox, Result, UnitId, lineage::Lineage};
 
 use super::{
     Courier, Transport,
@@ -28,17 +28,22 @@ impl<'a> Reporting<'a> {
         Self { namespace: &settings.namespace, catalog, courier }
     }
 
-    /// What is told of the runs of an ingestion into `dataset`. Datasets that are new or have changed are told of
-    /// first.
+    /// What is told of the runs of an ingestion into `dataset`, whose fields are made as `lineage` says. Datasets that
+    /// are new or have changed are told of first.
     pub(crate) async fn events_of(
         &self,
         ingestion: &Ingestion,
         unit: &UnitId,
         dataset: Option<&DatasetId>,
+        lineage: Option<&Lineage>,
     ) -> Result<IngestionEvents> {
         let input = self.described(DatasetId::of_unit(unit, &ingestion.source)).await?;
         let output = dataset.cloned().unwrap_or_else(|| DatasetId::of_unit(unit, &ingestion.sink));
         let output = self.described(output).await?;
+        let output = match lineage {
+            Some(lineage) => output.made_of(self.namespace, &input, lineage),
+            None => output,
+        };
         Ok(IngestionEvents::new(self.namespace, ingestion.clone(), input, output, self.courier.news()))
     }
 

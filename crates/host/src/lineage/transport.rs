@@ -108,8 +108,8 @@ impl Http {
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
-            .user_agent(concat!("cdm/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls());
+            .user_agent(concat!("cdm/", env!("CARGO_PKG_VERSION")));
+        let config = if url.starts_with("https://") { config.tls_config(tls()) } else { config };
         Ok(Self { agent: config.build().into(), url, api_key, timeout })
     }
 

@@ -22,7 +22,7 @@ use endpoint_api::{
     lineage::{Lineage, field, identity},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use ingest::{Job, Mapping, Options, RunReport, Silent, ingest, staging::MemoryStaging};
+use ingest::{Job, Mapping, Options, RunReport, Silent, Telling, ingest, staging::MemoryStaging};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -416,6 +416,17 @@ pub(crate) async fn run_into(
     options: Options,
     cancel: &CancellationToken,
 ) -> RunReport {
+    run_telling(source, sink, mode, options, cancel, None).await
+}
+
+pub(crate) async fn run_telling(
+    source: &TestSource,
+    sink: &dyn Sink,
+    mode: Mode,
+    options: Options,
+    cancel: &CancellationToken,
+    telling: Option<Telling<'_>>,
+) -> RunReport {
     static RUNS: AtomicU32 = AtomicU32::new(1);
     let model = Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap());
     let mapping = (mode == Mode::Cdm)
@@ -432,7 +443,7 @@ pub(crate) async fn run_into(
         staging: &MemoryStaging::default(),
         mapping,
         sink,
-        telling: None,
+        telling,
         options,
     };
     ingest(&job, &Silent, cancel).await

@@ -40,7 +40,7 @@ fn against(url: &str, value: &Value) -> Vec<String> {
 
 /// What is wrong with an event: by the schema of events, by the one that it says it keeps to, and of each of its
 /// facets by the one that the facet says it keeps to.
-pub fn problems(event: &Value) -> Vec<String> {
+pub(crate) fn problems(event: &Value) -> Vec<String> {
     let mut problems = against(EVENT, event);
     match event["schemaURL"].as_str() {
         Some(url) if url.starts_with(EVENT) => problems.extend(against(url, event)),

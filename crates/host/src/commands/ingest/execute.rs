@@ -1,6 +1,6 @@
 use catalog::{Catalog, DatasetId, LoadFacts, RunEndFacts, RunOutcome, RunRecord, RunStart};
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{Error, ErrorKind, Ingestion, Result, RunId};
+use endpoint_api::{Error, ErrorKind, Ingestion, MapperEntry, Result, RunId};
 use ingest::{Job, Options, RunReport, RunStatus, Telling, staging::MemoryStaging};
 use tokio::sync::mpsc;
 
@@ -79,8 +79,10 @@ async fn run(
     options.max_rejects = options.max_rejects.or(settings.max_rejects);
     let staging = MemoryStaging::default();
     let ingestion = log.ingestion.clone();
+    let mapper = mapping.as_ref().and_then(|_| app.registry.mapper(&unit.id));
+    let lineage = mapper.map(MapperEntry::lineage);
     let events = match reporting {
-        Some(reporting) => match reporting.events_of(&ingestion, &unit.id, dataset.as_ref()).await {
+        Some(reporting) => match reporting.events_of(&ingestion, &unit.id, dataset.as_ref(), lineage).await {
             Ok(events) => Some(events),
             Err(error) => return (failed(error), dataset),
         },
