@@ -19,6 +19,7 @@ fn help_teaches_each_command() {
         "ingest",
         "runs",
         "rejects",
+        "lineage",
         "catalog",
         "catalog lineage",
         "catalog annotate",

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use cdm_models::Timestamp;
-use endpoint_api::{EndpointId, Result, RunId};
+use endpoint_api::{EndpointId, Outbox, Result, RunId};
 
 use crate::{
     AnnotationEdit, Annotations, Attempt, Cause, Dataset, DatasetFilter, DatasetHistory, DatasetId, DatasetSpec,
@@ -82,6 +82,9 @@ pub trait Catalog: Debug + Send + Sync {
 
     /// The runs that are wanted, the newest first: by when they were started, then by id.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>>;
+
+    /// Where messages wait that tell of sinks without an outbox of their own, and of datasets.
+    fn outbox(&self) -> &dyn Outbox;
 
     /// Lets go of the connection or the file. Called once, when nobody uses the catalog any more.
     async fn close(&self) -> Result<()>;

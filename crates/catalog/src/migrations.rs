@@ -17,6 +17,7 @@ pub(crate) fn sqlite() -> Result<Runner> {
     let steps = [
         ("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql")),
         ("V2__versions", include_str!("../migrations/sqlite/V2__versions.sql")),
+        ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
     ];
     runner("migration", &steps)
 }
@@ -26,6 +27,7 @@ pub(crate) fn postgres() -> Result<Runner> {
     let steps = [
         ("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql")),
         ("V2__versions", include_str!("../migrations/postgres/V2__versions.sql")),
+        ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
     ];
     runner("cdm_metadata.migration", &steps)
 }
@@ -133,7 +135,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the catalog was made by a newer version of this program: its layout is 99, and this version knows layouts \
-             up to 2; use the newer version"
+             up to 3; use the newer version"
         );
     }
 

@@ -10,7 +10,7 @@ use catalog::{
     EndpointSpec, LoadFacts, RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
 };
 use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
-use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete};
+use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete, Message};
 use serde_json::json;
 
 /// A test on each store.
@@ -48,6 +48,60 @@ on_both_stores! {
     many_who_write_about_a_dataset_lose_no_word
     many_who_begin_a_run_have_an_attempt_each
     text_that_a_store_cannot_hold_is_replaced
+    messages_wait_in_their_order_until_they_are_delivered
+    many_who_put_messages_lose_none_and_double_none
+}
+
+fn message(queue: &str, run: &str, id: &str) -> Message {
+    Message::new(queue, run, id, format!("{{\"told\":\"{id}\"}}"))
+}
+
+async fn waiting(catalog: &dyn Catalog) -> Vec<String> {
+    let waiting = catalog.outbox().waiting(100).await.unwrap();
+    waiting.into_iter().map(|waiting| format!("{} {}", waiting.queue, waiting.id)).collect()
+}
+
+async fn messages_wait_in_their_order_until_they_are_delivered(store: &Store) {
+    let catalog = store.open().await;
+    let outbox = catalog.outbox();
+    outbox.put(&[message("q", "1", "begun"), message("p", "7", "begun"), message("q", "1", "done")]).await.unwrap();
+    outbox.put(&[message("q", "1", "begun")]).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["p begun", "q begun", "q done"]);
+    let first = outbox.waiting(2).await.unwrap();
+    outbox.delivered(&first).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q done"]);
+    outbox.put(&[message("q", "1", "begun")]).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q done"], "it was delivered, and is not put again");
+    let rest = outbox.waiting(2).await.unwrap();
+    assert_eq!(rest[0].payload, "{\"told\":\"done\"}");
+    outbox.delivered(&rest).await.unwrap();
+
+    // What was delivered of an earlier run goes when a later one says something; what another says late of it, who
+    // has delivered it, too, is not said of the new one.
+    outbox.put(&[message("q", "2", "begun again")]).await.unwrap();
+    let stored = store.rows().await.into_iter().filter(|row| row.starts_with("outbox")).count();
+    assert_eq!(stored, 2, "one of each queue");
+    outbox.delivered(&first).await.unwrap();
+    outbox.delivered(&rest).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q begun again"]);
+}
+
+async fn many_who_put_messages_lose_none_and_double_none(store: &Store) {
+    let catalog: Arc<dyn Catalog> = store.open().await.into();
+    let put = (0..4).map(|writer| {
+        let catalog = Arc::clone(&catalog);
+        tokio::spawn(async move {
+            for id in 0..6 {
+                let own = message("q", "1", &format!("own {writer} {id}"));
+                catalog.outbox().put(&[own, message("q", "1", &format!("of all {id}"))]).await.unwrap();
+            }
+        })
+    });
+    for put in put.collect::<Vec<_>>() {
+        put.await.unwrap();
+    }
+    let waiting = waiting(catalog.as_ref()).await;
+    assert_eq!((waiting.len(), waiting.iter().collect::<BTreeSet<_>>().len()), (30, 30));
 }
 
 async fn registering_again_touches_nothing(store: &Store) {

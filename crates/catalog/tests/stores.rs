@@ -176,7 +176,7 @@ async fn a_catalog_of_a_newer_program_is_left_alone() {
     let Store::Sqlite(folder) = &store else { panic!() };
     use_it(store.open().await.as_ref()).await;
     let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
-    connection.execute_batch("update migration set version = 99 where version = 2").unwrap();
+    connection.execute_batch("update migration set version = 99 where version = 3").unwrap();
     drop(connection);
     let before = store.rows().await;
     let error = refused("sqlite:catalog.db", folder.path()).await;
@@ -187,7 +187,7 @@ async fn a_catalog_of_a_newer_program_is_left_alone() {
     let store = Store::postgres();
     let Store::Postgres(database) = &store else { panic!() };
     use_it(store.open().await.as_ref()).await;
-    database.query("update cdm_metadata.migration set version = 99 where version = 2");
+    database.query("update cdm_metadata.migration set version = 99 where version = 3");
     let before = store.rows().await;
     let error = refused(database.url(), ".".as_ref()).await;
     assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");

@@ -80,6 +80,7 @@ mod error;
 mod id;
 pub mod lineage;
 mod mapper;
+mod outbox;
 mod provision;
 mod registry;
 mod sink;
@@ -93,6 +94,7 @@ pub use endpoint::{Check, CheckReport, Endpoint};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
 pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
+pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{Change, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner};
 pub use registry::Registry;
 pub use sink::{

@@ -160,6 +160,11 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Deliver what OpenLineage is to be told, as configured under [lineage].
+    Lineage {
+        #[command(subcommand)]
+        command: LineageCommand,
+    },
     /// Look into the metadata catalog: what there is, what it is made of, what people say about it.
     Catalog {
         #[command(subcommand)]
@@ -197,6 +202,12 @@ enum RejectsCommand {
         #[arg(long, value_name = "NAME", conflicts_with = "ids")]
         ingestion: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum LineageCommand {
+    /// Deliver the events that wait in the outboxes of all sinks and of the catalog.
+    Flush,
 }
 
 #[derive(Debug, Subcommand)]
@@ -297,7 +308,7 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App { registry, config: cli.global.config, signals: Signals::listen() };
+        let app = App { registry, config: cli.global.config, signals: Signals::listen(), output: cli.global.output };
         match cli.command {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
@@ -343,6 +354,7 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
                 CatalogCommand::Annotate(args) => commands::catalog::annotate(&app, &args).await,
                 CatalogCommand::Health { ids } => commands::catalog::health(&app, &ids).await,
             },
+            Command::Lineage { command: LineageCommand::Flush } => commands::lineage::flush(&app).await,
         }
     })
 }

@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Provisioner, RejectQuery,
-    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
-    async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Outbox, Provisioner,
+    RejectQuery, Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
+    Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
@@ -19,8 +19,8 @@ pub struct CdmPostgres;
 impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
-    const CAPABILITIES: Capabilities =
-        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify());
+    const CAPABILITIES: Capabilities = Capabilities::NONE
+        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().outbox());
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -153,5 +153,9 @@ impl Sink for PgCdm {
 
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         verify::verify(self, models, repair).await
+    }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
     }
 }

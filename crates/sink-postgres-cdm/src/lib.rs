@@ -25,6 +25,7 @@ mod load;
 mod loading;
 mod lookup;
 mod merge;
+mod outbox;
 mod place;
 mod provision;
 mod rejects;

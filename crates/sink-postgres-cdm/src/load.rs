@@ -12,6 +12,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     loading::Loading,
+    outbox,
     place::Keys,
     rejects,
     session::{Microseconds, Session, column},
@@ -209,7 +210,7 @@ impl<'e> PgLoad<'e> {
         let inserted = signed(receipt.counts.inserted);
         let parameters = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&inserted as _, Type::INT8)];
         self.session.execute(operation, &statement, &parameters).await?;
-        Ok(())
+        outbox::put(&self.session, &run.tables, &commit.messages).await
     }
 }
 

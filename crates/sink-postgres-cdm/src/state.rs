@@ -13,6 +13,7 @@ pub(crate) struct SupportTables {
     pub(crate) ingestion: String,
     pub(crate) load: String,
     pub(crate) reject: String,
+    pub(crate) outbox: String,
 }
 
 impl SupportTables {
@@ -23,6 +24,7 @@ impl SupportTables {
             ingestion: qualified(support::INGESTION),
             load: qualified(support::LOAD),
             reject: qualified(support::REJECT),
+            outbox: qualified(support::OUTBOX),
         }
     }
 }

@@ -116,9 +116,9 @@ pub fn torture(faults: usize, seed: u64) -> Tally {
 /// greater, is written again; once it was, it stays.
 fn assert_settles(sandbox: &Sandbox, after: &str) {
     let all_again = [&ingest(Order::InTurn)[..], &["--full"]].concat();
-    sandbox.cdm(&all_again).expect(0);
+    sandbox.cdm(all_again.clone()).expect(0);
     let before = row_versions(sandbox);
-    sandbox.cdm(&all_again).expect(0);
+    sandbox.cdm(all_again.clone()).expect(0);
     assert_eq!(row_versions(sandbox), before, "what has not changed was written again, {after}");
 }
 

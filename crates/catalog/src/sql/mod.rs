@@ -9,13 +9,14 @@ mod cell;
 mod datasets;
 mod endpoints;
 mod loads;
+mod outbox;
 mod runs;
 
 use std::{fmt, future::Future};
 
 use async_trait::async_trait;
 use cdm_models::Timestamp;
-use endpoint_api::{EndpointId, Error, ErrorKind, Result, Retry, RunId};
+use endpoint_api::{EndpointId, Error, ErrorKind, Outbox, Result, Retry, RunId};
 
 use crate::{
     AnnotationEdit, Annotations, Attempt, Catalog, Cause, Dataset, DatasetFilter, DatasetHistory, DatasetId,
@@ -121,6 +122,10 @@ impl<E: Engine> Catalog for SqlCatalog<E> {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>> {
         runs::list(&self.0, filter).await
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 
     async fn close(&self) -> Result<()> {

@@ -36,7 +36,7 @@ impl Store {
 
     /// Every row of every table, with what shows in PostgreSQL that it was written again or locked.
     pub(crate) async fn rows(&self) -> Vec<String> {
-        let tables = ["endpoint", "dataset_version", "annotation_version", "dataset_load", "run"];
+        let tables = ["endpoint", "dataset_version", "annotation_version", "dataset_load", "run", "outbox"];
         let mut rows = Vec::new();
         for table in tables {
             match self {

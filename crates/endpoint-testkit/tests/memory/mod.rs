@@ -61,6 +61,12 @@ pub(crate) enum Fault {
     SucceedsWithSlicesLeft,
     ChangesTheCheckpoint,
     TakesEveryKey,
+    TellsBeforeTheCommit,
+    TellsOfNoEnd,
+    TellsTwice,
+    TellsTheNewestFirst,
+    DeliversAgain,
+    KeepsWhatWasDelivered,
 }
 
 /// A configuration with a description of each key.
@@ -114,7 +120,7 @@ impl fmt::Debug for Memory {
 }
 
 const EVERYTHING: SinkCapabilities =
-    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify();
+    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().outbox();
 
 /// With every ability.
 pub(crate) struct Whole;
@@ -257,5 +263,6 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
             let of = state.raw.iter().filter(|((key, _), _)| *key == ingestion.to_string());
             of.flat_map(|(_, records)| records.clone()).collect()
         })
+        .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
 }

@@ -6,9 +6,9 @@ use std::{
 
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
-    Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt, Mode,
-    ModelPlan, Overlap, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Reject, RejectQuery, Replay,
-    Result, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification,
+    Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt,
+    Message, Mode, ModelPlan, Outbox, Overlap, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Reject,
+    RejectQuery, Replay, Result, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification,
     arrow::array::{Array as _, StringArray},
     async_trait,
     batch::{Operation, Rank, SourceHashes},
@@ -179,6 +179,43 @@ impl Sink for Memory {
         };
         Ok(models.iter().map(verified).collect())
     }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        self.declares.outbox.then_some(self)
+    }
+}
+
+#[async_trait]
+impl Outbox for Memory {
+    async fn put(&self, messages: &[Message]) -> Result<()> {
+        self.lock().tell(messages, self.fault);
+        Ok(())
+    }
+
+    async fn waiting(&self, limit: usize) -> Result<Vec<endpoint_api::Waiting>> {
+        let state = self.lock();
+        let waiting = state.messages.iter().filter(|(_, (_, delivered))| !delivered);
+        let mut waiting: Vec<_> = waiting
+            .map(|(number, (message, _))| {
+                endpoint_api::Waiting::new(&message.queue, *number, &message.id, &message.payload)
+            })
+            .collect();
+        if self.fault == Fault::TellsTheNewestFirst {
+            waiting.reverse();
+        }
+        waiting.truncate(limit);
+        Ok(waiting)
+    }
+
+    async fn delivered(&self, messages: &[endpoint_api::Waiting]) -> Result<()> {
+        let mut state = self.lock();
+        for message in messages.iter().filter(|_| self.fault != Fault::DeliversAgain) {
+            if let Some((known, delivered)) = state.messages.get_mut(&message.number) {
+                *delivered |= known.id == message.id;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -222,7 +259,7 @@ impl Run for MemoryRun<'_> {
         ))))
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.memory.lock();
         let inserted = state.inserted;
         let standing = state.ingestions.get_mut(&self.ingestion.to_string()).unwrap();
@@ -237,7 +274,11 @@ impl Run for MemoryRun<'_> {
             standing.observations.remember(&plan);
         }
         standing.status = state::status(end);
-        Ok(RunReceipt::new(Some(inserted), standing.checkpoint.clone()))
+        let checkpoint = standing.checkpoint.clone();
+        if self.memory.fault != Fault::TellsOfNoEnd {
+            state.tell(messages, self.memory.fault);
+        }
+        Ok(RunReceipt::new(Some(inserted), checkpoint))
     }
 }
 
@@ -441,6 +482,9 @@ impl Load for MemoryLoad<'_> {
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
         let memory = self.memory;
         let mut state = memory.lock();
+        if memory.fault == Fault::TellsBeforeTheCommit {
+            state.tell(&commit.messages, memory.fault);
+        }
         let key = self.ingestion.to_string();
         if let Of::Slice(slice) = self.of {
             let is_mine = state.ingestions.get(&key).is_some_and(|standing: &Standing| standing.fence == self.fence);
@@ -457,6 +501,7 @@ impl Load for MemoryLoad<'_> {
         counts.rejected += self.rejected;
         counts.inserted += self.raw.len() as u64;
         self.store_rejects(&mut state);
+        state.tell(&commit.messages, memory.fault);
         let receipt = LoadReceipt::new(counts, commit.incomplete);
         match &self.of {
             Of::Slice(slice) => {
