@@ -81,7 +81,7 @@ impl Ready<'_> {
         let model = self.mapping.as_ref().map(|mapping| mapping.model());
         let unit = register_unit(catalog, &self.source, &self.unit, model.map(|model| &model.id)).await?;
         let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
-        let target = Target::new(&self.sink.id, provisioner, catalog);
+        let target = Target::new(&self.sink.id, self.sink.driver.id(), provisioner, catalog);
         let attempt = async || target.admit(model, &unit, now()).await;
         self.dataset = match retry("asking the sink", app.signals.cancel(), attempt).await {
             Ok(dataset) => Ok(Some(dataset)),
