@@ -19,11 +19,11 @@ const APPLY: &str = "apply";
 /// How long to wait for another provisioner.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a transaction goes on that only holds the lock against other provisioners, for as long as it takes.
-const HOLD: &str = "set local idle_in_transaction_session_timeout = 0";
-
-/// The same for a limit that not every server has.
-const HOLD_LONG: &str = "select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'";
+/// How a transaction goes on that only holds the lock against other provisioners, for as long as it takes; not every
+/// server has the second limit. These statements are the last of it, and go without parameters: the portal of one
+/// with parameters would stay open and hold its snapshot, for which the building of an index waits.
+const HOLD: &str = "set local idle_in_transaction_session_timeout = 0; \
+                    select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'";
 
 /// Carries a plan out. Where others hold a lock that it needs, it lets go of what it has and tries again, as often
 /// as the budget allows.
@@ -77,7 +77,6 @@ async fn attempt(sink: &PgCdm, plan: &ProvisionPlan) -> Result<ProvisionReceipt>
     // a transaction that has seen nothing: an index is built only when all have ended that could see rows without it.
     let apart = if plan.changes().any(Change::is_concurrent) {
         guard.batch(APPLY, HOLD).await?;
-        guard.query(APPLY, HOLD_LONG, &[]).await?;
         let session = Session::open(sink.connector()).await?;
         session.batch(APPLY, &begin(sink)).await?;
         Some(session)
