@@ -45,7 +45,7 @@ pub(crate) struct Site {
     author: Arc<Author>,
 }
 
-const SINK: EndpointId = EndpointId::from_static("warehouse");
+pub(crate) const SINK: EndpointId = EndpointId::from_static("warehouse");
 
 /// After that long a call is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(90);

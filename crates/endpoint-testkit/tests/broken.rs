@@ -25,6 +25,8 @@ const BROKEN: [(Fault, &str); 38] = [
     (Fault::PlansForEver, "provision::what_was_applied_is_followed_by_an_empty_plan"),
     (Fault::AppliesTwice, "provision::many_apply_one_plan_at_once"),
     (Fault::MakesWhilePlanning, "provision::planning_changes_nothing"),
+    (Fault::TellsNoState, "provision::a_plan_for_another_state_is_refused"),
+    (Fault::AppliesWhatIsRefused, "provision::what_adding_cannot_mend_is_refused"),
     (Fault::ForgetsARecordWhenReadAgain, "source::a_slice_gives_the_same_records_again"),
     (Fault::IgnoresTheCheckpoint, "source::after_the_checkpoint_there_is_nothing_more"),
     (Fault::TakesAnyUnit, "source::an_unknown_unit_is_refused"),

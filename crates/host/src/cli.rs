@@ -11,6 +11,7 @@ use crate::{
         self,
         catalog::{AnnotateArgs, LineageFormat},
         demo::DemoOptions,
+        provision::Purpose,
     },
     failure::{Exit, Failure},
     logging::{self, LogFormat},
@@ -104,19 +105,11 @@ enum Command {
         endpoint: String,
     },
     /// Create the tables of models on a sink and register them in the catalog. Safe to run again.
-    Provision {
-        /// The sink.
-        sink: String,
-        /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
-        #[arg(long = "model", value_name = "PATTERN")]
-        models: Vec<ModelPattern>,
-        /// Show the statements and change nothing; exit code 3 when there is something to do.
-        #[arg(long)]
-        plan: bool,
-        /// Only tell whether there is something to do, by exit code 3.
-        #[arg(long, conflicts_with = "plan")]
-        check: bool,
-    },
+    ///
+    /// What is missing is added; what differs in a way that adding cannot mend is told, with what to do, and nothing
+    /// is changed. To have a plan approved first, write it to a file with `--plan --out` and carry out exactly that
+    /// with `--apply`: it is refused when the sink has changed since.
+    Provision(ProvisionArgs),
     /// Read from a source and load a sink, as configured under [ingest].
     Ingest {
         /// The ingestions; all when none is named.
@@ -170,6 +163,42 @@ enum Command {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+}
+
+#[derive(Debug, Args)]
+struct ProvisionArgs {
+    /// The sink.
+    sink: String,
+    /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
+    #[arg(long = "model", value_name = "PATTERN")]
+    models: Vec<ModelPattern>,
+    /// Show the statements and change nothing; exit code 3 when there is something to do.
+    #[arg(long)]
+    plan: bool,
+    /// Write the plan to a file, for `--apply`.
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    out: Option<PathBuf>,
+    /// Carry out the plan of a file, and nothing else. The plan that was applied already is answered with its
+    /// receipt.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "check", "models", "adopt"])]
+    apply: Option<PathBuf>,
+    /// Only tell what differs and whether there is something to do, by exit code 3.
+    #[arg(long, conflicts_with = "plan")]
+    check: bool,
+    /// Take over tables that somebody else has made, with their rows, where their shape fits.
+    #[arg(long)]
+    adopt: bool,
+}
+
+impl ProvisionArgs {
+    fn purpose(&self) -> Purpose {
+        match (&self.apply, self.plan, self.check) {
+            (Some(file), ..) => Purpose::ApplyFile(file.clone()),
+            (None, true, _) => Purpose::Plan(self.out.clone()),
+            (None, _, true) => Purpose::Check,
+            _ => Purpose::Apply,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -322,13 +351,9 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             }
             Command::Check { endpoints } => commands::check::check(&app, &endpoints).await,
             Command::Units { endpoint } => commands::units::units(&app, &endpoint).await,
-            Command::Provision { sink, models, plan, check } => {
-                let purpose = match (plan, check) {
-                    (true, _) => commands::provision::Purpose::Plan,
-                    (_, true) => commands::provision::Purpose::Check,
-                    _ => commands::provision::Purpose::Apply,
-                };
-                commands::provision::provision(&app, &sink, &models, purpose).await
+            Command::Provision(args) => {
+                let purpose = args.purpose();
+                commands::provision::provision(&app, &args.sink, &args.models, args.adopt, &purpose).await
             }
             Command::Ingest { names, full, max_rejects, on_overlap, parallel } => {
                 let options = ingest::Options { full, max_rejects, overlap: on_overlap.into(), parallel };

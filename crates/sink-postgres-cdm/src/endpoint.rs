@@ -10,7 +10,8 @@ use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
 
 use crate::{
-    check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session, state::Target, verify,
+    budget::Budget, check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session,
+    state::Target, verify,
 };
 
 /// The driver.
@@ -53,6 +54,7 @@ impl Driver for CdmPostgres {
             naming: config.naming()?,
             connector,
             retention: config.retention(),
+            budget: config.budget(),
         })
     }
 }
@@ -66,6 +68,7 @@ pub struct PgCdm {
     naming: Naming,
     connector: Connector,
     retention: Retention,
+    budget: Budget,
 }
 
 impl fmt::Debug for PgCdm {
@@ -97,6 +100,10 @@ impl PgCdm {
 
     pub(crate) fn retention(&self) -> Retention {
         self.retention
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// The table of a model.

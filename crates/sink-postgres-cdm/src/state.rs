@@ -4,7 +4,7 @@ use cdm_models::ModelDescriptor;
 use endpoint_api::Result;
 use relational::{Column, Identifier, Naming, require, support};
 
-use crate::{dialect::Postgres, introspect, session::Session};
+use crate::{budget::Budget, dialect::Postgres, introspect, session::Session};
 
 /// The sink's own tables, as they stand in statements.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ impl Target {
         let name = naming.table(&model.id)?;
         let names = relational::table_names(naming, &[&model])?;
         let actual = introspect::tables(session, schema, &names).await?;
-        let dialect = Postgres { schema: schema.clone(), lz4: false };
+        let dialect = Postgres { schema: schema.clone(), budget: Budget::default(), lz4: false };
         let mut fields = require(&model, &name, &actual, &dialect)?.columns;
         fields.truncate(model.fields.len());
         Ok(Self {

@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     PlansForEver,
     AppliesTwice,
     MakesWhilePlanning,
+    TellsNoState,
+    AppliesWhatIsRefused,
     ForgetsARecordWhenReadAgain,
     IgnoresTheCheckpoint,
     RecognisesEverything,

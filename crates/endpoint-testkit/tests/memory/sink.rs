@@ -7,8 +7,9 @@ use std::{
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
     Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt,
-    Message, Mode, ModelPlan, Outbox, Overlap, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Reject,
-    RejectQuery, Replay, Result, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification,
+    Message, Mode, ModelPlan, Outbox, Overlap, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel,
+    Provisioner, Reject, RejectQuery, Replay, Result, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice,
+    StoredReject, Verification,
     arrow::array::{Array as _, StringArray},
     async_trait,
     batch::{Operation, Rank, SourceHashes},
@@ -539,8 +540,11 @@ impl Provisioner for Memory {
         tokio::task::yield_now().await;
         let mut state = self.lock();
         let models: Vec<&ModelDescriptor> = plan.models.iter().map(|model| model.descriptor.as_ref()).collect();
-        let fresh = self::plan(&state, &models, Fault::None);
-        let changed = relational::is_needed(plan, &fresh)? || self.fault == Fault::AppliesTwice;
+        let told = if self.fault == Fault::TellsNoState { self.fault } else { Fault::None };
+        let fresh = self::plan(&state, &models, told);
+        let asked =
+            if self.fault == Fault::AppliesWhatIsRefused { plan.clone().differing(Vec::new()) } else { plan.clone() };
+        let changed = relational::due(&asked, fresh)? != relational::Due::Nothing || self.fault == Fault::AppliesTwice;
         if changed {
             make(&mut state, plan);
         }
@@ -560,18 +564,20 @@ fn plan(state: &State, models: &[&ModelDescriptor], fault: Fault) -> ProvisionPl
             None => vec![model.id.to_string()],
             Some((_, known)) => fields(model).into_iter().filter(|field| !known.contains(field)).collect(),
         };
-        let mut changes: Vec<Change> = missing
-            .into_iter()
-            .map(|object| Change { action: "make", object, reason: "it is missing".to_owned(), sql: None })
-            .collect();
+        let mut changes: Vec<Change> =
+            missing.into_iter().map(|object| Change::new("make", object, "it is missing")).collect();
         if fault == Fault::PlansForEver && changes.is_empty() {
-            let reason = "one never knows".to_owned();
-            changes.push(Change { action: "make", object: model.id.to_string(), reason, sql: None });
+            changes.push(Change::new("make", model.id.to_string(), "one never knows"));
         }
         let recorded = there.map(|(recorded, _)| recorded.clone());
         ModelPlan::new(Arc::new((*model).clone()), model.id.to_string(), changes, recorded)
     };
-    ProvisionPlan::new(Vec::new(), models.iter().map(of_model).collect())
+    let told = if fault == Fault::TellsNoState { &[] } else { models };
+    let as_it_is = told.iter().fold(PlanState::new(), |as_it_is, model| {
+        let known = state.tables.get(model.id.as_str());
+        as_it_is.with(model.id.as_str(), known.map(|(record, known)| format!("{} {}", record.version, known.join(" "))))
+    });
+    ProvisionPlan::new(as_it_is, Vec::new(), models.iter().map(of_model).collect())
 }
 
 fn make(state: &mut State, plan: &ProvisionPlan) {

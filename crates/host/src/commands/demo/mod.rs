@@ -48,7 +48,7 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
         folder.shown()
     ));
-    let provisioned = provision::provision(&app, "warehouse", &[], provision::Purpose::Apply).await?;
+    let provisioned = provision::provision(&app, "warehouse", &[], false, &provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
     show.step("ingest", ingestion::ingest(&app, &[], Options::default()).await?)?;
     show.say("All of the tables once more from the beginning: nothing has changed, so nothing is written.\n");

@@ -83,7 +83,7 @@ impl Ready<'_> {
         let cause = Cause::Run(self.run_id.clone());
         let unit = register_unit(catalog, &self.source, &self.unit, mapper, &cause).await?;
         let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
-        let target = Target::new(&self.sink.id, provisioner, catalog);
+        let target = Target::new(&self.sink.id, self.sink.driver.id(), provisioner, catalog);
         let attempt = async || target.admit(model, &unit, &self.run_id, now()).await;
         self.dataset = match retry("asking the sink", app.signals.cancel(), attempt).await {
             Ok(dataset) => Ok(Some(dataset)),
