@@ -9,7 +9,7 @@ use endpoint_testkit::{Kit, Verdict, support_matrix, tests};
 use memory::{Fault, Loose, Modest, Whole, kit};
 
 /// What is wrong, and the test that must show it.
-const BROKEN: [(Fault, &str); 38] = [
+const BROKEN: [(Fault, &str); 40] = [
     (Fault::LastWriteWins, "sink::a_stale_version_never_wins"),
     (Fault::PartReplacesWhole, "sink::a_part_never_replaces_a_whole"),
     (Fault::SwallowsRejects, "sink::rejects_are_kept_once_with_all_they_tell"),
