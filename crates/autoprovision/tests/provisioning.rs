@@ -152,7 +152,7 @@ async fn what_a_crash_left_unregistered_is_registered_before_rows_are_loaded() {
 #[tokio::test]
 async fn the_catalog_says_which_plan_made_a_table_and_which_run_fed_it() {
     let (shelf, catalog) = (Shelf::default(), memory().await);
-    let target = Target::new(&WAREHOUSE, &shelf, catalog.as_ref());
+    let target = Target::new(&WAREHOUSE, "test.shelf", &shelf, catalog.as_ref());
     target.provision(&models()[..1], at(7)).await.unwrap();
     let id = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(8)).await.unwrap();
     target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(9)).await.unwrap();
@@ -270,7 +270,7 @@ async fn what_adding_cannot_mend_is_planned_and_not_carried_out() {
     let error = target.provision(&models(), at(5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().ends_with("`shelf.item` is full (buy another)"), "{error}");
-    let admitted = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), at(7)).await;
+    let admitted = target.admit(&models()[0], &"jira.issues@acme_jira".parse().unwrap(), &run(), at(7)).await;
     assert_eq!(admitted.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(shelf.applied.load(Ordering::SeqCst), 0);
 }
