@@ -56,7 +56,7 @@ fn the_catalog_alone_tells_what_a_column_is_made_of() {
 fn history_tells_by_which_plan_and_which_run() {
     let sandbox = loaded();
     sandbox.cdm(["catalog", "annotate", USERS, "--owner", "Ada"]).expect(0);
-    let plan = sandbox.value("select plan_hash from cdm_work._cdm_model where model_id = 'cdm.work.user'");
+    let plan = sandbox.value("select plan_hash from cdm_work._cdm_model where model = 'cdm.work.user'");
     let runs = sandbox.cdm(["runs"]).expect(0);
     let runs = runs["runs"].as_array().unwrap();
     let run = &runs.iter().find(|run| run["name"] == "users").unwrap()["run_id"];
