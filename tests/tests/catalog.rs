@@ -56,7 +56,7 @@ fn the_catalog_alone_tells_what_a_column_is_made_of() {
 fn history_tells_by_which_plan_and_which_run() {
     let sandbox = loaded();
     sandbox.cdm(["catalog", "annotate", USERS, "--owner", "Ada"]).expect(0);
-    let plan = sandbox.value("select plan_hash from cdm_work._cdm_model where model_id = 'cdm.work.user'");
+    let plan = sandbox.value("select plan_hash from cdm_work._cdm_model where model = 'cdm.work.user'");
     let runs = sandbox.cdm(["runs"]).expect(0);
     let runs = runs["runs"].as_array().unwrap();
     let run = &runs.iter().find(|run| run["name"] == "users").unwrap()["run_id"];
@@ -70,9 +70,13 @@ fn history_tells_by_which_plan_and_which_run() {
     assert_eq!(people[0]["changes"], json!([{ "what": "owner", "before": null, "after": "Ada" }]));
 
     let shown = sandbox.people(&["catalog", "history", USERS]).out;
-    for line in [format!("plan {plan}  registered in cdm_work.cdm_work_user with 11 fields"), "+ owner: Ada".into()] {
-        assert!(shown.contains(&line), "{shown}");
+    let because = [format!("plan {plan}"), format!("run {}", run.as_str().unwrap())];
+    let changes = ["registered in cdm_work.cdm_work_user with 11 fields", "+ made from jira.users@acme_jira"];
+    for (because, change) in because.iter().zip(changes) {
+        let is_told = |line: &str| line.contains(because) && line.ends_with(change);
+        assert!(shown.lines().any(is_told), "{because} {change}: {shown}");
     }
+    assert!(shown.ends_with("+ owner: Ada\n"), "{shown}");
     let error = sandbox.cdm(["catalog", "history", "cdm.work.user@lake"]).error(1);
     assert!(error.contains("`cdm catalog list` lists them"), "{error}");
 }

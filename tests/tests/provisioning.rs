@@ -194,7 +194,7 @@ fn the_catalog_can_be_in_postgres_beside_the_tables() {
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#]);
     sandbox.ingest(&["projects"]);
-    assert_eq!(sandbox.value("select count(*) from cdm_metadata.dataset"), "6");
+    assert_eq!(sandbox.value("select count(distinct dataset_id) from cdm_metadata.dataset_version"), "6");
     assert_eq!(sandbox.value("select status from cdm_metadata.run"), "succeeded");
     assert!(!sandbox.path("cdm-metadata.db").exists());
 }

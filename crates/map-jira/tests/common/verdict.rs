@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::observed::Observed;
 
-/// What was seen of a lineage: fields that changed with an input, and some that were made of it and not it.
+/// What was seen of a lineage: fields that changed with an input, that were it, and that were made of it and not it.
 #[derive(Default)]
 pub(crate) struct Seen {
     feeds: BTreeSet<(&'static str, Place)>,
-    transforms: BTreeSet<(&'static str, Place)>,
+    same: BTreeSet<(&'static str, Place)>,
+    others: BTreeSet<(&'static str, Place)>,
 }
 
 impl Seen {
@@ -20,11 +21,13 @@ impl Seen {
     pub(crate) fn never_seen(&self, lineage: &Lineage) -> Option<String> {
         let inputs = lineage.fields.iter().flat_map(|field| field.inputs.iter().map(|input| (field.field, input)));
         let mut problems = inputs.filter_map(|(field, Input { place, derivation, .. })| {
-            let is_made = *derivation == Derivation::Transformed && matches!(place, Place::Record(_));
-            if !self.feeds.contains(&(field, *place)) {
+            let (seen, is_value) = ((field, *place), matches!(place, Place::Record(_)));
+            if !self.feeds.contains(&seen) {
                 Some(format!("{place:?} never feeds `{field}`"))
-            } else if is_made && !self.transforms.contains(&(field, *place)) {
+            } else if is_value && *derivation == Derivation::Transformed && !self.others.contains(&seen) {
                 Some(format!("{place:?} always is `{field}`"))
+            } else if is_value && *derivation == Derivation::Identity && !self.same.contains(&seen) {
+                Some(format!("{place:?} never is `{field}`"))
             } else {
                 None
             }
@@ -67,11 +70,9 @@ fn judge_values(lineage: &Lineage, observed: &Observed, seen: &mut Seen) -> Resu
                 Derivation::Kept if input.when.is_none() && !value.to_string().contains(&format!("{name}:")) => {
                     return Err(format!("`{field}` does not keep `{path}`"));
                 }
-                Derivation::Transformed if !is_same(value, original) => {
-                    seen.transforms.insert((field, input.place));
-                }
-                _ => {}
-            }
+                _ if is_same(value, original) => seen.same.insert((field, input.place)),
+                _ => seen.others.insert((field, input.place)),
+            };
         }
         let is_identity =
             |input: &Input| input.derivation == Derivation::Identity && matches!(input.place, Place::Record(_));
