@@ -299,7 +299,10 @@ impl Comparison<'_> {
     /// The comments that are missing or say something else.
     fn comments(&mut self, actual: Option<&ActualTable>) {
         let of_table = (None, &self.table.comment, actual.and_then(|actual| actual.comment.as_deref()));
-        let of_columns = self.table.columns.iter().map(|column| {
+        // One that is missing and cannot be added has nothing to describe.
+        let is_there = |name: &str| actual.is_none_or(|actual| actual.column(name).is_some());
+        let described = self.table.columns.iter().filter(|column| column.nullable || is_there(&column.name));
+        let of_columns = described.map(|column| {
             let found = actual.and_then(|actual| actual.column(&column.name));
             (Some(column.name.as_str()), &column.comment, found.and_then(|found| found.comment.as_deref()))
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Change, Error, ErrorKind, Execution, ProvisionPlan, ProvisionReceipt, Result};
+use endpoint_api::{Change, Error, ErrorKind, Execution, ProvisionPlan, ProvisionReceipt, Result, Retry};
 use relational::{Due, Identifier, due, provisioned, support};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::Type;
@@ -40,7 +40,7 @@ pub(crate) async fn apply(sink: &PgCdm, plan: &ProvisionPlan) -> Result<Provisio
             Err(error) if is_about_locks(&error) => error,
             done => return done,
         };
-        let Some(pause) = pauses.next() else { return Err(gave_up(attempts, error)) };
+        let Some(pause) = pauses.next() else { return Err(gave_up(attempts, &error)) };
         tracing::info!(%error, ?pause, "others hold a lock that provisioning needs; trying again");
         sleep(pause).await;
     }
@@ -58,15 +58,13 @@ fn is_about_locks(error: &Error) -> bool {
     postgres_client::ServerError::of(error).is_some_and(|error| CODES.contains(&error.code()))
 }
 
-fn gave_up(attempts: u32, error: Error) -> Error {
+fn gave_up(attempts: u32, error: &Error) -> Error {
     let message = format!(
-        "a lock could not be had in {attempts} attempts, because other sessions hold it; what could not be done was \
-         taken back. Try again when they have ended, or let `provisioning.lock_timeout_ms` or \
-         `provisioning.lock_attempts` be more"
+        "a lock could not be had in {attempts} attempts, because other sessions hold it; what needs it was not done. \
+         Try again when they have ended, or let `provisioning.lock_timeout_ms` or `provisioning.lock_attempts` be more"
     );
-    let context: Vec<(&'static str, String)> = error.context().map(|(name, value)| (name, value.to_owned())).collect();
-    let gave_up = Error::new(ErrorKind::Conflict, APPLY, message).with_retry(endpoint_api::Retry::Backoff);
-    context.into_iter().fold(gave_up, |error, (name, value)| error.with(name, value)).caused_by(error)
+    let gave_up = Error::new(ErrorKind::Conflict, APPLY, message).with_retry(Retry::Backoff);
+    error.context().fold(gave_up, |error, (name, value)| error.with(name, value))
 }
 
 async fn attempt(sink: &PgCdm, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {

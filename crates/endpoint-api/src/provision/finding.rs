@@ -40,7 +40,7 @@ impl FindingClass {
 impl Finding {
     /// A difference that the plan mends.
     pub fn additive(object: impl Into<String>, difference: impl Into<String>) -> Self {
-        Self::new(FindingClass::Additive, object, difference, "provisioning adds it")
+        Self::new(FindingClass::Additive, object, difference, "provisioning mends it")
     }
 
     /// A difference that stays.
