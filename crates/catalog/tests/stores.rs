@@ -109,7 +109,7 @@ async fn sixteen_processes_may_open_a_new_sqlite_catalog_at_once() {
 
 /// The tables of a catalog as the first release made them, with a dataset of which somebody has written.
 fn as_the_first_release_left_it(store: &Store) {
-    let tables = ["dataset_version", "annotation_version", "dataset_load", "endpoint", "run"];
+    let tables = ["dataset_version", "annotation_version", "dataset_load", "endpoint", "run", "outbox"];
     let rows = |schema: &str, time: &str| {
         format!(
             "insert into {schema}dataset values ('test.thing@warehouse', 'cdm_table', 'warehouse', null, 'test.thing',
