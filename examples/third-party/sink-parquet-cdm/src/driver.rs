@@ -3,8 +3,8 @@ use std::{fs, io, path::Path, sync::Arc};
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Load, OpenContext, Outbox, Provisioner, RejectQuery,
-    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
-    register_driver,
+    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
+    async_trait, register_driver,
 };
 use rustix::fs::Access;
 

@@ -4,7 +4,9 @@ use std::{
 };
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Begun, Ingestion, LoadReceipt, Message, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait};
+use endpoint_api::{
+    Begun, Ingestion, LoadReceipt, Message, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait,
+};
 use relational::Seen;
 
 use crate::{error::carry_through, index::Index, load::ParquetLoad, open::Alive, store::Store};
