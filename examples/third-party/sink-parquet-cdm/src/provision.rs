@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
-    Change, Error, ErrorKind, Finding, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
-    Result, async_trait,
+    Change, Finding, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result,
+    async_trait,
 };
 use relational::{Due, due};
 
@@ -103,7 +103,9 @@ async fn apply(store: &Arc<Store>, wanted: &ProvisionPlan) -> Result<ProvisionRe
             let needed = ModelSchema::of(model)?;
             let schema = match ModelSchema::read(store, &model.id, APPLY).await? {
                 None => Some(needed),
-                Some(existing) => existing.extended(&needed).map_err(|_| internal(APPLY, "a schema does not fit that the plan fitted"))?,
+                Some(existing) => existing
+                    .extended(&needed)
+                    .map_err(|_| internal(APPLY, "a schema does not fit that the plan fitted"))?,
             };
             if let Some(schema) = schema {
                 store.write(&layout::schema(&model.id), to_json(&schema, APPLY)?, APPLY).await?;

@@ -54,7 +54,7 @@ async fn a_second_plan_is_empty() {
     let endpoint = endpoint(&folder.path().join("not there yet")).await;
     let provisioner = endpoint.provisioner().unwrap();
     let plan = provisioner.plan(&[&model()]).await.unwrap();
-    let changes: Vec<(&str, &str)> = plan.changes().map(|change| (change.action, change.object.as_str())).collect();
+    let changes: Vec<(&str, &str)> = plan.changes().map(|change| (&*change.action, change.object.as_str())).collect();
     let expected =
         [("create", "_acme/manifest.json"), ("create", "test.thing/schema.json"), ("record", "_acme/manifest.json")];
     assert_eq!(changes, expected);
