@@ -7,6 +7,7 @@ mod line;
 mod pooler;
 mod program;
 mod role;
+mod roles;
 mod sandbox;
 pub mod torture;
 
@@ -15,4 +16,5 @@ pub use line::{Direction, Line, Mishap, Moment};
 pub use pooler::{Pooler, unprivileged_user};
 pub use program::{Ran, Running, cdm};
 pub use role::Role;
+pub use roles::Roles;
 pub use sandbox::Sandbox;

@@ -46,6 +46,8 @@ pub struct SinkCapabilities {
     pub replay: bool,
     /// It finds rows that are not as they were loaded.
     pub verify: bool,
+    /// It says which rights its roles need at the least.
+    pub grants: bool,
 }
 
 impl Capabilities {
@@ -96,6 +98,7 @@ impl Capabilities {
             add(sink.transactional, "sink.transactional");
             add(sink.replay, "sink.replay");
             add(sink.verify, "sink.verify");
+            add(sink.grants, "sink.grants");
             for model in models.into_iter().filter(|model| sink.supports(model)) {
                 add(true, &format!("sink.{}", model.domain()));
             }
@@ -118,8 +121,15 @@ impl SourceCapabilities {
 
 impl SinkCapabilities {
     /// A sink that takes nothing.
-    pub const NONE: Self =
-        Self { raw: false, cdm_models: &[], autoprovision: false, transactional: false, replay: false, verify: false };
+    pub const NONE: Self = Self {
+        raw: false,
+        cdm_models: &[],
+        autoprovision: false,
+        transactional: false,
+        replay: false,
+        verify: false,
+        grants: false,
+    };
 
     /// Takes source-shaped records.
     #[must_use]
@@ -160,6 +170,13 @@ impl SinkCapabilities {
     #[must_use]
     pub const fn verify(mut self) -> Self {
         self.verify = true;
+        self
+    }
+
+    /// Says which rights its roles need at the least: [`Provisioner::grants`](crate::Provisioner::grants).
+    #[must_use]
+    pub const fn grants(mut self) -> Self {
+        self.grants = true;
         self
     }
 

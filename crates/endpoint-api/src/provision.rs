@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, Timestamp};
 use semver::Version;
 use serde::Serialize;
 
-use crate::Result;
+use crate::{GrantRequest, Grants, Result};
 
 /// An endpoint that creates the tables of a model.
 ///
@@ -25,6 +25,14 @@ pub trait Provisioner: Send + Sync {
     /// the work. When the state has changed in another way since the plan was made, nothing is done
     /// and the answer is [`ErrorKind::Outdated`](crate::ErrorKind::Outdated).
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt>;
+
+    /// Says which rights provisioning, loading and reading these models need at the least, and how they are
+    /// given. Requires [`SinkCapabilities::grants`](crate::SinkCapabilities::grants).
+    ///
+    /// MUST change nothing, and MUST NOT need the roles, or the tables, to be there already. What gives the
+    /// rights MUST be safe to run again. A name that no role can have is
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants>;
 }
 
 /// What has to be done so that models can be loaded: data, to be shown and then applied.

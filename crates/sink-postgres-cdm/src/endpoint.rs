@@ -19,8 +19,8 @@ pub struct CdmPostgres;
 impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
-    const CAPABILITIES: Capabilities =
-        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify());
+    const CAPABILITIES: Capabilities = Capabilities::NONE
+        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().grants());
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -41,6 +41,7 @@ impl Driver for CdmPostgres {
     fn validate(config: &Config) -> Result<()> {
         config.target()?;
         config.schema()?;
+        config.owner()?;
         config.naming().map(|_| ())
     }
 
@@ -50,6 +51,7 @@ impl Driver for CdmPostgres {
         Ok(PgCdm {
             id: context.endpoint,
             schema: config.schema()?,
+            owner: config.owner()?,
             naming: config.naming()?,
             connector,
             retention: config.retention(),
@@ -63,6 +65,7 @@ register_driver!(CdmPostgres);
 pub struct PgCdm {
     id: EndpointId,
     schema: Identifier,
+    owner: Option<Identifier>,
     naming: Naming,
     connector: Connector,
     retention: Retention,
@@ -81,6 +84,11 @@ impl fmt::Debug for PgCdm {
 impl PgCdm {
     pub(crate) fn schema(&self) -> &Identifier {
         &self.schema
+    }
+
+    /// The role that tables belong to, where it is not whoever makes them.
+    pub(crate) fn owner(&self) -> Option<&Identifier> {
+        self.owner.as_ref()
     }
 
     pub(crate) fn naming(&self) -> &Naming {

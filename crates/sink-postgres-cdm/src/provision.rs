@@ -2,7 +2,8 @@ use std::{collections::HashMap, time::Duration};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Change, Error, ErrorKind, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
+    Change, Error, ErrorKind, GrantRequest, Grants, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
+    Result, async_trait,
 };
 use relational::{Found, Identifier, is_needed, provisioned, recorded, support};
 use tokio::time::{Instant, sleep};
@@ -11,7 +12,7 @@ use tokio_postgres::{Row, types::Type};
 use crate::{
     dialect::Postgres,
     endpoint::PgCdm,
-    introspect,
+    grants, introspect,
     session::{Microseconds, Session, column},
 };
 
@@ -25,6 +26,7 @@ const LOCK_TIMEOUT: &str = "set local lock_timeout = '5s'; set local search_path
 impl Provisioner for PgCdm {
     async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
         let session = Session::open(self.connector()).await?;
+        self.look_as_owner(&session).await?;
         self.plan_in(&session, models).await
     }
 
@@ -32,6 +34,7 @@ impl Provisioner for PgCdm {
         let models: Vec<&ModelDescriptor> = plan.models.iter().map(|model| model.descriptor.as_ref()).collect();
         let session = Session::open(self.connector()).await?;
         self.lock(&session).await?;
+        self.act_as_owner(&session).await?;
         // Under the lock nobody else provisions: what is found now is what the statements meet.
         let fresh = self.plan_in(&session, &models).await?;
         let changed = is_needed(plan, &fresh)?;
@@ -39,7 +42,12 @@ impl Provisioner for PgCdm {
             self.carry_out(&session, plan).await?;
         }
         session.batch("apply", "commit").await?;
+        self.look_as_owner(&session).await?;
         provisioned(changed, self.plan_in(&session, &models).await?)
+    }
+
+    async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants> {
+        grants::grants(self, request, models)
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait};
+use endpoint_api::{
+    Error, GrantRequest, Grants, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
+};
 use relational::{Found, Naming, is_needed, provisioned, recorded, support};
 use rusqlite::{Connection, params};
 use sqlite_client::Access;
@@ -34,6 +36,10 @@ impl Provisioner for SqliteCdm {
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {
         let (database, naming, plan) = (self.database().clone(), self.naming().clone(), plan.clone());
         OWNER.blocking(move || apply(&database, &naming, &plan)).await
+    }
+
+    async fn grants(&self, _: &GrantRequest, _: &[&ModelDescriptor]) -> Result<Grants> {
+        Err(Error::unsupported("say the rights", "saying the rights of roles, of which a file has none,"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tests, by what they ask of a driver.
 
 mod driver;
+mod grants;
 mod loads;
 mod provision;
 mod raw;
@@ -26,8 +27,16 @@ pub struct Test {
 
 /// Every test, suite by suite.
 pub fn tests() -> &'static [Test] {
-    const SUITES: [&[Test]; 7] =
-        [driver::TESTS, source::TESTS, raw::TESTS, sink::TESTS, loads::TESTS, runs::TESTS, provision::TESTS];
+    const SUITES: [&[Test]; 8] = [
+        driver::TESTS,
+        source::TESTS,
+        raw::TESTS,
+        sink::TESTS,
+        loads::TESTS,
+        runs::TESTS,
+        provision::TESTS,
+        grants::TESTS,
+    ];
     static ALL: std::sync::OnceLock<Vec<Test>> = std::sync::OnceLock::new();
     let copy = |test: &Test| Test { ..*test };
     ALL.get_or_init(|| SUITES.iter().flat_map(|suite| suite.iter().map(copy)).collect())

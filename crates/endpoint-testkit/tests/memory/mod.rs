@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     LeaksThePassword,
     ClaimsReplay,
     ClaimsVerify,
+    ClaimsGrants,
+    ShowsPlumbingToReaders,
     AnswersWhatItDoesNotDeclare,
     CheckpointBeforeTheData,
     ComparesNoFence,
@@ -114,7 +116,7 @@ impl fmt::Debug for Memory {
 }
 
 const EVERYTHING: SinkCapabilities =
-    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify();
+    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants();
 
 /// With every ability.
 pub(crate) struct Whole;

@@ -59,7 +59,7 @@ pub(crate) async fn provision(
     Ok(Answer::of(to_json(sink, &plan, changed), to_text(sink, &plan, purpose)).exit(exit))
 }
 
-fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
+pub(super) fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
     opened.endpoint.provisioner().ok_or_else(|| {
         let message = format!("the driver {} declares that it provisions, and does not", opened.driver.id());
         Failure::internal(message)
