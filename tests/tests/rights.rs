@@ -185,6 +185,24 @@ fn a_run_of_the_loader_is_alive_to_others_and_can_be_taken_over() {
 }
 
 #[test]
+fn a_session_of_another_role_that_is_no_load_is_no_run() {
+    let sandbox = Sandbox::new();
+    let roles = provisioned(&sandbox);
+    roles.connect("loader");
+    sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#]);
+    sandbox.ingest(&["projects"]);
+    // Somebody else's session has got the process id of a run that died; since when it lasts is not to be seen.
+    let other = Barrier::holding(&sandbox, "select 1");
+    sandbox.ask(
+        "update cdm_work._cdm_ingestion set status = 'running', holder = (select pid || ' 1' from pg_stat_activity \
+         where datname = current_database() and state = 'idle in transaction')",
+    );
+    assert_ne!(sandbox.value("select holder from cdm_work._cdm_ingestion"), "null");
+    assert_eq!(sandbox.ingest(&["projects"])[0]["status"], "succeeded");
+    other.lift();
+}
+
+#[test]
 fn both_work_behind_a_pooler() {
     let sandbox = Sandbox::new();
     let roles = Roles::create(&sandbox);

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use endpoint_api::{Change, Error, ErrorKind, Result};
 
-use crate::{Column, ColumnType, Identifier, Index, Table};
+use crate::{Column, ColumnType, Identifier, Index, Table, View};
 
 /// A table as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,12 @@ pub trait Dialect {
 
     /// The statement that makes an index.
     fn create_index(&self, table: &Identifier, index: &Index) -> String;
+
+    /// The statements that make a view, with its comment where the database has one.
+    fn create_view(&self, view: &View) -> String;
+
+    /// The statements that add columns at the end of a view.
+    fn extend_view(&self, view: &View) -> String;
 
     /// The statement that sets a table's or a column's comment; `None` where the database has none.
     fn comment(&self, table: &Identifier, column: Option<&str>, comment: &str) -> Option<String>;

@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc};
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{Change, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Result};
 
-use crate::{ActualTable, Dialect, Identifier, Naming, Table, changes, support};
+use crate::{ActualTable, ActualView, Dialect, Identifier, Naming, Table, changes, support, versions};
 
 /// What is there, of the tables that models need.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Found {
     pub tables: HashMap<String, ActualTable>,
     /// What is on record of model tables, by name.
     pub recorded: HashMap<String, ProvisionedModel>,
+    /// The views of models that exist, by name; see [`view_names`](crate::view_names).
+    pub views: HashMap<String, ActualView>,
 }
 
 /// What is on record of a model table, from the columns of [`support::MODEL`]; the time in microseconds since
@@ -30,7 +32,8 @@ pub fn recorded(table: &str, version: &str, plan_hash: String, provisioned_at: i
     Ok(ProvisionedModel::new(version, plan_hash, provisioned_at))
 }
 
-/// The names of all tables that models need: those of the sink's own, and one for each model.
+/// The names of all tables that models need: those of the sink's own, and one for each model. Of older major
+/// versions see [`older_tables`](crate::older_tables).
 ///
 /// # Errors
 ///
@@ -66,6 +69,7 @@ pub fn plan(
         if recorded.as_ref().is_some_and(|recorded| recorded.version > model.version) {
             model_changes.retain(|change| change.action != "describe");
         }
+        model_changes.extend(versions::views(model, naming, found, dialect)?);
         let is_recorded = recorded.as_ref().is_some_and(|recorded| recorded.version >= model.version);
         if !is_recorded || !model_changes.is_empty() {
             model_changes.push(Change {

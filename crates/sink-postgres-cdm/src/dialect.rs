@@ -1,4 +1,4 @@
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Table};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Table, View};
 
 /// How PostgreSQL writes tables, in one schema.
 #[derive(Debug, Clone)]
@@ -18,6 +18,17 @@ pub(crate) fn literal(text: &str) -> String {
 impl Postgres {
     fn qualified(&self, table: &Identifier) -> String {
         format!("{}.{table}", self.schema)
+    }
+
+    fn view(&self, how: &str, view: &View) -> String {
+        let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
+        format!(
+            "{how} {name} as\nselect {} from {};\ncomment on view {name} is {}",
+            columns.join(", "),
+            self.qualified(&view.table),
+            literal(&view.comment),
+            name = self.qualified(&view.name),
+        )
     }
 
     fn column(&self, column: &Column) -> String {
@@ -71,6 +82,14 @@ impl Dialect for Postgres {
 
     fn create_index(&self, table: &Identifier, index: &Index) -> String {
         format!("create index {} on {} ({})", index.name, self.qualified(table), Identifier::derived(&index.column))
+    }
+
+    fn create_view(&self, view: &View) -> String {
+        self.view("create view", view)
+    }
+
+    fn extend_view(&self, view: &View) -> String {
+        self.view("create or replace view", view)
     }
 
     fn comment(&self, table: &Identifier, column: Option<&str>, comment: &str) -> Option<String> {

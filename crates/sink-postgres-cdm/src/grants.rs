@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{Error, ErrorKind, GrantRequest, Grants, Purpose, Result, Right, RoleRights};
-use relational::{Identifier, support};
+use relational::{Identifier, VIEW_MARK, plumbing, support};
 
 use crate::{config::role, dialect::literal, endpoint::PgCdm, rights::loader_needs};
 
@@ -14,6 +14,8 @@ const OWNER: &str = "cdm_owner";
 /// A table, and what of it the reader sees.
 struct Granted {
     name: Identifier,
+    /// Where it is a model's, the table of its first version.
+    first: Option<Identifier>,
     seen: Seen,
 }
 
@@ -29,7 +31,7 @@ pub(crate) fn grants(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelD
     let roles = Roles::of(endpoint, request)?;
     let tables = tables(endpoint, request, models)?;
     let rights = roles.rights(endpoint, &tables);
-    let script = Script { endpoint, roles: &roles, tables: &tables }.text();
+    let script = Script { endpoint, roles: &roles, tables: &tables, with_plumbing: request.with_plumbing }.text();
     Ok(Grants::new(rights, script))
 }
 
@@ -38,20 +40,22 @@ pub(crate) fn grants(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelD
 fn tables(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Vec<Granted>> {
     let own = support::NAMES.iter().map(|&name| Granted {
         name: Identifier::derived(name),
+        first: None,
         seen: match name {
             support::REJECT if request.with_rejects => Seen::Everything,
             _ => Seen::Nothing,
         },
     });
     let names = endpoint.naming().tables(models)?;
-    let of_models = models.iter().zip(names).map(|(model, name)| Granted {
-        name,
-        seen: match request.with_plumbing {
+    let mut tables: Vec<Granted> = own.collect();
+    for (model, name) in models.iter().zip(names) {
+        let seen = match request.with_plumbing {
             true => Seen::Everything,
             false => Seen::Columns(model.fields.iter().map(|field| field.name.clone()).collect()),
-        },
-    });
-    Ok(own.chain(of_models).collect())
+        };
+        tables.push(Granted { name, first: Some(endpoint.naming().of_major(&model.id, 1)?), seen });
+    }
+    Ok(tables)
 }
 
 struct Roles {
@@ -147,6 +151,7 @@ struct Script<'a> {
     endpoint: &'a PgCdm,
     roles: &'a Roles,
     tables: &'a [Granted],
+    with_plumbing: bool,
 }
 
 impl Script<'_> {
@@ -165,7 +170,7 @@ impl Script<'_> {
         let Roles { owner, provisioner, loader, reader } = self.roles;
         let width = [owner, provisioner, loader, reader].map(|name| name.as_str().chars().count()).into_iter().max();
         let about = [
-            (owner, "has the tables; nobody logs in as it"),
+            (owner, "has the tables and views; nobody logs in as it"),
             (provisioner, "makes and extends tables, as their owner, and by itself reads no row"),
             (loader, "loads rows, and makes, alters and empties no table"),
             (reader, "reads what was loaded"),
@@ -290,7 +295,60 @@ create procedure pg_temp.cdm_grant(relation text, to_loader text, to_reader text
             let name = literal(granted.name.as_str());
             let _ = writeln!(text, "call pg_temp.cdm_grant({name}, '{privileges}', {seen});");
         }
-        text.push_str("drop procedure pg_temp.cdm_grant(text, text, text[]);\n");
+        self.write_versions(text);
+        text.push_str("\ndrop procedure pg_temp.cdm_grant(text, text, text[]);\n");
+    }
+
+    /// Tables of older major versions, and the views of all, are found by their names and by what is theirs alone.
+    fn write_versions(&self, text: &mut String) {
+        let quoted = |names: &mut dyn Iterator<Item = &Identifier>| {
+            names.map(|name| literal(name.as_str())).collect::<Vec<_>>().join(", ")
+        };
+        let models = || self.tables.iter().filter_map(|granted| Some((&granted.name, granted.first.as_ref()?)));
+        if models().next().is_none() {
+            return;
+        }
+        let (own, first) = (quoted(&mut models().map(|(own, _)| own)), quoted(&mut models().map(|(_, first)| first)));
+        let seen = match self.with_plumbing {
+            true => "null".to_owned(),
+            false => "version.fields".to_owned(),
+        };
+        let body = format!(
+            "declare
+  version record;
+begin
+  for version in
+    select c.relname::text as name, c.relkind = 'v' as is_view,
+      array(select a.attname::text from pg_attribute a
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and left(a.attname, 5) <> '_cdm_') as fields
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname = {schema}
+    join unnest(array[{first}]) as model (first) on starts_with(c.relname::text, model.first)
+    where c.relkind = 'v' and substr(c.relname, length(model.first) + 1) ~ '^_view_v[1-9][0-9]*$'
+        and obj_description(c.oid, 'pg_class') like {mark}
+      or c.relkind in ('r', 'p') and substr(c.relname, length(model.first) + 1) ~ '^(_v[1-9][0-9]*)?$'
+        and c.relname <> all (array[{own}])
+        and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = '{hash}')
+  loop
+    if version.is_view then
+      call pg_temp.cdm_grant(version.name, '', null);
+    else
+      call pg_temp.cdm_grant(version.name, 'select, insert, update', {seen});
+    end if;
+  end loop;
+end",
+            schema = literal(self.endpoint.schema().as_str()),
+            mark = literal(&format!("%{VIEW_MARK}%")),
+            hash = plumbing::CONTENT_HASH,
+        );
+        let _ = write!(
+            text,
+            "
+-- The tables of older major versions of the models, and the views of all versions.
+do {};
+",
+            dollar_quoted(&body)
+        );
     }
 
     fn literals(&self) -> [String; 4] {

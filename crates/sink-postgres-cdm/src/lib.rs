@@ -37,6 +37,7 @@ mod session;
 mod sqlstate;
 mod state;
 mod verify;
+mod views;
 
 pub use config::Config;
 pub use endpoint::{CdmPostgres, PgCdm};

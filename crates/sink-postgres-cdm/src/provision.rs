@@ -14,6 +14,7 @@ use crate::{
     endpoint::PgCdm,
     grants, introspect,
     session::{Microseconds, Session, column},
+    views,
 };
 
 /// How long to wait for another provisioner.
@@ -55,8 +56,14 @@ impl PgCdm {
     async fn plan_in(&self, session: &Session, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
         let names = relational::table_names(self.naming(), models)?;
         let schema = self.schema();
-        let tables = introspect::tables(session, schema, &names).await?;
+        let mut tables = introspect::tables(session, schema, &names).await?;
         let recorded = if tables.contains_key(support::MODEL) { self.recorded(session).await? } else { HashMap::new() };
+        let older = relational::older_tables(self.naming(), models, &recorded)?;
+        if !older.is_empty() {
+            tables.extend(introspect::tables(session, schema, &older).await?);
+        }
+        let views = relational::view_names(self.naming(), models, &recorded)?;
+        let views = views::views(session, schema, &views).await?;
         let dialect = Postgres { schema: schema.clone(), lz4: has_lz4(session).await? };
         let mut first = Vec::new();
         if !introspect::schema_exists(session, schema).await? {
@@ -67,7 +74,7 @@ impl PgCdm {
                 sql: Some(format!("create schema {schema}")),
             });
         }
-        relational::plan(models, self.naming(), &Found { tables, recorded }, first, &dialect)
+        relational::plan(models, self.naming(), &Found { tables, recorded, views }, first, &dialect)
     }
 
     /// What is on record of model tables.
@@ -127,7 +134,7 @@ impl PgCdm {
             Identifier::derived(support::MODEL),
         );
         for model in plan.models.iter().filter(|model| !model.changes.is_empty()) {
-            let table = self.naming().table(&model.descriptor.id)?;
+            let table = self.naming().table(&model.descriptor)?;
             let (id, version) = (model.descriptor.id.as_str(), model.descriptor.version.to_string());
             session
                 .execute(

@@ -1,4 +1,4 @@
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Table};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Table, View};
 
 /// How SQLite writes tables.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,18 @@ impl Dialect for Sqlite {
 
     fn create_index(&self, table: &Identifier, index: &Index) -> String {
         format!("create index {} on {table} ({})", index.name, Identifier::derived(&index.column))
+    }
+
+    /// The text of a view is kept with the comment in it.
+    fn create_view(&self, view: &View) -> String {
+        let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
+        let (name, table) = (&view.name, &view.table);
+        format!("create view {name} as /* {} */\nselect {} from {table}", view.comment, columns.join(", "))
+    }
+
+    /// A view cannot be replaced; nobody sees it missing, since both happen in one transaction.
+    fn extend_view(&self, view: &View) -> String {
+        format!("drop view {};\n{}", view.name, self.create_view(view))
     }
 
     fn comment(&self, _: &Identifier, _: Option<&str>, _: &str) -> Option<String> {

@@ -14,6 +14,7 @@ use crate::{
     dialect::Sqlite,
     endpoint::SqliteCdm,
     introspect,
+    views::views,
 };
 
 const APPLY: &str = "apply";
@@ -50,6 +51,10 @@ fn plan_in(connection: Option<&Connection>, naming: &Naming, models: &[&ModelDes
         if found.tables.contains_key(support::MODEL) {
             found.recorded = records(connection)?;
         }
+        found
+            .tables
+            .extend(introspect::tables(connection, &relational::older_tables(naming, models, &found.recorded)?)?);
+        found.views = views(connection, &relational::view_names(naming, models, &found.recorded)?)?;
     }
     relational::plan(models, naming, &found, Vec::new(), &Sqlite)
 }
@@ -101,7 +106,7 @@ fn carry_out(connection: &Connection, naming: &Naming, plan: &ProvisionPlan) -> 
         support::MODEL,
     );
     for model in plan.models.iter().filter(|model| !model.changes.is_empty()) {
-        let table = naming.table(&model.descriptor.id)?;
+        let table = naming.table(&model.descriptor)?;
         let (id, version) = (model.descriptor.id.as_str(), model.descriptor.version.to_string());
         connection.execute(&statement, params![table.as_str(), id, version, hash, now]).during(APPLY)?;
     }
