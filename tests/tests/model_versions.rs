@@ -298,7 +298,7 @@ fn a_view_that_is_somebody_elses_is_left_alone() {
 #[test]
 fn a_name_that_is_too_long_is_refused_before_anything_is_made() {
     for (driver, prefix) in
-        ["cdm.postgres", "cdm.sqlite"].map(|driver| (driver, "a_prefix_that_leaves_room_for_a_table_and_none_for_a"))
+        ["cdm.postgres", "cdm.sqlite"].map(|driver| (driver, "a_prefix_with_room_for_a_table_and_for_no_view_of"))
     {
         let site = Site { sandbox: Sandbox::new(), driver, prefix };
         tokio::runtime::Runtime::new().unwrap().block_on(async {
