@@ -19,10 +19,15 @@ fn help_teaches_each_command() {
         "ingest",
         "runs",
         "rejects",
+        "lineage",
         "catalog",
+        "catalog lineage",
+        "catalog annotate",
+        "catalog search",
+        "catalog health",
         "new-driver",
     ] {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let ran = sandbox.people(&arguments);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command}");
         help.push_str(&format!("$ cdm {}\n{}\n", arguments.join(" "), ran.out));

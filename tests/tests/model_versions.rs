@@ -84,7 +84,7 @@ impl Site {
     async fn plan<M: Model>(&self) -> endpoint_api::Result<Vec<Change>> {
         let endpoint = self.endpoint().await;
         let plan = endpoint.provisioner().unwrap().plan(&[&model::<M>()]).await?;
-        Ok(plan.changes().cloned().collect())
+        plan.refusal().map_or_else(|| Ok(plan.changes().cloned().collect()), Err)
     }
 
     /// Lets such a host provision; says what it did, as `action object`.
@@ -122,7 +122,7 @@ impl Site {
         let batch = builder.finish_hashed(Arc::new(source.finish()), &hashes.into_iter().collect()).unwrap();
         load.write(Batch::Cdm(Box::new(batch))).await.unwrap();
         let receipt = load.commit(Commit::default()).await.unwrap();
-        run.finish(RunEnd::Succeeded).await.unwrap();
+        run.finish(RunEnd::Succeeded, &[]).await.unwrap();
         receipt.counts
     }
 
@@ -285,7 +285,7 @@ fn a_view_that_is_somebody_elses_is_left_alone() {
         site.execute("create view cdm_test_part_view_v2 as select cdm_id from cdm_test_part");
         let refused = site.plan::<Part2_0>().await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict);
-        let expected = "is a view that provisioning did not make, and it lacks title, weight, colour; rename it";
+        let expected = "is a view that provisioning did not make, and it lacks title, weight, colour (rename it";
         assert!(refused.to_string().contains(expected), "{refused}");
         site.execute("drop view cdm_test_part_view_v2; create table cdm_test_part_view_v2 (id text)");
         let refused = site.plan::<Part2_0>().await.unwrap_err();

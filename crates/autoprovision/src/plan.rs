@@ -23,6 +23,11 @@ pub struct ModelStep<'p> {
 }
 
 impl Plan {
+    /// Whether something keeps it from being carried out, or is to be done.
+    pub fn is_drift(&self) -> bool {
+        !self.is_empty() || self.sink.refusal().is_some()
+    }
+
     /// Whether the sink has everything and the catalog knows it.
     pub fn is_empty(&self) -> bool {
         self.sink.is_empty() && self.registrations.iter().all(|(_, change)| change.is_none())

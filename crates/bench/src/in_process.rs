@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Instant};
 use cdm_models::{ModelDescriptor, Timestamp, work::Item};
 use endpoint_api::{
     Batch, Begun, Commit, Counts, Driver as _, Endpoint as _, EndpointId, Ingestion, Load, LoadReceipt, MapperEntry,
-    Mode, OpenContext, RawBatch, Reject, RejectQuery, Replay, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink,
-    Slice, SourceIdentity, StoredReject, UnitId, Verification, async_trait,
+    Message, Mode, OpenContext, Outbox, RawBatch, Reject, RejectQuery, Replay, Resume, Run, RunEnd, RunId, RunReceipt,
+    RunSpec, Sink, Slice, SourceIdentity, StoredReject, UnitId, Verification, async_trait,
     batch::{CdmBatchBuilder, NewRecord, SourceHashes},
 };
 use ingest::{Job, Mapping, Options, RunStatus, Silent, staging::MemoryStaging};
@@ -69,6 +69,7 @@ pub(crate) fn run(folder: &Path, issues: usize) -> Done<f64> {
             staging: &MemoryStaging::default(),
             mapping: Some(Arc::new(mapping)),
             sink: &Nowhere,
+            telling: None,
             options: Options::default(),
         };
         let report = ingest::ingest(&job, &Silent, &CancellationToken::new()).await;
@@ -108,6 +109,10 @@ impl Sink for Nowhere {
     async fn verify(&self, _: &[Arc<ModelDescriptor>], _: bool) -> endpoint_api::Result<Vec<Verification>> {
         Ok(Vec::new())
     }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        None
+    }
 }
 
 #[async_trait]
@@ -124,7 +129,7 @@ impl Run for NowhereRun {
         Ok(Begun::Load(Box::new(NowhereLoad::default())))
     }
 
-    async fn finish(self: Box<Self>, _: RunEnd) -> endpoint_api::Result<RunReceipt> {
+    async fn finish(self: Box<Self>, _: RunEnd, _: &[Message]) -> endpoint_api::Result<RunReceipt> {
         Ok(RunReceipt::default())
     }
 }

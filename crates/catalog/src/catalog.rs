@@ -2,11 +2,11 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use cdm_models::Timestamp;
-use endpoint_api::{EndpointId, Result, RunId};
+use endpoint_api::{EndpointId, Outbox, Result, RunId};
 
 use crate::{
-    Annotations, Attempt, Dataset, DatasetFilter, DatasetId, DatasetSpec, EndpointSpec, LoadFacts, RegisteredEndpoint,
-    RunEndFacts, RunFilter, RunRecord, RunStart,
+    AnnotationEdit, Annotations, Attempt, Cause, Dataset, DatasetFilter, DatasetHistory, DatasetId, DatasetSpec,
+    EndpointSpec, LoadFacts, RegisteredEndpoint, RunEndFacts, RunFilter, RunRecord, RunStart,
 };
 
 /// The catalog of one installation: which endpoints there are, which datasets they have, and what ran.
@@ -36,21 +36,29 @@ pub trait Catalog: Debug + Send + Sync {
     /// All endpoints, sorted by id.
     async fn endpoints(&self) -> Result<Vec<RegisteredEndpoint>>;
 
-    /// Registers a dataset, or what has changed about it. A change raises the dataset's version by one.
+    /// Registers a dataset, or what has changed about it. A change raises the dataset's version by one; what was
+    /// known before stays in its [`history`](Self::history). `cause` says why it is stated now.
     ///
     /// What the dataset is made from only grows: see [`DatasetSpec::fed_by`]. A spec of a model that is
     /// older than both what is on record and what the table was provisioned for adds nothing but that.
     ///
     /// A dataset that is of another kind in the catalog is
     /// [`ErrorKind::Conflict`](endpoint_api::ErrorKind::Conflict).
-    async fn register_dataset(&self, spec: &DatasetSpec, at: Timestamp) -> Result<Registration>;
+    async fn register_dataset(&self, spec: &DatasetSpec, cause: &Cause, at: Timestamp) -> Result<Registration>;
 
     /// Records a load into a registered dataset. The load with the greatest time is the last one,
     /// whichever is recorded last; at equal times it is the one that is recorded last.
     async fn record_load(&self, dataset: &DatasetId, load: &LoadFacts) -> Result<()>;
 
-    /// Writes what people have to say about a registered dataset; see [`Annotations`].
-    async fn annotate(&self, dataset: &DatasetId, annotations: &Annotations, at: Timestamp) -> Result<()>;
+    /// Changes what people wrote about a registered dataset. What was written before stays in its
+    /// [`history`](Self::history). Says what is written now.
+    ///
+    /// A note about a field that a table does not have is [`ErrorKind::Config`](endpoint_api::ErrorKind::Config); a
+    /// source's unit may have more fields than it tells.
+    async fn annotate(&self, dataset: &DatasetId, edit: &AnnotationEdit, at: Timestamp) -> Result<Annotations>;
+
+    /// What the catalog remembers of a dataset; nothing of one that is not there.
+    async fn history(&self, dataset: &DatasetId) -> Result<DatasetHistory>;
 
     /// The dataset with this id.
     async fn dataset(&self, id: &DatasetId) -> Result<Option<Dataset>>;
@@ -74,6 +82,9 @@ pub trait Catalog: Debug + Send + Sync {
 
     /// The runs that are wanted, the newest first: by when they were started, then by id.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>>;
+
+    /// Where messages wait that tell of sinks without an outbox of their own, and of datasets.
+    fn outbox(&self) -> &dyn Outbox;
 
     /// Lets go of the connection or the file. Called once, when nobody uses the catalog any more.
     async fn close(&self) -> Result<()>;

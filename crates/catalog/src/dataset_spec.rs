@@ -6,7 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{DatasetId, text::storable};
+use crate::{DatasetId, UnitMapping, text::storable};
 
 /// What a dataset is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub struct DatasetSpec {
     pub(crate) description: String,
     pub(crate) fields: Vec<DatasetField>,
     pub(crate) upstream: BTreeSet<DatasetId>,
+    pub(crate) mapping: Option<UnitMapping>,
 }
 
 impl DatasetSpec {
@@ -110,6 +111,7 @@ impl DatasetSpec {
             description: storable(&*model.description),
             fields: fields.collect(),
             upstream: BTreeSet::new(),
+            mapping: None,
         }
     }
 
@@ -134,6 +136,7 @@ impl DatasetSpec {
             description: storable(unit.title),
             fields: fields.collect(),
             upstream: BTreeSet::new(),
+            mapping: None,
         }
     }
 
@@ -142,6 +145,15 @@ impl DatasetSpec {
     #[must_use]
     pub fn fed_by(mut self, upstream: impl IntoIterator<Item = DatasetId>) -> Self {
         self.upstream.extend(upstream);
+        self
+    }
+
+    /// The unit's records become rows of the model that it feeds in this way.
+    ///
+    /// What an earlier revision of the mapper declares does not take back what a later one did.
+    #[must_use]
+    pub fn mapped_by(mut self, mapping: UnitMapping) -> Self {
+        self.mapping = Some(mapping);
         self
     }
 
@@ -223,6 +235,11 @@ impl DatasetSpec {
         &self.upstream
     }
 
+    /// How the unit's records become rows of the model that it feeds; `None` where no mapper was linked.
+    pub fn mapping(&self) -> Option<&UnitMapping> {
+        self.mapping.as_ref()
+    }
+
     /// Whether registering this would change what is on record.
     ///
     /// # Errors
@@ -252,6 +269,12 @@ impl DatasetSpec {
         }
         let mut merged = if self.is_behind(known) { known.clone() } else { self.clone() };
         merged.upstream = self.upstream.union(&known.upstream).cloned().collect();
+        if let (Some(new), Some(old)) = (&self.mapping, &known.mapping)
+            && new.revision < old.revision
+            && self.cdm_model() == known.cdm_model()
+        {
+            merged.mapping = known.mapping.clone();
+        }
         Ok(merged)
     }
 

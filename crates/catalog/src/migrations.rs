@@ -14,12 +14,22 @@ const OPERATION: &str = "open the catalog";
 
 /// The steps of the SQLite store.
 pub(crate) fn sqlite() -> Result<Runner> {
-    runner("migration", &[("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql"))])
+    let steps = [
+        ("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql")),
+        ("V2__versions", include_str!("../migrations/sqlite/V2__versions.sql")),
+        ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
+    ];
+    runner("migration", &steps)
 }
 
 /// The steps of the PostgreSQL store.
 pub(crate) fn postgres() -> Result<Runner> {
-    runner("cdm_metadata.migration", &[("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql"))])
+    let steps = [
+        ("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql")),
+        ("V2__versions", include_str!("../migrations/postgres/V2__versions.sql")),
+        ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
+    ];
+    runner("cdm_metadata.migration", &steps)
 }
 
 fn runner(history: &str, steps: &[(&str, &str)]) -> Result<Runner> {
@@ -116,15 +126,16 @@ mod tests {
     #[test]
     fn a_layout_that_is_newer_than_the_program_is_told_with_both_numbers() {
         let runner = sqlite().unwrap();
-        let known = runner.get_migrations()[0].clone();
+        let [first, .., last] = &runner.get_migrations()[..] else { panic!() };
         assert!(!up_to_date(&runner, None).unwrap());
-        assert!(up_to_date(&runner, Some(&known)).unwrap());
-        let error = up_to_date(&runner, Some(&taken(7, "later".into(), "1").unwrap())).unwrap_err();
+        assert!(!up_to_date(&runner, Some(first)).unwrap());
+        assert!(up_to_date(&runner, Some(last)).unwrap());
+        let error = up_to_date(&runner, Some(&taken(99, "later".into(), "1").unwrap())).unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Outdated, Retry::AfterOperator));
         assert_eq!(
             error.to_string(),
-            "the catalog was made by a newer version of this program: its layout is 7, and this version knows layouts \
-             up to 1; use the newer version"
+            "the catalog was made by a newer version of this program: its layout is 99, and this version knows layouts \
+             up to 3; use the newer version"
         );
     }
 

@@ -6,11 +6,11 @@ mod common;
 use std::{collections::BTreeSet, sync::Arc};
 
 use catalog::{
-    Annotations, Attempt, Catalog, DatasetFilter, DatasetId, DatasetKind, DatasetSpec, EndpointSpec, LoadFacts,
-    RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
+    AnnotationEdit, Annotations, Attempt, Catalog, Cause, DatasetFilter, DatasetId, DatasetKind, DatasetSpec,
+    EndpointSpec, LoadFacts, RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
 };
 use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
-use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete};
+use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete, Message};
 use serde_json::json;
 
 /// A test on each store.
@@ -31,6 +31,9 @@ on_both_stores! {
     what_a_dataset_is_made_from_only_grows
     an_older_program_does_not_take_back_what_a_newer_one_said
     what_people_wrote_and_what_the_system_knows_do_not_touch_each_other
+    every_version_is_remembered_with_its_cause
+    a_note_is_about_a_field_that_the_table_has
+    what_an_older_mapper_declares_does_not_take_back_what_a_newer_one_did
     a_dataset_keeps_its_kind
     a_load_and_an_end_that_are_on_record_are_not_written_again
     the_last_load_is_the_one_with_the_greatest_time
@@ -45,6 +48,60 @@ on_both_stores! {
     many_who_write_about_a_dataset_lose_no_word
     many_who_begin_a_run_have_an_attempt_each
     text_that_a_store_cannot_hold_is_replaced
+    messages_wait_in_their_order_until_they_are_delivered
+    many_who_put_messages_lose_none_and_double_none
+}
+
+fn message(queue: &str, run: &str, id: &str) -> Message {
+    Message::new(queue, run, id, format!("{{\"told\":\"{id}\"}}"))
+}
+
+async fn waiting(catalog: &dyn Catalog) -> Vec<String> {
+    let waiting = catalog.outbox().waiting(100).await.unwrap();
+    waiting.into_iter().map(|waiting| format!("{} {}", waiting.queue, waiting.id)).collect()
+}
+
+async fn messages_wait_in_their_order_until_they_are_delivered(store: &Store) {
+    let catalog = store.open().await;
+    let outbox = catalog.outbox();
+    outbox.put(&[message("q", "1", "begun"), message("p", "7", "begun"), message("q", "1", "done")]).await.unwrap();
+    outbox.put(&[message("q", "1", "begun")]).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["p begun", "q begun", "q done"]);
+    let first = outbox.waiting(2).await.unwrap();
+    outbox.delivered(&first).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q done"]);
+    outbox.put(&[message("q", "1", "begun")]).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q done"], "it was delivered, and is not put again");
+    let rest = outbox.waiting(2).await.unwrap();
+    assert_eq!(rest[0].payload, "{\"told\":\"done\"}");
+    outbox.delivered(&rest).await.unwrap();
+
+    // What was delivered of an earlier run goes when a later one says something; what another says late of it, who
+    // has delivered it, too, is not said of the new one.
+    outbox.put(&[message("q", "2", "begun again")]).await.unwrap();
+    let stored = store.rows().await.into_iter().filter(|row| row.starts_with("outbox")).count();
+    assert_eq!(stored, 2, "one of each queue");
+    outbox.delivered(&first).await.unwrap();
+    outbox.delivered(&rest).await.unwrap();
+    assert_eq!(waiting(catalog.as_ref()).await, ["q begun again"]);
+}
+
+async fn many_who_put_messages_lose_none_and_double_none(store: &Store) {
+    let catalog: Arc<dyn Catalog> = store.open().await.into();
+    let put = (0..4).map(|writer| {
+        let catalog = Arc::clone(&catalog);
+        tokio::spawn(async move {
+            for id in 0..6 {
+                let own = message("q", "1", &format!("own {writer} {id}"));
+                catalog.outbox().put(&[own, message("q", "1", &format!("of all {id}"))]).await.unwrap();
+            }
+        })
+    });
+    for put in put.collect::<Vec<_>>() {
+        put.await.unwrap();
+    }
+    let waiting = waiting(catalog.as_ref()).await;
+    assert_eq!((waiting.len(), waiting.iter().collect::<BTreeSet<_>>().len()), (30, 30));
 }
 
 async fn registering_again_touches_nothing(store: &Store) {
@@ -55,7 +112,7 @@ async fn registering_again_touches_nothing(store: &Store) {
     let specs = [table_spec("1.0.0"), unit_spec()];
     assert!(catalog.register_endpoint(&endpoint_spec, at(1)).await.unwrap().changed);
     for spec in &specs {
-        let first = catalog.register_dataset(spec, at(1)).await.unwrap();
+        let first = catalog.register_dataset(spec, &Cause::Discovery, at(1)).await.unwrap();
         assert_eq!((first.changed, first.version), (true, 1));
     }
     let before = store.rows().await;
@@ -63,7 +120,7 @@ async fn registering_again_touches_nothing(store: &Store) {
         .unwrap();
     assert!(!catalog.register_endpoint(&same, at(9)).await.unwrap().changed, "the order of members says nothing");
     for spec in &specs {
-        let again = catalog.register_dataset(spec, at(9)).await.unwrap();
+        let again = catalog.register_dataset(spec, &Cause::Discovery, at(9)).await.unwrap();
         assert_eq!((again.changed, again.version), (false, 1));
     }
     assert_eq!(store.rows().await, before);
@@ -71,8 +128,8 @@ async fn registering_again_touches_nothing(store: &Store) {
 
 async fn a_change_raises_the_version_by_one(store: &Store) {
     let catalog = store.open().await;
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
-    let changed = catalog.register_dataset(&table_spec("1.1.0"), at(2)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
+    let changed = catalog.register_dataset(&table_spec("1.1.0"), &Cause::Discovery, at(2)).await.unwrap();
     assert_eq!((changed.changed, changed.version), (true, 2));
     let dataset = catalog.dataset(&table_spec("1.1.0").id()).await.unwrap().unwrap();
     assert_eq!((dataset.version, dataset.registered_at, dataset.updated_at), (2, at(1), at(2)));
@@ -94,46 +151,112 @@ async fn what_a_dataset_is_made_from_only_grows(store: &Store) {
     let sources: Vec<DatasetId> = ["jira.issues@a", "jira.issues@b"].map(|id| id.parse().unwrap()).to_vec();
     for source in &sources {
         let spec = table_spec("1.0.0").fed_by([source.clone()]);
-        assert!(catalog.register_dataset(&spec, at(1)).await.unwrap().changed);
+        assert!(catalog.register_dataset(&spec, &Cause::Discovery, at(1)).await.unwrap().changed);
     }
-    assert!(!catalog.register_dataset(&table_spec("1.0.0"), at(2)).await.unwrap().changed);
+    assert!(!catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(2)).await.unwrap().changed);
     let dataset = catalog.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap();
     assert_eq!(dataset.spec.upstream(), &sources.into_iter().collect::<BTreeSet<_>>());
 }
 
 async fn an_older_program_does_not_take_back_what_a_newer_one_said(store: &Store) {
     let catalog = store.open().await;
-    catalog.register_dataset(&table_spec("1.1.0"), at(1)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.1.0"), &Cause::Discovery, at(1)).await.unwrap();
     // It knows the model as 1.0.0, and reads from the sink that the table was made for 1.1.0.
     let older = common::table_spec_of("1.0.0", "1.1.0");
-    assert!(!catalog.register_dataset(&older, at(2)).await.unwrap().changed);
+    assert!(!catalog.register_dataset(&older, &Cause::Discovery, at(2)).await.unwrap().changed);
     assert_eq!(catalog.dataset(&older.id()).await.unwrap().unwrap().spec, table_spec("1.1.0"));
 }
 
 async fn what_people_wrote_and_what_the_system_knows_do_not_touch_each_other(store: &Store) {
     let catalog = store.open().await;
     let id = table_spec("1.0.0").id();
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
-    let written = Annotations::default().description("Ours").owner("Data team").tags(["b", "a"]);
-    catalog.annotate(&id, &written, at(2)).await.unwrap();
-    catalog.register_dataset(&table_spec("1.1.0"), at(3)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
+    let edit = AnnotationEdit::default()
+        .description("Ours")
+        .owner("Data team")
+        .tag("b")
+        .tag("a")
+        .note("labels", "In the order of the source.")
+        .expect_every(Some("24h".parse().unwrap()))
+        .expect_rows(Some("1..".parse().unwrap()));
+    let written = catalog.annotate(&id, &edit, at(2)).await.unwrap();
+    assert_eq!((written.description.as_deref(), written.owner.as_deref()), (Some("Ours"), Some("Data team")));
+    assert_eq!(written.expectations.every.unwrap().to_string(), "24h");
+    catalog.register_dataset(&table_spec("1.1.0"), &Cause::Discovery, at(3)).await.unwrap();
     let dataset = catalog.dataset(&id).await.unwrap().unwrap();
     assert_eq!((&dataset.annotations, dataset.annotated_at, dataset.version), (&written, Some(at(2)), 2));
     assert_eq!(dataset.spec.description(), "A thing.");
 
     let before = store.rows().await;
-    catalog.annotate(&id, &Annotations::default().owner("Data team"), at(4)).await.unwrap();
+    catalog.annotate(&id, &AnnotationEdit::default().owner("Data team"), at(4)).await.unwrap();
     assert_eq!(store.rows().await, before, "what is written already is not written again");
-    catalog.annotate(&id, &Annotations::default().owner("").tags(["c"]), at(5)).await.unwrap();
+    catalog.annotate(&id, &AnnotationEdit::default().owner("").tag("c").without_tag("a"), at(5)).await.unwrap();
     let dataset = catalog.dataset(&id).await.unwrap().unwrap();
-    assert_eq!(dataset.annotations, Annotations::default().description("Ours").tags(["c"]));
+    let mut expected = written;
+    expected.owner = None;
+    expected.tags = ["b", "c"].map(str::to_owned).into();
+    assert_eq!(dataset.annotations, expected);
     assert_eq!((dataset.updated_at, dataset.version), (at(3), 2), "the system said nothing");
+}
+
+async fn every_version_is_remembered_with_its_cause(store: &Store) {
+    let catalog = store.open().await;
+    let id = table_spec("1.0.0").id();
+    let plan = |hash: &str| Cause::Provisioning { plan_hash: hash.to_owned() };
+    let stated = [
+        (table_spec("1.0.0"), plan("first"), at(1)),
+        (table_spec("1.1.0"), plan("second"), at(2)),
+        (table_spec("1.1.0").fed_by(["jira.issues@a".parse().unwrap()]), Cause::Run(run_id("r1")), at(3)),
+    ];
+    for (spec, cause, at) in &stated {
+        assert!(catalog.register_dataset(spec, cause, *at).await.unwrap().changed);
+        catalog.annotate(&id, &AnnotationEdit::default().owner(at.to_string()), *at).await.unwrap();
+    }
+    assert!(!catalog.register_dataset(&stated[2].0, &Cause::Discovery, at(4)).await.unwrap().changed);
+
+    let history = catalog.history(&id).await.unwrap();
+    let system: Vec<_> = history.system.into_iter().map(|known| (known.spec, known.cause.unwrap(), known.at)).collect();
+    assert_eq!(system, stated);
+    let owners: Vec<_> = history.people.into_iter().map(|written| written.annotations.owner.unwrap()).collect();
+    assert_eq!(owners, [at(1), at(2), at(3)].map(|at| at.to_string()));
+    let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+    assert_eq!((dataset.registered_at, dataset.updated_at, dataset.annotated_at), (at(1), at(3), Some(at(3))));
+
+    let nobody = catalog.history(&"test.thing@nowhere".parse().unwrap()).await.unwrap();
+    assert!(nobody.system.is_empty() && nobody.people.is_empty());
+}
+
+async fn a_note_is_about_a_field_that_the_table_has(store: &Store) {
+    let catalog = store.open().await;
+    for spec in [table_spec("1.0.0"), unit_spec()] {
+        catalog.register_dataset(&spec, &Cause::Discovery, at(1)).await.unwrap();
+    }
+    let note = AnnotationEdit::default().note("labls", "In their order.");
+    let error = catalog.annotate(&table_spec("1.0.0").id(), &note, at(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("has no field `labls`; it has cdm_id, part_of, labels"), "{error}");
+    let written = catalog.annotate(&unit_spec().id(), &note, at(2)).await.unwrap();
+    assert_eq!(written.notes["labls"], "In their order.", "a unit may have more fields than it tells");
+    let removed = AnnotationEdit::default().note("labls", "");
+    assert_eq!(catalog.annotate(&table_spec("1.0.0").id(), &removed, at(3)).await.unwrap(), Annotations::default());
+}
+
+async fn what_an_older_mapper_declares_does_not_take_back_what_a_newer_one_did(store: &Store) {
+    let catalog = store.open().await;
+    let id = unit_spec().id();
+    for (revision, expected) in [(2, 2), (1, 2), (3, 3)] {
+        let spec = unit_spec().mapped_by(common::mapping(revision));
+        let changed = catalog.register_dataset(&spec, &Cause::Discovery, at(revision.into())).await.unwrap().changed;
+        assert_eq!(changed, revision == expected);
+        let dataset = catalog.dataset(&id).await.unwrap().unwrap();
+        assert_eq!(dataset.spec.mapping(), Some(&common::mapping(expected)));
+    }
 }
 
 async fn a_dataset_keeps_its_kind(store: &Store) {
     let catalog = store.open().await;
-    catalog.register_dataset(&common::table_at("shared"), at(1)).await.unwrap();
-    let error = catalog.register_dataset(&common::unit_at("shared"), at(2)).await.unwrap_err();
+    catalog.register_dataset(&common::table_at("shared"), &Cause::Discovery, at(1)).await.unwrap();
+    let error = catalog.register_dataset(&common::unit_at("shared"), &Cause::Discovery, at(2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("is a cdm_table in the catalog and cannot become a source_unit"), "{error}");
 }
@@ -141,7 +264,7 @@ async fn a_dataset_keeps_its_kind(store: &Store) {
 async fn the_last_load_is_the_one_with_the_greatest_time(store: &Store) {
     let catalog = store.open().await;
     let id = table_spec("1.0.0").id();
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
     let load = |run: &str, second, rows| LoadFacts::new(run_id(run), at(second), rows);
     for (recorded, expected) in [
         (load("a", 5, Some(10)), load("a", 5, Some(10))),
@@ -158,7 +281,7 @@ async fn the_last_load_is_the_one_with_the_greatest_time(store: &Store) {
 async fn a_load_and_an_end_that_are_on_record_are_not_written_again(store: &Store) {
     let catalog = store.open().await;
     let id = table_spec("1.0.0").id();
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
     let load = LoadFacts::new(run_id("r1"), at(5), Some(10));
     catalog.record_load(&id, &load).await.unwrap();
     let attempt = catalog.begin_run(&RunStart::new(run_id("r1"), "things", ingestion(), at(1))).await.unwrap();
@@ -177,7 +300,7 @@ async fn a_load_and_an_end_that_are_on_record_are_not_written_again(store: &Stor
 async fn datasets_are_found_by_what_they_are(store: &Store) {
     let catalog = store.open().await;
     for spec in [unit_spec(), table_spec("1.0.0"), common::table_at("lab")] {
-        catalog.register_dataset(&spec, at(1)).await.unwrap();
+        catalog.register_dataset(&spec, &Cause::Discovery, at(1)).await.unwrap();
     }
     let ids = async |filter: DatasetFilter| -> Vec<String> {
         let found = catalog.datasets(&filter).await.unwrap();
@@ -262,7 +385,7 @@ async fn what_is_not_there_is_told(store: &Store) {
     assert_eq!(catalog.run(&run_id("none")).await.unwrap(), None);
     assert_eq!(catalog.endpoint(&endpoint("none")).await.unwrap(), None);
     let unknown = [
-        catalog.annotate(&id, &Annotations::default().owner("me"), at(1)).await.unwrap_err(),
+        catalog.annotate(&id, &AnnotationEdit::default().owner("me"), at(1)).await.unwrap_err(),
         catalog.record_load(&id, &LoadFacts::new(run_id("r"), at(1), None)).await.unwrap_err(),
         catalog.end_run(&run_id("none"), Attempt::new(1), &end(RunOutcome::Failed, 1)).await.unwrap_err(),
     ];
@@ -277,8 +400,8 @@ async fn everything_is_there_after_it_was_closed(store: &Store) {
     let warehouse =
         EndpointSpec::new(endpoint("warehouse"), "cdm.postgres", ["sink"], &json!({ "port": 5432 })).unwrap();
     catalog.register_endpoint(&warehouse, at(1)).await.unwrap();
-    catalog.register_dataset(&spec, at(1)).await.unwrap();
-    catalog.annotate(&spec.id(), &Annotations::default().owner("Data team").tags(["a"]), at(2)).await.unwrap();
+    catalog.register_dataset(&spec, &Cause::Discovery, at(1)).await.unwrap();
+    catalog.annotate(&spec.id(), &AnnotationEdit::default().owner("Data team").tag("a"), at(2)).await.unwrap();
     catalog.record_load(&spec.id(), &LoadFacts::new(run_id("r1"), at(3), Some(7))).await.unwrap();
     let attempt = catalog.begin_run(&RunStart::new(run_id("r1"), "things", ingestion(), at(2))).await.unwrap();
     catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Succeeded, 3)).await.unwrap();
@@ -303,9 +426,13 @@ async fn many_who_register_the_same_make_one_version(store: &Store) {
     for number in 0..16 {
         let catalog = store.open().await;
         at_work.spawn(async move {
-            let registered = catalog.register_dataset(&table_spec("1.0.0"), at(number)).await.unwrap();
+            let registered =
+                catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(number)).await.unwrap();
             let source: DatasetId = format!("jira.issues@source{number}").parse().unwrap();
-            catalog.register_dataset(&table_spec("1.0.0").fed_by([source]), at(number)).await.unwrap();
+            catalog
+                .register_dataset(&table_spec("1.0.0").fed_by([source]), &Cause::Discovery, at(number))
+                .await
+                .unwrap();
             registered.changed
         });
     }
@@ -331,14 +458,19 @@ async fn many_who_register_an_endpoint_make_a_version_each(store: &Store) {
 
 async fn many_who_write_about_a_dataset_lose_no_word(store: &Store) {
     let words = [
-        Annotations::default().description("Ours"),
-        Annotations::default().owner("Data team"),
-        Annotations::default().tags(["a"]),
+        AnnotationEdit::default().description("Ours"),
+        AnnotationEdit::default().owner("Data team"),
+        AnnotationEdit::default().tag("a"),
+        AnnotationEdit::default().tag("b"),
+        AnnotationEdit::default().note("cdm_id", "The key."),
+        AnnotationEdit::default().note("labels", "In their order."),
+        AnnotationEdit::default().expect_every(Some("1h".parse().unwrap())),
+        AnnotationEdit::default().expect_rows(Some("5..9".parse().unwrap())),
     ];
     let tables: Vec<_> = (0..16).map(|number| common::table_at(&format!("sink{number}"))).collect();
     let catalog = store.open().await;
     for table in &tables {
-        catalog.register_dataset(table, at(1)).await.unwrap();
+        catalog.register_dataset(table, &Cause::Discovery, at(1)).await.unwrap();
     }
     // All write about one table at the same moment, and then about the next one.
     let turn = Arc::new(tokio::sync::Barrier::new(words.len()));
@@ -354,9 +486,17 @@ async fn many_who_write_about_a_dataset_lose_no_word(store: &Store) {
         });
     }
     at_work.join_all().await;
-    let all = Annotations::default().description("Ours").owner("Data team").tags(["a"]);
+    let mut all = Annotations::default();
+    all.description = Some("Ours".into());
+    all.owner = Some("Data team".into());
+    all.tags = ["a", "b"].map(str::to_owned).into();
+    all.notes = [("cdm_id", "The key."), ("labels", "In their order.")].map(|(a, b)| (a.into(), b.into())).into();
+    all.expectations.every = Some("1h".parse().unwrap());
+    all.expectations.rows = Some("5..9".parse().unwrap());
     for dataset in catalog.datasets(&DatasetFilter::all()).await.unwrap() {
         assert_eq!(dataset.annotations, all, "{}", dataset.spec.id());
+        let history = catalog.history(&dataset.spec.id()).await.unwrap();
+        assert!(history.people.iter().map(|version| version.version).eq(1..=8), "a version for each");
     }
 }
 
@@ -380,11 +520,11 @@ async fn many_who_begin_a_run_have_an_attempt_each(store: &Store) {
 
 async fn text_that_a_store_cannot_hold_is_replaced(store: &Store) {
     let catalog = store.open().await;
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
     let id = table_spec("1.0.0").id();
-    catalog.annotate(&id, &Annotations::default().owner("a\0b; drop table dataset --'\""), at(2)).await.unwrap();
+    catalog.annotate(&id, &AnnotationEdit::default().owner("a\0b; drop table dataset --'\""), at(2)).await.unwrap();
     let dataset = catalog.dataset(&id).await.unwrap().unwrap();
     assert_eq!(dataset.annotations.owner.as_deref(), Some("a\u{FFFD}b; drop table dataset --'\""));
-    catalog.annotate(&id, &Annotations::default().owner("a\0b; drop table dataset --'\""), at(3)).await.unwrap();
+    catalog.annotate(&id, &AnnotationEdit::default().owner("a\0b; drop table dataset --'\""), at(3)).await.unwrap();
     assert_eq!(catalog.dataset(&id).await.unwrap().unwrap().annotated_at, Some(at(2)));
 }

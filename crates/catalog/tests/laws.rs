@@ -6,7 +6,10 @@ mod common;
 
 use std::{collections::BTreeMap, future::Future};
 
-use catalog::{Annotations, Catalog, Dataset, DatasetFilter, DatasetId, DatasetSpec, LoadFacts, Registration, Subject};
+use catalog::{
+    AnnotationEdit, Annotations, Catalog, Cause, Dataset, DatasetFilter, DatasetId, DatasetSpec, LoadFacts,
+    Registration, Subject,
+};
 use cdm_models::Timestamp;
 use common::{Store, at, run_id};
 use endpoint_api::{ErrorKind, Result};
@@ -16,7 +19,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 #[derive(Debug, Clone)]
 enum Said {
     Dataset(DatasetSpec),
-    Written(DatasetId, Annotations),
+    Written(DatasetId, Words),
     Load(DatasetId, LoadFacts),
 }
 
@@ -32,15 +35,67 @@ fn spec() -> impl Strategy<Value = DatasetSpec> {
         .prop_map(|(spec, upstream)| spec.fed_by(upstream.into_iter().map(|id| id.parse().unwrap())))
 }
 
-fn written() -> impl Strategy<Value = Annotations> {
-    let text = || option::of(select(&["", "Ours", "Größe 'x' \"y\" $1"][..]));
-    let tags = option::of(vec(select(&["a", "b", "'c'"][..]), 0..3));
-    (text(), text(), tags).prop_map(|(description, owner, tags)| {
-        let mut written = Annotations::default();
-        written.description = description.map(str::to_owned);
-        written.owner = owner.map(str::to_owned);
-        written.tags = tags.map(|tags| tags.into_iter().map(str::to_owned).collect());
-        written
+/// What somebody writes: an empty text takes away.
+#[derive(Debug, Clone)]
+struct Words {
+    description: Option<String>,
+    owner: Option<String>,
+    tags: Vec<(String, bool)>,
+    note: Option<String>,
+    rows: Option<Option<u64>>,
+}
+
+impl Words {
+    fn edit(&self) -> AnnotationEdit {
+        let mut edit = AnnotationEdit::default();
+        if let Some(text) = &self.description {
+            edit = edit.description(text);
+        }
+        if let Some(text) = &self.owner {
+            edit = edit.owner(text);
+        }
+        for (tag, is_there) in &self.tags {
+            edit = if *is_there { edit.tag(tag) } else { edit.without_tag(tag) };
+        }
+        if let Some(text) = &self.note {
+            edit = edit.note("cdm_id", text);
+        }
+        match self.rows {
+            Some(from) => edit.expect_rows(from.map(|from| format!("{from}..").parse().unwrap())),
+            None => edit,
+        }
+    }
+
+    fn write(&self, over: &mut Annotations) {
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        over.description = self.description.as_ref().map_or(over.description.clone(), text);
+        over.owner = self.owner.as_ref().map_or(over.owner.clone(), text);
+        for (tag, is_there) in &self.tags {
+            over.tags.remove(tag);
+            if *is_there {
+                over.tags.insert(tag.clone());
+            }
+        }
+        if let Some(note) = &self.note {
+            over.notes.remove("cdm_id");
+            over.notes.extend(text(note).map(|note| ("cdm_id".to_owned(), note)));
+        }
+        if let Some(from) = self.rows {
+            over.expectations.rows = from.map(|from| format!("{from}..").parse().unwrap());
+        }
+    }
+}
+
+fn written() -> impl Strategy<Value = Words> {
+    let text = || option::of(select(&["", "Ours", "Größe 'x' \"y\" $1"][..]).prop_map(str::to_owned));
+    let tags = vec((select(&["a", "b", "'c'"][..]).prop_map(str::to_owned), any::<bool>()), 0..3);
+    let rows = option::of(option::of(0..9u64));
+    (text(), text(), tags, text(), rows).prop_map(|(description, owner, tags, note, rows)| Words {
+        description,
+        owner,
+        tags,
+        note,
+        rows,
     })
 }
 
@@ -74,16 +129,8 @@ impl Plain {
             Said::Written(id, written) => {
                 let dataset = self.0.get_mut(id.as_str()).ok_or(ErrorKind::Config)?;
                 let before = dataset.annotations.clone();
-                let now = &mut dataset.annotations;
-                for (new, now) in [(&written.description, &mut now.description), (&written.owner, &mut now.owner)] {
-                    if let Some(text) = new {
-                        *now = Some(text.clone()).filter(|text| !text.is_empty());
-                    }
-                }
-                if let Some(tags) = &written.tags {
-                    now.tags = Some(tags.clone()).filter(|tags| !tags.is_empty());
-                }
-                if *now != before {
+                written.write(&mut dataset.annotations);
+                if dataset.annotations != before {
                     dataset.annotated_at = Some(at);
                 }
                 Ok(None)
@@ -129,8 +176,8 @@ impl Plain {
 
 async fn say(catalog: &dyn Catalog, said: &Said, at: Timestamp) -> Answer {
     let answer = match said {
-        Said::Dataset(spec) => catalog.register_dataset(spec, at).await.map(Some),
-        Said::Written(id, written) => catalog.annotate(id, written, at).await.map(|()| None),
+        Said::Dataset(spec) => catalog.register_dataset(spec, &Cause::Discovery, at).await.map(Some),
+        Said::Written(id, written) => catalog.annotate(id, &written.edit(), at).await.map(|_| None),
         Said::Load(id, load) => catalog.record_load(id, load).await.map(|()| None),
     };
     answer.map_err(|error| error.kind())

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use catalog::{Catalog, DatasetFilter};
+use catalog::{Catalog, Cause, DatasetFilter};
 use common::{Store, at, table_spec};
 use endpoint_api::{Error, ErrorKind};
 use local_postgres::TestDatabase;
@@ -22,7 +22,7 @@ async fn refused(url: &str, folder: &std::path::Path) -> Error {
 }
 
 async fn use_it(catalog: &dyn Catalog) {
-    catalog.register_dataset(&table_spec("1.0.0"), at(1)).await.unwrap();
+    catalog.register_dataset(&table_spec("1.0.0"), &Cause::Discovery, at(1)).await.unwrap();
     assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap().len(), 1);
 }
 
@@ -107,13 +107,76 @@ async fn sixteen_processes_may_open_a_new_sqlite_catalog_at_once() {
     assert_eq!(catalog.dataset(&table_spec("1.0.0").id()).await.unwrap().unwrap().version, 1);
 }
 
+/// The tables of a catalog as the first release made them, with a dataset of which somebody has written.
+fn as_the_first_release_left_it(store: &Store) {
+    let tables = ["dataset_version", "annotation_version", "dataset_load", "endpoint", "run"];
+    let rows = |schema: &str, time: &str| {
+        format!(
+            "insert into {schema}dataset values ('test.thing@warehouse', 'cdm_table', 'warehouse', null, 'test.thing',
+                 '1.1.0', '1.1.0', 'plan of 1.1.0', {time}, 'cdm_test.things', 'A thing.', '[]',
+                 '[\"jira.issues@a\"]', 3, {time}, {time});
+             insert into {schema}dataset_annotation values ('test.thing@warehouse', 'Ours', null, null, 2, {time});
+             insert into {schema}dataset_load values ('test.thing@warehouse', 'r1', {time}, 7);"
+        )
+    };
+    match store {
+        Store::Sqlite(folder) => {
+            let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+            let drop: String = tables.iter().map(|table| format!("drop table {table};")).collect();
+            connection.execute_batch(&format!("{drop} delete from migration where version > 1;")).unwrap();
+            connection.execute_batch(include_str!("../migrations/sqlite/V1__catalog.sql")).unwrap();
+            connection.execute_batch(&rows("", "1600000000000000")).unwrap();
+        }
+        Store::Postgres(database) => {
+            let drop: String = tables.iter().map(|table| format!("drop table cdm_metadata.{table};")).collect();
+            database.query(&format!("{drop} delete from cdm_metadata.migration where version > 1;"));
+            database.query(include_str!("../migrations/postgres/V1__catalog.sql"));
+            database.query(&rows("cdm_metadata.", "to_timestamp(1600000000)"));
+        }
+    }
+}
+
+async fn sixteen_open_a_catalog_of_the_first_release(store: Store) {
+    let store = std::sync::Arc::new(store);
+    store.open().await.close().await.unwrap();
+    as_the_first_release_left_it(&store);
+    let mut at_work = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let store = std::sync::Arc::clone(&store);
+        at_work.spawn(async move { store.open().await.datasets(&DatasetFilter::all()).await.unwrap() });
+    }
+    for datasets in at_work.join_all().await {
+        let [dataset] = &datasets[..] else { panic!("{datasets:?}") };
+        assert_eq!((dataset.version, dataset.registered_at, dataset.updated_at), (3, at(0), at(0)));
+        assert_eq!(dataset.spec.upstream().len(), 1);
+        assert_eq!((dataset.annotations.description.as_deref(), dataset.annotated_at), (Some("Ours"), Some(at(0))));
+        assert_eq!(dataset.last_load.as_ref().and_then(|load| load.rows), Some(7));
+    }
+    let catalog = store.open().await;
+    catalog.register_dataset(&table_spec("1.1.0"), &Cause::Discovery, at(1)).await.unwrap();
+    let history = catalog.history(&table_spec("1.1.0").id()).await.unwrap();
+    let versions: Vec<_> = history.system.iter().map(|known| (known.version, known.cause.clone())).collect();
+    assert_eq!(versions, [(3, None), (4, Some(Cause::Discovery))]);
+    assert_eq!(history.people.iter().map(|written| written.version).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn sixteen_may_bring_a_sqlite_catalog_up_to_date_at_once() {
+    sixteen_open_a_catalog_of_the_first_release(Store::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn sixteen_may_bring_a_postgres_catalog_up_to_date_at_once() {
+    sixteen_open_a_catalog_of_the_first_release(Store::postgres()).await;
+}
+
 #[tokio::test]
 async fn a_catalog_of_a_newer_program_is_left_alone() {
     let store = Store::sqlite();
     let Store::Sqlite(folder) = &store else { panic!() };
     use_it(store.open().await.as_ref()).await;
     let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
-    connection.execute_batch("update migration set version = 99").unwrap();
+    connection.execute_batch("update migration set version = 99 where version = 3").unwrap();
     drop(connection);
     let before = store.rows().await;
     let error = refused("sqlite:catalog.db", folder.path()).await;
@@ -124,7 +187,7 @@ async fn a_catalog_of_a_newer_program_is_left_alone() {
     let store = Store::postgres();
     let Store::Postgres(database) = &store else { panic!() };
     use_it(store.open().await.as_ref()).await;
-    database.query("update cdm_metadata.migration set version = 99");
+    database.query("update cdm_metadata.migration set version = 99 where version = 3");
     let before = store.rows().await;
     let error = refused(database.url(), ".".as_ref()).await;
     assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");

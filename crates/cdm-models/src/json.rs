@@ -186,7 +186,7 @@ impl Writer<'_, '_> {
                 self.out.push(':');
                 let (key_end, is_escaped) = (self.out.len() - 1, key.is_escaped());
                 self.value(depth + 1)?;
-                self.memory.members.push(Member { from, key_end, end: self.out.len(), is_escaped });
+                self.memory.members.push(Member::at_end_of(self.out, from, key_end, is_escaped));
                 if !self.cursor.comma()? {
                     break;
                 }

@@ -48,6 +48,8 @@ pub struct SinkCapabilities {
     pub verify: bool,
     /// It says which rights its roles need at the least.
     pub grants: bool,
+    /// It keeps messages in an outbox, in the transactions of what they tell of.
+    pub outbox: bool,
 }
 
 impl Capabilities {
@@ -99,6 +101,7 @@ impl Capabilities {
             add(sink.replay, "sink.replay");
             add(sink.verify, "sink.verify");
             add(sink.grants, "sink.grants");
+            add(sink.outbox, "sink.outbox");
             for model in models.into_iter().filter(|model| sink.supports(model)) {
                 add(true, &format!("sink.{}", model.domain()));
             }
@@ -129,6 +132,7 @@ impl SinkCapabilities {
         replay: false,
         verify: false,
         grants: false,
+        outbox: false,
     };
 
     /// Takes source-shaped records.
@@ -177,6 +181,13 @@ impl SinkCapabilities {
     #[must_use]
     pub const fn grants(mut self) -> Self {
         self.grants = true;
+        self
+    }
+
+    /// Keeps messages in an outbox, in the transactions of what they tell of: [`Outbox`](crate::Outbox).
+    #[must_use]
+    pub const fn outbox(mut self) -> Self {
+        self.outbox = true;
         self
     }
 

@@ -79,7 +79,9 @@ mod endpoint;
 mod error;
 mod grants;
 mod id;
+pub mod lineage;
 mod mapper;
+mod outbox;
 mod provision;
 mod registry;
 mod sink;
@@ -94,7 +96,11 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
 pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
-pub use provision::{Change, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner};
+pub use outbox::{Message, Outbox, Waiting};
+pub use provision::{
+    Change, Execution, Finding, FindingClass, ModelPlan, PlanState, PlannedFor, ProvisionPlan, ProvisionReceipt,
+    ProvisionedModel, Provisioner, Stage, TableLock,
+};
 pub use registry::Registry;
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt, RunSpec,

@@ -5,6 +5,7 @@ use cdm_models::{Model, Timestamp};
 use crate::{
     Result, SourceIdentity,
     batch::{CdmBatchBuilder, RawRecord, clean},
+    lineage::Lineage,
 };
 
 /// Turns the raw records of one unit into rows of one model.
@@ -21,6 +22,9 @@ pub trait Mapper: Send + Sync + Sized + 'static {
     /// Raised whenever the mapper gives another row for the same record: of two rows from the same
     /// observation the one from the later revision stays.
     const REVISION: u32;
+    /// Which parts of a record feed which field, and what no field keeps. It MUST be true: a part of a record
+    /// changes no field that it is not declared to feed.
+    const LINEAGE: Lineage;
     /// The row; it may borrow from the record and from the mapper.
     type Model<'a>: Model;
 
@@ -114,6 +118,7 @@ pub struct MapperEntry {
     unit: &'static str,
     model: &'static str,
     revision: u32,
+    lineage: Lineage,
     build: fn(&SourceIdentity) -> Result<Box<dyn RecordMapper>>,
 }
 
@@ -124,6 +129,7 @@ impl MapperEntry {
             unit: M::UNIT,
             model: <M::Model<'static> as Model>::ID,
             revision: M::REVISION,
+            lineage: M::LINEAGE,
             build: |source| Ok(Box::new(M::new(source)?)),
         }
     }
@@ -141,6 +147,11 @@ impl MapperEntry {
     /// The mapper's revision.
     pub fn revision(&self) -> u32 {
         self.revision
+    }
+
+    /// Which parts of a record feed which field, and what no field keeps.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     /// A mapper for the records of one source.

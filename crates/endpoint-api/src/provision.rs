@@ -1,9 +1,20 @@
-use std::sync::Arc;
+//! Making places for models: a plan, which is data, and what carries it out.
+
+mod change;
+mod document;
+mod finding;
+mod plan;
+mod state;
 
 use async_trait::async_trait;
 use cdm_models::{ModelDescriptor, Timestamp};
 use semver::Version;
 use serde::Serialize;
+
+pub use change::{Change, Execution, Stage, TableLock};
+pub use finding::{Finding, FindingClass};
+pub use plan::{ModelPlan, PlannedFor, ProvisionPlan};
+pub use state::PlanState;
 
 use crate::{GrantRequest, Grants, Result};
 
@@ -15,15 +26,19 @@ use crate::{GrantRequest, Grants, Result};
 pub trait Provisioner: Send + Sync {
     /// Compares what the models need with what is there. MUST change nothing.
     ///
-    /// A difference that cannot be mended by adding something is
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) and names the difference and the way out.
+    /// The plan tells how what is there differs: what is missing and is added, what is somebody else's and stays,
+    /// and what adding cannot mend ([`FindingClass::Incompatible`]), each with the way out. It names the state that
+    /// it was made for, object by object.
     async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan>;
 
-    /// Carries a plan out.
+    /// Carries a plan out: exactly its changes, and only where they are what the sink itself would plan.
     ///
     /// Any number of provisioners may apply the same plan at once: all succeed, and one of them does
-    /// the work. When the state has changed in another way since the plan was made, nothing is done
-    /// and the answer is [`ErrorKind::Outdated`](crate::ErrorKind::Outdated).
+    /// the work. A plan that the sink has on record as applied is answered with that record, whatever has changed
+    /// since. When otherwise the state is not the one that the plan was made for, nothing is done and the answer is
+    /// [`ErrorKind::Outdated`](crate::ErrorKind::Outdated), which names what has changed.
+    ///
+    /// A plan that [`ProvisionPlan::refusal`] speaks against MUST be refused with that error, with nothing done.
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt>;
 
     /// Says which rights provisioning, loading and reading these models need at the least, and how they are
@@ -33,92 +48,6 @@ pub trait Provisioner: Send + Sync {
     /// rights MUST be safe to run again. A name that no role can have is
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
     async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants>;
-}
-
-/// What has to be done so that models can be loaded: data, to be shown and then applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ProvisionPlan {
-    /// What all models share: schemas, the sink's own tables.
-    pub support: Vec<Change>,
-    /// What each model needs, in the order in which they were asked for.
-    pub models: Vec<ModelPlan>,
-}
-
-impl ProvisionPlan {
-    /// A plan.
-    pub fn new(support: Vec<Change>, models: Vec<ModelPlan>) -> Self {
-        Self { support, models }
-    }
-
-    /// Whether everything is already there.
-    pub fn is_empty(&self) -> bool {
-        self.changes().next().is_none()
-    }
-
-    /// Every change in the order in which it is to be made.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.support.iter().chain(self.models.iter().flat_map(|model| &model.changes))
-    }
-
-    /// 128 bits over all that would be done, in hexadecimal.
-    pub fn hash(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut field = |text: &str| {
-            hasher.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        for model in &self.models {
-            field(model.descriptor.id.as_str());
-            field(&model.descriptor.version.to_string());
-            field(&model.table);
-        }
-        for change in self.changes() {
-            field(change.action);
-            field(&change.object);
-            field(change.sql.as_deref().unwrap_or_default());
-        }
-        hasher.finalize().to_hex().chars().take(32).collect()
-    }
-}
-
-/// What one model needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ModelPlan {
-    /// The model.
-    pub descriptor: Arc<ModelDescriptor>,
-    /// Where its rows go: `cdm_work.cdm_work_item`.
-    pub table: String,
-    /// What has to be done, in order; empty when all is there.
-    pub changes: Vec<Change>,
-    /// What the sink has on record of the model; `None` before it is provisioned.
-    pub recorded: Option<ProvisionedModel>,
-}
-
-impl ModelPlan {
-    /// A plan for a model.
-    pub fn new(
-        descriptor: Arc<ModelDescriptor>,
-        table: String,
-        changes: Vec<Change>,
-        recorded: Option<ProvisionedModel>,
-    ) -> Self {
-        Self { descriptor, table, changes, recorded }
-    }
-}
-
-/// One statement of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// What it does, in a word or two: `create table`, `add column`.
-    pub action: &'static str,
-    /// To what: `cdm_work.cdm_work_item`.
-    pub object: String,
-    /// Why it is needed.
-    pub reason: String,
-    /// The statement, where the sink speaks SQL.
-    pub sql: Option<String>,
 }
 
 /// What a sink has on record of a provisioned model.

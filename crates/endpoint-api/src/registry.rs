@@ -17,8 +17,9 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// When two drivers claim the same id or alias, two mappers the same unit, two models the same
-    /// id, or a mapper a model that is not registered: programming errors of the linked crates.
+    /// When two drivers claim the same id or alias, two mappers the same unit, two models the same id, or when a
+    /// mapper makes a model that is not registered or declares a lineage that is not one of all its fields:
+    /// programming errors of the linked crates.
     pub fn load() -> Result<Self> {
         let mut drivers: Vec<&DriverEntry> = inventory::iter::<DriverEntry>.into_iter().collect();
         drivers.sort_by_key(|driver| driver.id());
@@ -31,9 +32,14 @@ impl Registry {
         unique("mapper for the unit", mappers.iter().map(|mapper| mapper.unit()))?;
 
         let models = registered_models().map_err(|error| broken(error.to_string()))?;
-        if let Some(lost) = mappers.iter().find(|mapper| models.iter().all(|model| model.id.as_str() != mapper.model()))
-        {
-            return Err(broken(format!("the mapper of `{}` makes `{}`, which is no model", lost.unit(), lost.model())));
+        for mapper in &mappers {
+            let Some(model) = models.iter().find(|model| model.id.as_str() == mapper.model()) else {
+                let (unit, model) = (mapper.unit(), mapper.model());
+                return Err(broken(format!("the mapper of `{unit}` makes `{model}`, which is no model")));
+            };
+            if let Some(problem) = mapper.lineage().problem(model) {
+                return Err(broken(format!("the lineage of the mapper of `{}` is wrong: {problem}", mapper.unit())));
+            }
         }
         Ok(Self { drivers, models: models.into_iter().map(Arc::new).collect(), mappers })
     }

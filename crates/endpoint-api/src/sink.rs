@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Ingestion, Reject, Result, RunId, Slice,
+    Batch, Checkpoint, Ingestion, Message, Outbox, Reject, Result, RunId, Slice,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -53,6 +53,11 @@ pub trait Sink: Send + Sync {
     /// A driver that does not declare [`SinkCapabilities::verify`](crate::SinkCapabilities::verify) answers
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>>;
+
+    /// Where messages wait that tell of what is loaded here: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::outbox`](crate::SinkCapabilities::outbox). The host hands no messages to a sink without
+    /// one.
+    fn outbox(&self) -> Option<&dyn Outbox>;
 }
 
 /// One execution of one ingestion.
@@ -73,7 +78,10 @@ pub trait Run: Send + Sync {
 
     /// Ends the run. With [`RunEnd::Succeeded`] every slice of the plan has been committed; when one
     /// has not, that is [`ErrorKind::Internal`](crate::ErrorKind::Internal) and the run stays open.
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt>;
+    ///
+    /// The messages are put into the sink's [`Outbox`] in the same transaction: they are there if and only if the
+    /// run has ended so.
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt>;
 }
 
 /// The answer to [`Run::begin`].
@@ -109,7 +117,8 @@ pub trait Load: Send {
     ///
     /// On a sink that declares
     /// [`SinkCapabilities::transactional`](crate::SinkCapabilities::transactional) the rows, the
-    /// rejects, the receipt and the advance of the checkpoint become visible together or not at all.
+    /// rejects, the receipt, the advance of the checkpoint and the messages in the [`Outbox`] become visible together
+    /// or not at all.
     /// The checkpoint moves to the [`Commit::resume_at`] of the last slice that has one before the
     /// first gap in the committed ones. A run that has been overtaken fails with
     /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) and leaves no trace.
@@ -191,12 +200,19 @@ pub struct Resume {
     pub plan: Option<Vec<Slice>>,
     /// The slices that the continued run has committed, by index, with their receipts.
     pub committed: BTreeMap<u64, LoadReceipt>,
+    /// The unfinished run that a restart has given up for this one.
+    pub abandoned: Option<RunId>,
 }
 
 impl Resume {
     /// The state of a new run.
     pub fn new(run_id: RunId, fence: u64, checkpoint: Option<Checkpoint>) -> Self {
-        Self { run_id, fence, observation: fence, checkpoint, plan: None, committed: BTreeMap::new() }
+        Self { run_id, fence, observation: fence, checkpoint, plan: None, committed: BTreeMap::new(), abandoned: None }
+    }
+
+    /// Whether the run goes on with what an earlier process has begun.
+    pub fn continues(&self) -> bool {
+        self.fence != self.observation
     }
 }
 
@@ -208,12 +224,21 @@ pub struct Commit {
     pub resume_at: Option<Checkpoint>,
     /// What the source could not give.
     pub incomplete: Vec<Incomplete>,
+    /// What is put into the sink's [`Outbox`].
+    pub messages: Vec<Message>,
 }
 
 impl Commit {
-    /// A commit from which a later run may resume at `resume_at`.
+    /// A commit from which a later run may resume at `resume_at`, and that tells nobody.
     pub fn new(resume_at: Option<Checkpoint>, incomplete: Vec<Incomplete>) -> Self {
-        Self { resume_at, incomplete }
+        Self { resume_at, incomplete, messages: Vec::new() }
+    }
+
+    /// Puts these messages into the sink's outbox.
+    #[must_use]
+    pub fn telling(mut self, messages: Vec<Message>) -> Self {
+        self.messages = messages;
+        self
     }
 }
 

@@ -93,12 +93,22 @@ pub struct PlanRequest {
     pub mode: Mode,
     /// After which point to read; `None` reads from the beginning.
     pub checkpoint: Option<Checkpoint>,
+    /// How far the ingestion has come, also when it is to be read from the beginning. It may spare a source
+    /// work; it MUST NOT make it leave out a record.
+    pub known: Option<Checkpoint>,
 }
 
 impl PlanRequest {
     /// Everything after `checkpoint`.
     pub fn new(mode: Mode, checkpoint: Option<Checkpoint>) -> Self {
-        Self { mode, checkpoint }
+        Self { mode, known: checkpoint.clone(), checkpoint }
+    }
+
+    /// The ingestion has come as far as `known`.
+    #[must_use]
+    pub fn knowing(mut self, known: Option<Checkpoint>) -> Self {
+        self.known = known;
+        self
     }
 }
 

@@ -9,6 +9,7 @@ use endpoint_api::{
     CdmBatch, EndpointId, Mapped, Mapper, RawBatch, RecordMapper, Rejection, Result, SourceIdentity, UnitId,
     arrow::array::{Array, RecordBatch, StringArray, cast::AsArray},
     batch::{CdmBatchBuilder, ContentHasher, HashValue, NewRecord, Operation, Rank, RawRecord, Stage, plumbing},
+    lineage::{Lineage, field, identity, source_system, transformed},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,21 @@ struct Record<'a> {
 impl Mapper for Things {
     const UNIT: &'static str = "test.things";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = Lineage {
+        fields: &[
+            field("id", &[source_system(), transformed("id")]),
+            field("name", &[identity("name")]),
+            field("flag", &[]),
+            field("count", &[]),
+            field("ratio", &[]),
+            field("day", &[]),
+            field("at", &[]),
+            field("labels", &[]),
+            field("properties", &[]),
+            field("raw", &[]),
+        ],
+        dropped: &[],
+    };
     type Model<'a> = Thing<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

@@ -91,6 +91,13 @@ impl Kit {
         self
     }
 
+    /// How the messages are counted that the outbox keeps, delivered or not.
+    #[must_use]
+    pub fn messages(mut self, messages: impl Fn(&Place) -> usize + Send + Sync + 'static) -> Self {
+        self.author_mut().messages = Some(Box::new(messages));
+        self
+    }
+
     /// Which units of a source have records in every place, and how many each has in CDM mode.
     #[must_use]
     pub fn units(mut self, units: &[(&str, usize)]) -> Self {

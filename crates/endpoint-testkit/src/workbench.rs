@@ -18,6 +18,7 @@ use crate::{
 };
 
 type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
+type Messages = dyn Fn(&Place) -> usize + Send + Sync;
 type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 
 /// What the driver's author has given.
@@ -25,6 +26,7 @@ type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 pub(crate) struct Author {
     pub(crate) rows: Option<Box<Rows>>,
     pub(crate) records: Option<Box<Records>>,
+    pub(crate) messages: Option<Box<Messages>>,
     pub(crate) units: Vec<(UnitId, usize)>,
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Site {
     author: Arc<Author>,
 }
 
-const SINK: EndpointId = EndpointId::from_static("warehouse");
+pub(crate) const SINK: EndpointId = EndpointId::from_static("warehouse");
 
 /// After that long a call is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -136,6 +138,11 @@ impl Site {
         Some(self.author.records.as_ref()?(&self.place, &ingestion(Mode::Raw)))
     }
 
+    /// How many messages the outbox keeps, delivered or not; nothing when the author has not said how they are counted.
+    pub(crate) fn messages(&self) -> Option<usize> {
+        Some(self.author.messages.as_ref()?(&self.place))
+    }
+
     /// Loads a whole run, each slice with its batches; says the sum of its receipts.
     pub(crate) async fn load(&self, slices: &[&[&[Row]]]) -> Counts {
         self.try_load(slices).await.unwrap()
@@ -148,7 +155,7 @@ impl Site {
         for (slice, batches) in plan(slices.len()).iter().zip(slices) {
             counts += load_slice(run.as_ref(), slice, batches).await?;
         }
-        soon(run.finish(RunEnd::Succeeded)).await?;
+        soon(run.finish(RunEnd::Succeeded, &[])).await?;
         Ok(counts)
     }
 }

@@ -9,7 +9,7 @@ use endpoint_testkit::{Kit, Verdict, support_matrix, tests};
 use memory::{Fault, Loose, Modest, Whole, kit};
 
 /// What is wrong, and the test that must show it.
-const BROKEN: [(Fault, &str); 34] = [
+const BROKEN: [(Fault, &str); 42] = [
     (Fault::LastWriteWins, "sink::a_stale_version_never_wins"),
     (Fault::PartReplacesWhole, "sink::a_part_never_replaces_a_whole"),
     (Fault::SwallowsRejects, "sink::rejects_are_kept_once_with_all_they_tell"),
@@ -27,6 +27,8 @@ const BROKEN: [(Fault, &str); 34] = [
     (Fault::PlansForEver, "provision::what_was_applied_is_followed_by_an_empty_plan"),
     (Fault::AppliesTwice, "provision::many_apply_one_plan_at_once"),
     (Fault::MakesWhilePlanning, "provision::planning_changes_nothing"),
+    (Fault::TellsNoState, "provision::a_plan_for_another_state_is_refused"),
+    (Fault::AppliesWhatIsRefused, "provision::what_adding_cannot_mend_is_refused"),
     (Fault::ForgetsARecordWhenReadAgain, "source::a_slice_gives_the_same_records_again"),
     (Fault::IgnoresTheCheckpoint, "source::after_the_checkpoint_there_is_nothing_more"),
     (Fault::TakesAnyUnit, "source::an_unknown_unit_is_refused"),
@@ -44,6 +46,12 @@ const BROKEN: [(Fault, &str); 34] = [
     (Fault::LoadsWithoutATable, "run::what_is_not_provisioned_is_told"),
     (Fault::SucceedsWithSlicesLeft, "run::a_run_does_not_succeed_with_slices_left"),
     (Fault::ChangesTheCheckpoint, "run::a_checkpoint_comes_back_as_it_was"),
+    (Fault::TellsBeforeTheCommit, "outbox::an_overtaken_run_tells_nothing"),
+    (Fault::TellsOfNoEnd, "outbox::what_goes_with_the_end_of_a_run_is_there_with_it"),
+    (Fault::TellsTwice, "outbox::a_message_is_put_once"),
+    (Fault::TellsTheNewestFirst, "outbox::messages_wait_in_their_order"),
+    (Fault::DeliversAgain, "outbox::what_is_delivered_waits_no_more"),
+    (Fault::KeepsWhatWasDelivered, "outbox::the_outbox_does_not_grow_with_what_was_delivered"),
 ];
 
 fn assert_fails(kit: &Kit, what: &str, test: &str) {

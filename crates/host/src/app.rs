@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use endpoint_api::Registry;
 
-use crate::{config::Settings, failure::Failure, signals::Signals};
+use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals};
 
 /// What every command works with.
 pub(crate) struct App {
@@ -10,6 +10,8 @@ pub(crate) struct App {
     /// The configuration file.
     pub(crate) config: PathBuf,
     pub(crate) signals: Signals,
+    /// The form of results.
+    pub(crate) output: Output,
 }
 
 impl App {

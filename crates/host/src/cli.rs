@@ -7,7 +7,12 @@ use ingest::MaxRejects;
 use crate::{
     answer::{Answer, Output, print},
     app::App,
-    commands::{self, demo::DemoOptions},
+    commands::{
+        self,
+        catalog::{AnnotateArgs, LineageFormat},
+        demo::DemoOptions,
+        provision::Purpose,
+    },
     failure::{Exit, Failure},
     logging::{self, LogFormat},
     signals::Signals,
@@ -100,19 +105,11 @@ enum Command {
         endpoint: String,
     },
     /// Create the tables of models on a sink and register them in the catalog. Safe to run again.
-    Provision {
-        /// The sink.
-        sink: String,
-        /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
-        #[arg(long = "model", value_name = "PATTERN")]
-        models: Vec<ModelPattern>,
-        /// Show the statements and change nothing; exit code 3 when there is something to do.
-        #[arg(long)]
-        plan: bool,
-        /// Only tell whether there is something to do, by exit code 3.
-        #[arg(long, conflicts_with = "plan")]
-        check: bool,
-    },
+    ///
+    /// What is missing is added; what differs in a way that adding cannot mend is told, with what to do, and nothing
+    /// is changed. To have a plan approved first, write it to a file with `--plan --out` and carry out exactly that
+    /// with `--apply`: it is refused when the sink has changed since.
+    Provision(ProvisionArgs),
     /// Print the least rights of the roles that provision, load and read, as statements that give them.
     ///
     /// Nothing is connected to: an administrator runs what is printed, before the first `cdm provision` and again
@@ -169,11 +166,52 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
-    /// Look into the metadata catalog.
+    /// Deliver what OpenLineage is to be told, as configured under [lineage].
+    Lineage {
+        #[command(subcommand)]
+        command: LineageCommand,
+    },
+    /// Look into the metadata catalog: what there is, what it is made of, what people say about it.
     Catalog {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+}
+
+#[derive(Debug, Args)]
+struct ProvisionArgs {
+    /// The sink.
+    sink: String,
+    /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
+    #[arg(long = "model", value_name = "PATTERN")]
+    models: Vec<ModelPattern>,
+    /// Show the statements and change nothing; exit code 3 when there is something to do.
+    #[arg(long)]
+    plan: bool,
+    /// Write the plan to a file, for `--apply`.
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    out: Option<PathBuf>,
+    /// Carry out the plan of a file, and nothing else. The plan that was applied already is answered with its
+    /// receipt.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "check", "models", "adopt"])]
+    apply: Option<PathBuf>,
+    /// Only tell what differs and whether there is something to do, by exit code 3.
+    #[arg(long, conflicts_with = "plan")]
+    check: bool,
+    /// Take over tables that somebody else has made, with their rows, where their shape fits.
+    #[arg(long)]
+    adopt: bool,
+}
+
+impl ProvisionArgs {
+    fn purpose(&self) -> Purpose {
+        match (&self.apply, self.plan, self.check) {
+            (Some(file), ..) => Purpose::ApplyFile(file.clone()),
+            (None, true, _) => Purpose::Plan(self.out.clone()),
+            (None, _, true) => Purpose::Check,
+            _ => Purpose::Apply,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -240,6 +278,12 @@ enum RejectsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum LineageCommand {
+    /// Deliver the events that wait in the outboxes of all sinks and of the catalog.
+    Flush,
+}
+
+#[derive(Debug, Subcommand)]
 enum CatalogCommand {
     /// List the datasets: units of sources and tables of sinks.
     List,
@@ -247,6 +291,44 @@ enum CatalogCommand {
     Show {
         /// The dataset's id, such as `cdm.work.item@warehouse`.
         id: String,
+    },
+    /// Find datasets by words in their ids, locations, fields, descriptions, labels, tags, owners and notes.
+    ///
+    /// Every word must be found somewhere, with no regard to upper and lower case. The best come first: a name
+    /// counts more than a text, and a whole word more than a part of one.
+    Search {
+        /// The words.
+        #[arg(required = true, value_name = "TEXT")]
+        words: Vec<String>,
+    },
+    /// Show what a dataset is made from and what is made from it, column by column.
+    ///
+    /// Which members of a record feed which column each mapper declares; units keep that in the catalog.
+    Lineage {
+        /// The dataset's id, such as `cdm.work.item@warehouse`.
+        id: String,
+        /// The form for people; `--output json` prints an object in any case.
+        #[arg(long, value_name = "FORM", value_enum, default_value_t = LineageFormat::Text)]
+        format: LineageFormat,
+    },
+    /// Show the versions of a dataset: since when, because of which plan or run, and what changed.
+    ///
+    /// What the system knows and what people wrote have versions of their own.
+    History {
+        /// The dataset's id, such as `cdm.work.item@warehouse`.
+        id: String,
+    },
+    /// Write what people know about a dataset. Nothing that the system registers touches it.
+    ///
+    /// What is not spoken of stays as it is.
+    Annotate(AnnotateArgs),
+    /// Compare datasets with what people expect of them; exit code 1 when something is missed.
+    ///
+    /// What is expected `cdm catalog annotate` writes, with `--expect-every` and `--expect-rows`. What cannot be
+    /// told, such as the rows of a sink that does not count them, is missed.
+    Health {
+        /// The datasets; all of which something is expected when none is named.
+        ids: Vec<String>,
     },
 }
 
@@ -299,7 +381,7 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App { registry, config: cli.global.config, signals: Signals::listen() };
+        let app = App { registry, config: cli.global.config, signals: Signals::listen(), output: cli.global.output };
         match cli.command {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
@@ -313,13 +395,9 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             }
             Command::Check { endpoints } => commands::check::check(&app, &endpoints).await,
             Command::Units { endpoint } => commands::units::units(&app, &endpoint).await,
-            Command::Provision { sink, models, plan, check } => {
-                let purpose = match (plan, check) {
-                    (true, _) => commands::provision::Purpose::Plan,
-                    (_, true) => commands::provision::Purpose::Check,
-                    _ => commands::provision::Purpose::Apply,
-                };
-                commands::provision::provision(&app, &sink, &models, purpose).await
+            Command::Provision(args) => {
+                let purpose = args.purpose();
+                commands::provision::provision(&app, &args.sink, &args.models, args.adopt, &purpose).await
             }
             Command::Grants { sink, models, roles } => {
                 commands::grants::grants(&app, &sink, &models, &roles.into()).await
@@ -339,8 +417,16 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
                 commands::rejects::replay(&app, &sink, &ids, ingestion.as_deref()).await
             }
             Command::Verify { sink, models, repair } => commands::verify::verify(&app, &sink, &models, repair).await,
-            Command::Catalog { command: CatalogCommand::List } => commands::catalog::list(&app).await,
-            Command::Catalog { command: CatalogCommand::Show { id } } => commands::catalog::show(&app, &id).await,
+            Command::Catalog { command } => match command {
+                CatalogCommand::List => commands::catalog::list(&app).await,
+                CatalogCommand::Show { id } => commands::catalog::show(&app, &id).await,
+                CatalogCommand::Search { words } => commands::catalog::search(&app, &words).await,
+                CatalogCommand::Lineage { id, format } => commands::catalog::lineage(&app, &id, format).await,
+                CatalogCommand::History { id } => commands::catalog::history(&app, &id).await,
+                CatalogCommand::Annotate(args) => commands::catalog::annotate(&app, &args).await,
+                CatalogCommand::Health { ids } => commands::catalog::health(&app, &ids).await,
+            },
+            Command::Lineage { command: LineageCommand::Flush } => commands::lineage::flush(&app).await,
         }
     })
 }

@@ -19,6 +19,7 @@ mod config;
 mod drivers;
 mod endpoints;
 mod failure;
+mod lineage;
 mod logging;
 mod metadata;
 mod progress;

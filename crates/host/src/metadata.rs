@@ -1,8 +1,8 @@
 use std::time::SystemTime;
 
-use catalog::{Catalog, DatasetId, DatasetSpec, EndpointSpec};
+use catalog::{Catalog, Cause, DatasetId, DatasetSpec, EndpointSpec, UnitMapping};
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{ErrorKind, UnitDescriptor};
+use endpoint_api::{ErrorKind, MapperEntry, UnitDescriptor};
 use serde_json::Value;
 
 use crate::{
@@ -35,15 +35,21 @@ pub(crate) async fn register_endpoint(catalog: &dyn Catalog, opened: &Opened) ->
     Ok(())
 }
 
-/// Registers a unit of a source, before its first record is read. Says the dataset.
+/// Registers a unit of a source, before its first record is read, with what the mapper of its records declares,
+/// if one is linked. Says the dataset.
 pub(crate) async fn register_unit(
     catalog: &dyn Catalog,
     source: &Opened,
     unit: &UnitDescriptor,
-    feeds: Option<&ModelId>,
+    mapper: Option<&MapperEntry>,
+    cause: &Cause,
 ) -> Result<DatasetId, Failure> {
     let location = format!("{}/{}", source.id, unit.id);
-    let spec = DatasetSpec::of_unit(unit, &source.id, location, feeds);
-    catalog.register_dataset(&spec, now()).await?;
+    let feeds: Option<ModelId> = mapper.and_then(|mapper| mapper.model().parse().ok());
+    let mut spec = DatasetSpec::of_unit(unit, &source.id, location, feeds.as_ref());
+    if let Some(mapper) = mapper {
+        spec = spec.mapped_by(UnitMapping::of(mapper));
+    }
+    catalog.register_dataset(&spec, cause, now()).await?;
     Ok(spec.id())
 }

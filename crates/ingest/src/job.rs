@@ -2,7 +2,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use endpoint_api::{Ingestion, Overlap, RunId, Sink, Source};
 
-use crate::{Mapping, MaxRejects, staging::Staging};
+use crate::{Mapping, MaxRejects, Telling, staging::Staging};
 
 /// The parts of a run.
 pub struct Job<'a> {
@@ -18,6 +18,8 @@ pub struct Job<'a> {
     pub mapping: Option<Arc<Mapping>>,
     /// Where they go.
     pub sink: &'a dyn Sink,
+    /// What others are told of it; `None` when nobody wants to know.
+    pub telling: Option<Telling<'a>>,
     /// What the operator asked for.
     pub options: Options,
 }

@@ -22,6 +22,7 @@ mod retry;
 mod run;
 mod slice;
 pub mod staging;
+mod telling;
 
 pub use job::{Job, Options};
 pub use limit::MaxRejects;
@@ -31,3 +32,4 @@ pub use replay::replay;
 pub use report::{RunReport, RunStatus};
 pub use retry::retry;
 pub use run::ingest;
+pub use telling::{Moment, Teller, Telling};

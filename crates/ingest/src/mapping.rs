@@ -47,6 +47,10 @@ impl Mapping {
     ) -> Result<(Option<CdmBatch>, Vec<Reject>)> {
         let mut rejects = Vec::new();
         for (index, record) in batch.records().enumerate().filter(|(index, _)| !is_known(*index)) {
+            if let Err(reject) = batch.check(&record) {
+                rejects.push(*reject);
+                continue;
+            }
             if let Err(rejection) = self.mapper.map_into(&record, index, rows) {
                 rejects.push(Reject::of(&record, Stage::Map, rejection));
             }

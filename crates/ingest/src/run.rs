@@ -8,6 +8,7 @@ use crate::{
     Job, Observer, RunReport, RunStatus,
     retry::{interrupted, retry},
     slice,
+    telling::Chronicle,
 };
 
 /// How often a run begins anew because its source changed while it was read.
@@ -73,16 +74,26 @@ async fn carry_out(
     tracing::info!(run = %report.run_id, ingestion = %job.ingestion, "run opened");
     observer.opened(&report.run_id);
 
-    let outcome = load_slices(job, run.as_ref(), report, observer, cancel).await;
-    let end = match &outcome {
-        Ok(()) => RunEnd::Succeeded,
-        // Nobody but the newer run may say how this ends.
-        Err(error) if error.kind() == ErrorKind::Fenced => return outcome,
-        Err(error) if error.kind() == ErrorKind::Outdated => RunEnd::Abandoned,
-        Err(error) if error.kind() == ErrorKind::Interrupted => RunEnd::Interrupted,
-        Err(_) => RunEnd::Failed,
-    };
-    match run.finish(end).await {
+    let chronicle = job.telling.map(|telling| Chronicle::of(telling, job.sink, run.resume()));
+    let work = Work { job, run: run.as_ref(), chronicle: chronicle.as_ref(), observer, cancel };
+    let mut outcome = load_slices(&work, report).await;
+    let mut end = end_of(&outcome);
+    // Nobody but the newer run may say how this ends.
+    if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
+        return outcome;
+    }
+    let mut messages = Vec::new();
+    if let Some(chronicle) = &chronicle {
+        match chronicle.of_end(end, &report.counts, outcome.as_ref().err()).await {
+            Ok(told) => messages = told,
+            Err(error) if outcome.is_ok() => {
+                outcome = Err(error);
+                end = RunEnd::Failed;
+            }
+            Err(error) => tracing::warn!(%error, "nobody is told how the run has ended"),
+        }
+    }
+    match run.finish(end, &messages).await {
         Ok(RunReceipt { rows, checkpoint, .. }) => {
             report.rows = rows;
             report.checkpoint = checkpoint.or(report.checkpoint.take());
@@ -94,20 +105,39 @@ async fn carry_out(
     refuse_too_many_rejects(job, report, |limit, counts| limit.is_exceeded_by(counts))
 }
 
+/// How a run ends that came to this.
+fn end_of(outcome: &Result<()>) -> RunEnd {
+    match outcome.as_ref().map_err(Error::kind) {
+        Ok(()) => RunEnd::Succeeded,
+        Err(ErrorKind::Outdated) => RunEnd::Abandoned,
+        Err(ErrorKind::Interrupted) => RunEnd::Interrupted,
+        Err(_) => RunEnd::Failed,
+    }
+}
+
+/// What the loading of slices works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'w, 'j> {
+    pub(crate) job: &'w Job<'j>,
+    pub(crate) run: &'w dyn Run,
+    pub(crate) chronicle: Option<&'w Chronicle<'w>>,
+    pub(crate) observer: &'w dyn Observer,
+    pub(crate) cancel: &'w CancellationToken,
+}
+
 /// Loads every slice of the plan that is not committed yet.
-async fn load_slices(
-    job: &Job<'_>,
-    run: &dyn Run,
-    report: &mut RunReport,
-    observer: &dyn Observer,
-    cancel: &CancellationToken,
-) -> Result<()> {
+async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> {
+    let Work { job, run, observer, cancel, .. } = *work;
+    if let Some(chronicle) = work.chronicle {
+        retry("telling that the run has begun", cancel, async || chronicle.opened().await).await?;
+    }
     let resume = run.resume();
     let plan = match &resume.plan {
         Some(plan) => plan.clone(),
         None => {
             let checkpoint: Option<Checkpoint> = if job.options.full { None } else { resume.checkpoint.clone() };
-            let plan = job.source.plan(&job.ingestion.unit, &PlanRequest::new(job.ingestion.mode, checkpoint)).await?;
+            let request = PlanRequest::new(job.ingestion.mode, checkpoint).knowing(resume.checkpoint.clone());
+            let plan = job.source.plan(&job.ingestion.unit, &request).await?;
             run.record_plan(&plan).await?;
             plan
         }
@@ -119,8 +149,7 @@ async fn load_slices(
     let at_once = if job.mapping.is_some() { job.options.parallel.get() } else { 1 };
     // After a slice has failed, those that are under way come to their end; none is begun or tried again.
     let stop = cancel.child_token();
-    let load =
-        |slice| retry("loading a slice", &stop, async move || slice::load(job, run, slice, observer, cancel).await);
+    let load = |slice| retry("loading a slice", &stop, async move || slice::load(work, slice).await);
     let mut loading = FuturesUnordered::new();
     let mut outcome = Ok(());
     loop {

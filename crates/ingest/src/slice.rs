@@ -1,8 +1,7 @@
-use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Run, Slice};
+use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
-use tokio_util::sync::CancellationToken;
 
-use crate::{Job, Observer, portions::Portions, retry::interrupted, staging::StageWriter};
+use crate::{Job, Observer, portions::Portions, retry::interrupted, run::Work, staging::StageWriter};
 
 /// What was handed to a load.
 #[derive(Default)]
@@ -13,13 +12,16 @@ struct Handed {
 }
 
 /// Loads one slice: reads it into a stage and takes it from there into the sink.
-pub(crate) async fn load(
-    job: &Job<'_>,
-    run: &dyn Run,
-    slice: &Slice,
-    observer: &dyn Observer,
-    cancel: &CancellationToken,
-) -> Result<LoadReceipt> {
+pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice) -> Result<LoadReceipt> {
+    let receipt = load_into_sink(work, slice).await?;
+    if let Some(chronicle) = work.chronicle {
+        chronicle.loaded(slice.index, receipt.counts.total()).await?;
+    }
+    Ok(receipt)
+}
+
+async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice) -> Result<LoadReceipt> {
+    let Work { job, run, observer, cancel, .. } = *work;
     let mut load = match run.begin(slice).await? {
         Begun::Load(load) => load,
         Begun::Committed(receipt) => return Ok(receipt),
@@ -44,7 +46,11 @@ pub(crate) async fn load(
             return Err(error);
         }
     };
-    let receipt = load.commit(Commit::new(handed.resume_at, handed.incomplete)).await?;
+    let mut commit = Commit::new(handed.resume_at, handed.incomplete);
+    if let Some(chronicle) = work.chronicle {
+        commit = chronicle.of_commit(commit, slice.index, handed.records)?;
+    }
+    let receipt = load.commit(commit).await?;
     let accounted = receipt.counts.total();
     if accounted != handed.records {
         let message = format!("{} records were read, and {accounted} are accounted for", handed.records);

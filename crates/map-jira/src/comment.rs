@@ -4,12 +4,14 @@ use cdm_models::work::Comment;
 use endpoint_api::{
     Mapped, Mapper, Rejection, Result, SourceIdentity,
     batch::{Parent, RawRecord},
+    lineage::Lineage,
     register_mapper,
 };
 
 use crate::{
     ids::{Ids, shown},
     keep::{Properties, RawObject},
+    lineage,
     record::Record,
     rich_text::RichText,
     values::{id, required_id, text, time},
@@ -22,6 +24,7 @@ pub struct JiraComments(Ids);
 impl Mapper for JiraComments {
     const UNIT: &'static str = "jira.comments";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = lineage::COMMENTS;
     type Model<'a> = Comment<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 
 use cdm_models::work::{Item, StatusCategory};
-use endpoint_api::{Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, register_mapper};
+use endpoint_api::{
+    Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
+};
 
 use crate::{
     ids::{Ids, shown},
     keep::{Properties, RawObject},
+    lineage,
     record::Record,
     rich_text::RichText,
     url::page,
@@ -25,6 +28,7 @@ pub struct JiraIssues(Ids);
 impl Mapper for JiraIssues {
     const UNIT: &'static str = "jira.issues";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = lineage::ISSUES;
     type Model<'a> = Item<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

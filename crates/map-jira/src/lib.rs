@@ -13,17 +13,17 @@
 //! | `jira.worklogs` | `cdm.work.worklog` |
 //!
 //! Nothing of a record gets lost unsaid: what no field holds is kept in `properties`, what mapping
-//! changes or shortens is kept in `raw_source` in the shape of the record, and what is left out
-//! stands in [`DROPPED`].
+//! changes or shortens is kept in `raw_source` in the shape of the record. Which members feed which field, and
+//! what is left out, each mapper declares in its [`LINEAGE`](endpoint_api::Mapper::LINEAGE).
 //!
 //! This crate is pure: its dependencies make I/O impossible.
 
 mod adf;
 mod comment;
-mod dropped;
 mod ids;
 mod issue;
 mod keep;
+mod lineage;
 mod project;
 mod record;
 mod rich_text;
@@ -33,7 +33,6 @@ mod values;
 mod worklog;
 
 pub use comment::JiraComments;
-pub use dropped::{DROPPED, Dropped};
 pub use issue::JiraIssues;
 pub use project::JiraProjects;
 pub use user::JiraUsers;

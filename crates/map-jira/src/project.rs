@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 
 use cdm_models::work::Project;
-use endpoint_api::{Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, register_mapper};
+use endpoint_api::{
+    Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
+};
 
 use crate::{
     ids::Ids,
     keep::{Properties, RawObject},
+    lineage,
     record::Record,
     rich_text::RichText,
     url::page,
@@ -19,6 +22,7 @@ pub struct JiraProjects(Ids);
 impl Mapper for JiraProjects {
     const UNIT: &'static str = "jira.projects";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = lineage::PROJECTS;
     type Model<'a> = Project<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

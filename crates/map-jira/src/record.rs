@@ -71,7 +71,7 @@ impl<'a> Record<'a> {
         self.members.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    /// Drops a member: one that stands on the list of what is dropped, or that is told by the row.
+    /// Drops a member: one that the mapper's lineage says is dropped, or that is told by the row.
     pub(crate) fn discard(&mut self, name: &str) {
         self.members.retain(|(known, _)| known != name);
     }

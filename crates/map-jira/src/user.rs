@@ -1,11 +1,14 @@
 use std::borrow::Cow;
 
 use cdm_models::work::User;
-use endpoint_api::{Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, register_mapper};
+use endpoint_api::{
+    Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
+};
 
 use crate::{
     ids::{Ids, USER_IDS},
     keep::{Properties, RawObject},
+    lineage,
     record::Record,
     values::{bool, id, text},
 };
@@ -20,6 +23,7 @@ pub struct JiraUsers(Ids);
 impl Mapper for JiraUsers {
     const UNIT: &'static str = "jira.users";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = lineage::USERS;
     type Model<'a> = User<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

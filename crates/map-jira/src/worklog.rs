@@ -1,12 +1,15 @@
 use std::borrow::Cow;
 
 use cdm_models::work::Worklog;
-use endpoint_api::{Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, register_mapper};
+use endpoint_api::{
+    Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
+};
 
 use crate::{
     comment::{drop_issue_id, issue_id, visibility},
     ids::Ids,
     keep::{Properties, RawObject},
+    lineage,
     record::Record,
     rich_text::RichText,
     values::{required_id, text, time, whole_number},
@@ -19,6 +22,7 @@ pub struct JiraWorklogs(Ids);
 impl Mapper for JiraWorklogs {
     const UNIT: &'static str = "jira.worklogs";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = lineage::WORKLOGS;
     type Model<'a> = Worklog<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

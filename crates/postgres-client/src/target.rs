@@ -1,4 +1,4 @@
-use std::{path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use endpoint_api::Result;
 use tokio_postgres::{
@@ -117,12 +117,16 @@ impl Connector {
         self.connect_with(&self.target.config).await
     }
 
-    /// Connects and gives the session a setting, such as `cdm.session`, as it starts. A pooler refuses that, or
-    /// does not pass it on: the setting shows whether the session is with the server itself.
-    pub async fn connect_marked(&self, setting: &str, value: &str) -> Result<Client, tokio_postgres::Error> {
+    /// Connects and gives the session settings, such as `cdm.session`, as it starts. A pooler refuses that, or does not
+    /// pass it on.
+    pub async fn connect_with_settings(&self, settings: &[(&str, String)]) -> Result<Client, tokio_postgres::Error> {
         let mut config = self.target.config.clone();
-        let given = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
-        config.options(format!("{given}-c {setting}={value}"));
+        let mut options = config.get_options().unwrap_or_default().to_owned();
+        for (name, value) in settings {
+            // Writing to a String cannot fail.
+            let _ = write!(options, " -c {name}={}", escaped(value));
+        }
+        config.options(options.trim_start());
         self.connect_with(&config).await
     }
 
@@ -139,9 +143,27 @@ impl Connector {
     }
 }
 
+/// A value as it stands among options, which spaces part.
+fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        if character == '\\' || character.is_ascii_whitespace() || character == '\u{b}' {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_keeps_its_spaces_and_backslashes() {
+        assert_eq!(escaped("2000"), "2000");
+        assert_eq!(escaped(r"the owner\s"), r"the\ owner\\s");
+    }
 
     #[test]
     fn a_url_names_a_server_and_what_is_demanded_of_it() {

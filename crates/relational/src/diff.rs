@@ -1,12 +1,12 @@
-use std::fmt::Write as _;
-
-use endpoint_api::{Change, Error, ErrorKind, Result};
+use endpoint_api::{Change, Execution, Finding, PlanState};
 
 use crate::{Column, ColumnType, Identifier, Index, Table, View};
 
 /// A table as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActualTable {
+    /// What stands under the table's name.
+    pub kind: ActualKind,
     /// Its columns.
     pub columns: Vec<ActualColumn>,
     /// The columns of the primary key; empty when there is none.
@@ -15,6 +15,17 @@ pub struct ActualTable {
     pub indexes: Vec<ActualIndex>,
     /// Its comment.
     pub comment: Option<String>,
+}
+
+/// What stands under a table's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActualKind {
+    /// A table.
+    Table,
+    /// A table in parts, on which no index can be built beside those who write.
+    Partitioned,
+    /// A view, a foreign table or the like: something else.
+    Other,
 }
 
 /// A column as it is.
@@ -37,8 +48,38 @@ pub struct ActualColumn {
 pub struct ActualIndex {
     /// Its name.
     pub name: String,
-    /// The one column of a plain index that can be used; `None` for any other kind of index.
+    /// The one column of a plain index; `None` for any other kind of index.
     pub plain_column: Option<String>,
+    /// Whether it refuses rows that have the same values as another.
+    pub is_unique: bool,
+    /// Whether it can be used; not so when its building has failed.
+    pub is_valid: bool,
+}
+
+/// A statement and how it is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The statement.
+    pub sql: String,
+    /// How it is carried out.
+    pub execution: Execution,
+}
+
+/// What a person may do about a difference that adding cannot mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy<'a> {
+    /// Give a column the type that it should have.
+    Retype(&'a Column),
+    /// Let a column be null.
+    AllowNull(&'a str),
+    /// Let a column not be null.
+    RefuseNull(&'a str),
+    /// Add a column that must not be null, which only an empty table can take.
+    AddRequired(&'a Column),
+    /// Give the table its primary key.
+    AddKey(&'a [String]),
+    /// Give an index another name.
+    RenameIndex(&'a Identifier),
 }
 
 /// How a database writes what a plan does.
@@ -50,79 +91,248 @@ pub trait Dialect {
     fn shown(&self, table: &Identifier) -> String;
 
     /// The statement that makes a table, without its indexes and comments.
-    fn create_table(&self, table: &Table) -> String;
+    fn create_table(&self, table: &Table) -> Statement;
 
-    /// The statement that adds a column that may be null.
-    fn add_column(&self, table: &Identifier, column: &Column) -> String;
+    /// The statement that adds a column that may be null. It does not rewrite the table.
+    fn add_column(&self, table: &Identifier, column: &Column) -> Statement;
 
-    /// The statement that makes an index.
-    fn create_index(&self, table: &Identifier, index: &Index) -> String;
+    /// The statement that makes an index on a table that the same plan makes, or on one that was there before:
+    /// then those who write go on meanwhile, where the database can do that.
+    fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement;
 
-    /// The statements that make a view, with its comment where the database has one.
-    fn create_view(&self, view: &View) -> String;
+    /// The statement that makes a view, with its comment where the database has one, on a table that the same plan
+    /// makes, or on one that was there before.
+    fn create_view(&self, view: &View, is_new_table: bool) -> Statement;
 
-    /// The statements that add columns at the end of a view.
-    fn extend_view(&self, view: &View) -> String;
+    /// The statement that adds columns at the end of a view.
+    fn extend_view(&self, view: &View) -> Statement;
 
-    /// The statement that sets a table's or a column's comment; `None` where the database has none.
-    fn comment(&self, table: &Identifier, column: Option<&str>, comment: &str) -> Option<String>;
+    /// The statement that drops an index whose building has failed; `None` where that leaves nothing behind.
+    fn drop_failed_index(&self, table: &Identifier, index: &Index) -> Option<Statement>;
+
+    /// The statement that sets comments, each of a column or, without one, of the table; `None` where the database
+    /// has none.
+    fn describe(&self, table: &Identifier, comments: &[(Option<&str>, &str)], is_new_table: bool) -> Option<Statement>;
+
+    /// The statement by which a person mends a difference; `None` where the database has none.
+    fn remedy(&self, table: &Identifier, remedy: Remedy<'_>) -> Option<String>;
 }
 
-/// What has to be done to make of a table as it is (`None` when there is none) the table as it
-/// should be: missing columns that may be null, indexes and comments are added; what is there and
-/// belongs to somebody else stays.
-///
-/// # Errors
-///
-/// [`ErrorKind::Conflict`] when the table differs in a way that adding cannot mend. It names every
-/// difference and the way out.
-pub fn changes(
-    table: &Table,
-    actual: Option<&ActualTable>,
-    reason: &str,
-    dialect: &dyn Dialect,
-) -> Result<Vec<Change>> {
-    let object = dialect.shown(&table.name);
-    let mut changes = Vec::new();
-    let mut add = |action, object: String, reason: String, sql| {
-        changes.push(Change { action, object, reason, sql: Some(sql) });
+/// The difference between a table as it should be and as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// What mends it, as far as adding can: missing columns that may be null, indexes and comments.
+    pub changes: Vec<Change>,
+    /// How what is there differs; nothing when there is no table.
+    pub findings: Vec<Finding>,
+}
+
+/// Compares a table as it is (`None` when there is none) with the table as it should be. What is there and belongs
+/// to somebody else stays.
+pub fn compare(table: &Table, actual: Option<&ActualTable>, reason: &str, dialect: &dyn Dialect) -> Difference {
+    let mut comparison = Comparison {
+        table,
+        dialect,
+        object: dialect.shown(&table.name),
+        is_new: actual.is_none(),
+        found: Difference::default(),
     };
     match actual {
-        None => add("create table", object.clone(), reason.to_owned(), dialect.create_table(table)),
+        None => comparison.change("create table", comparison.object.clone(), reason, dialect.create_table(table)),
+        Some(actual) if actual.kind == ActualKind::Other => {
+            let object = comparison.object.clone();
+            comparison.refuse(object, "is a view or a foreign table and not a table".to_owned(), None);
+            return comparison.found;
+        }
         Some(actual) => {
-            refuse_drift(table, actual, dialect)?;
-            for column in table.columns.iter().filter(|column| actual.column(&column.name).is_none()) {
-                let sql = dialect.add_column(&table.name, column);
-                add("add column", format!("{object}.{}", column.name), format!("{reason}; the column is new"), sql);
+            comparison.columns(actual, reason);
+            comparison.foreign_columns(actual);
+            comparison.primary_key(actual);
+        }
+    }
+    comparison.indexes(actual);
+    comparison.comments(actual);
+    if let Some(actual) = actual {
+        comparison.foreign_indexes(actual);
+    }
+    comparison.found
+}
+
+/// A comparison that is going on.
+struct Comparison<'a> {
+    table: &'a Table,
+    dialect: &'a dyn Dialect,
+    object: String,
+    is_new: bool,
+    found: Difference,
+}
+
+impl Comparison<'_> {
+    fn change(&mut self, action: &'static str, object: String, reason: &str, statement: Statement) {
+        self.found.changes.push(Change::new(action, object, reason).by(statement.sql, statement.execution));
+    }
+
+    fn change_later(&mut self, action: &'static str, object: String, reason: &str, statement: Statement) {
+        let change = Change::new(action, object, reason).by(statement.sql, statement.execution);
+        self.found.changes.push(change.that_can_wait());
+    }
+
+    fn refuse(&mut self, object: String, difference: String, remedy: Option<Remedy<'_>>) {
+        let statement = remedy.and_then(|remedy| {
+            let statement = self.dialect.remedy(&self.table.name, remedy)?;
+            Some(match remedy {
+                Remedy::RefuseNull(_) => format!("once no row lacks it, run `{statement}`"),
+                Remedy::AddRequired(_) => format!("if the table is empty, run `{statement}`"),
+                _ => format!("run `{statement}`"),
+            })
+        });
+        let elsewhere = "choose another table prefix or schema for the sink";
+        let way_out =
+            statement.map_or_else(|| elsewhere.to_owned(), |statement| format!("{statement}, or {elsewhere}"));
+        self.found.findings.push(Finding::incompatible(object, difference, way_out));
+    }
+
+    fn of(&self, column: &str) -> String {
+        format!("{}.{column}", self.object)
+    }
+
+    fn columns(&mut self, actual: &ActualTable, reason: &str) {
+        for column in &self.table.columns {
+            let (object, wanted) = (self.of(&column.name), self.dialect.column_type(column.column_type));
+            match actual.column(&column.name) {
+                Some(found) if found.sql_type != wanted => {
+                    let difference = format!("is {}, not {wanted}", found.sql_type);
+                    self.refuse(object, difference, Some(Remedy::Retype(column)));
+                }
+                Some(found) if !found.nullable && column.nullable => {
+                    self.refuse(object, "refuses null".to_owned(), Some(Remedy::AllowNull(&column.name)));
+                }
+                Some(found) if found.nullable && !column.nullable => {
+                    self.refuse(object, "allows null".to_owned(), Some(Remedy::RefuseNull(&column.name)));
+                }
+                Some(_) => {}
+                None if !column.nullable => {
+                    let difference = format!("({wanted}, not null) is missing");
+                    self.refuse(object, difference, Some(Remedy::AddRequired(column)));
+                }
+                None => {
+                    self.found.findings.push(Finding::additive(object.clone(), "is missing"));
+                    let statement = self.dialect.add_column(&self.table.name, column);
+                    self.change("add column", object, &format!("{reason}; the column is new"), statement);
+                }
             }
         }
     }
-    for index in &table.indexes {
-        if actual.is_none_or(|actual| !actual.has_index_on(&index.column)) {
-            let sql = dialect.create_index(&table.name, index);
-            add("create index", index.name.as_str().to_owned(), format!("people look up `{}`", index.column), sql);
+
+    fn foreign_columns(&mut self, actual: &ActualTable) {
+        for foreign in actual.columns.iter().filter(|column| self.table.column(&column.name).is_none()) {
+            let object = self.of(&foreign.name);
+            if foreign.nullable || foreign.has_default {
+                let left = if foreign.has_default { "its default" } else { "null" };
+                let way_out = format!("it is left alone; rows that are loaded have {left} there");
+                self.found.findings.push(Finding::harmless(object, "is a column of somebody else's", way_out));
+            } else {
+                let difference = "is a column of somebody else's that refuses null and has no default".to_owned();
+                self.refuse(object, difference, Some(Remedy::AllowNull(&foreign.name)));
+            }
         }
     }
-    let comments = comments(table, actual, dialect);
-    if !comments.is_empty() {
-        let reason = format!("people read {} comments in the database", comments.len());
-        add("describe", object, reason, comments.join(";\n"));
-    }
-    Ok(changes)
-}
 
-/// The statements that set the comments which are missing or say something else.
-fn comments(table: &Table, actual: Option<&ActualTable>, dialect: &dyn Dialect) -> Vec<String> {
-    let of_table = (None, &table.comment, actual.and_then(|actual| actual.comment.as_deref()));
-    let of_columns = table.columns.iter().map(|column| {
-        let found = actual.and_then(|actual| actual.column(&column.name)).and_then(|found| found.comment.as_deref());
-        (Some(column.name.as_str()), &column.comment, found)
-    });
-    std::iter::once(of_table)
-        .chain(of_columns)
-        .filter(|(_, wanted, found)| !wanted.is_empty() && *found != Some(wanted.as_str()))
-        .filter_map(|(column, wanted, _)| dialect.comment(&table.name, column, wanted))
-        .collect()
+    fn primary_key(&mut self, actual: &ActualTable) {
+        let (found, wanted) = (&actual.primary_key, &self.table.primary_key);
+        if found.is_empty() {
+            let difference = format!("has no primary key; it should be {}", wanted.join(", "));
+            self.refuse(self.object.clone(), difference, Some(Remedy::AddKey(wanted)));
+        } else if found != wanted {
+            let difference = format!("has the primary key {}, not {}", found.join(", "), wanted.join(", "));
+            self.refuse(self.object.clone(), difference, None);
+        }
+    }
+
+    fn indexes(&mut self, actual: Option<&ActualTable>) {
+        for index in &self.table.indexes {
+            let object = index.name.as_str().to_owned();
+            let reason = format!("people look up `{}`", index.column);
+            let Some(actual) = actual else {
+                let statement = self.dialect.create_index(&self.table.name, index, true);
+                self.change_later("create index", object, &reason, statement);
+                continue;
+            };
+            let on_column = |found: &&ActualIndex| found.plain_column.as_deref() == Some(&index.column);
+            if actual.indexes.iter().filter(on_column).any(|found| found.is_valid) {
+                continue;
+            }
+            match actual.indexes.iter().find(|found| found.name == index.name.as_str()) {
+                Some(found) if !on_column(&found) => {
+                    let difference = format!("is no index on `{}` alone", index.column);
+                    self.refuse(object, difference, Some(Remedy::RenameIndex(&index.name)));
+                    continue;
+                }
+                Some(_) => {
+                    let difference = "is invalid: its building has failed, or goes on just now";
+                    self.found.findings.push(Finding::additive(object.clone(), difference));
+                    if let Some(statement) = self.dialect.drop_failed_index(&self.table.name, index) {
+                        let reason = "its building has failed, and it cannot be used";
+                        self.change_later("drop index", object.clone(), reason, statement);
+                    }
+                }
+                None if actual.kind == ActualKind::Partitioned => {
+                    let way_out = "those who load would have to wait while it is built: make it by hand, part by part";
+                    self.found.findings.push(Finding::harmless(object, "is missing on a partitioned table", way_out));
+                    continue;
+                }
+                None => self.found.findings.push(Finding::additive(object.clone(), "is missing")),
+            }
+            let statement = self.dialect.create_index(&self.table.name, index, false);
+            self.change_later("create index", object, &reason, statement);
+        }
+    }
+
+    fn foreign_indexes(&mut self, actual: &ActualTable) {
+        let is_wanted = |found: &ActualIndex| {
+            let is_ours = self.table.indexes.iter().any(|index| index.name.as_str() == found.name);
+            is_ours || self.table.indexes.iter().any(|index| found.plain_column.as_deref() == Some(&index.column))
+        };
+        for foreign in actual.indexes.iter().filter(|found| found.is_unique || !is_wanted(found)) {
+            let (difference, way_out) = if foreign.is_unique {
+                ("is a unique index of somebody else's", "it is left alone; rows that it refuses are rejected")
+            } else {
+                ("is an index of somebody else's", "it is left alone; loads keep it up to date")
+            };
+            self.found.findings.push(Finding::harmless(foreign.name.clone(), difference, way_out));
+        }
+    }
+
+    /// The comments that are missing or say something else.
+    fn comments(&mut self, actual: Option<&ActualTable>) {
+        let of_table = (None, &self.table.comment, actual.and_then(|actual| actual.comment.as_deref()));
+        // One that is missing and cannot be added has nothing to describe.
+        let is_there = |name: &str| actual.is_none_or(|actual| actual.column(name).is_some());
+        let described = self.table.columns.iter().filter(|column| column.nullable || is_there(&column.name));
+        let of_columns = described.map(|column| {
+            let found = actual.and_then(|actual| actual.column(&column.name));
+            (Some(column.name.as_str()), &column.comment, found.and_then(|found| found.comment.as_deref()))
+        });
+        let differing: Vec<_> = std::iter::once(of_table)
+            .chain(of_columns)
+            .filter(|(_, wanted, found)| !wanted.is_empty() && *found != Some(wanted.as_str()))
+            .collect();
+        let comments: Vec<_> = differing.iter().map(|(column, wanted, _)| (*column, wanted.as_str())).collect();
+        if comments.is_empty() {
+            return;
+        }
+        let Some(statement) = self.dialect.describe(&self.table.name, &comments, self.is_new) else { return };
+        for (column, ..) in &differing {
+            // A column that is added has no comment yet, which is no difference of its own.
+            let is_there = |column: &str| actual.is_some_and(|actual| actual.column(column).is_some());
+            if !self.is_new && column.is_none_or(is_there) {
+                let object = column.map_or_else(|| self.object.clone(), |column| self.of(column));
+                self.found.findings.push(Finding::additive(object, "has another description"));
+            }
+        }
+        let reason = format!("people read {} comments in the database", comments.len());
+        self.change_later("describe", self.object.clone(), &reason, statement);
+    }
 }
 
 impl ActualTable {
@@ -130,55 +340,29 @@ impl ActualTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    fn has_index_on(&self, column: &str) -> bool {
-        self.indexes.iter().any(|index| index.plain_column.as_deref() == Some(column))
-    }
-}
-
-fn refuse_drift(table: &Table, actual: &ActualTable, dialect: &dyn Dialect) -> Result<()> {
-    let mut drift = Vec::new();
-    for column in &table.columns {
-        let wanted = dialect.column_type(column.column_type);
-        match actual.column(&column.name) {
-            Some(found) if found.sql_type != wanted => {
-                drift.push(format!("column `{}` is {}, not {wanted}", column.name, found.sql_type));
-            }
-            Some(found) if !found.nullable && column.nullable => {
-                drift.push(format!("column `{}` refuses null", column.name));
-            }
-            Some(found) if found.nullable && !column.nullable => {
-                drift.push(format!("column `{}` allows null", column.name));
-            }
-            None if !column.nullable => drift.push(format!("column `{}` ({wanted}, not null) is missing", column.name)),
-            _ => {}
+    /// A fingerprint of all that is known of it, and of what is on record of it.
+    pub(crate) fn fingerprint(&self, recorded: Option<&str>) -> String {
+        let flag = |is: bool| if is { "yes" } else { "no" };
+        let mut texts = vec![match self.kind {
+            ActualKind::Table => "table",
+            ActualKind::Partitioned => "partitioned",
+            ActualKind::Other => "other",
+        }];
+        for text in [self.comment.as_deref(), recorded] {
+            texts.extend([flag(text.is_some()), text.unwrap_or_default()]);
         }
-    }
-    for foreign in actual.columns.iter().filter(|column| table.column(&column.name).is_none()) {
-        if !foreign.nullable && !foreign.has_default {
-            drift.push(format!("column `{}`, which is not the model's, refuses null and has no default", foreign.name));
+        for column in &self.columns {
+            let comment = column.comment.as_deref().unwrap_or_default();
+            let (nullable, has_default) = (flag(column.nullable), flag(column.has_default));
+            texts.extend(["column", &column.name, &column.sql_type, nullable, has_default, comment]);
         }
-    }
-    if actual.primary_key != table.primary_key {
-        let found = if actual.primary_key.is_empty() { "missing".into() } else { actual.primary_key.join(", ") };
-        drift.push(format!("the primary key is {found}, not {}", table.primary_key.join(", ")));
-    }
-    for index in &table.indexes {
-        let taken = actual.indexes.iter().find(|found| found.name == index.name.as_str());
-        if taken.is_some_and(|found| found.plain_column.as_deref() != Some(&index.column)) {
-            drift.push(format!("index `{}` is no usable index on `{}` alone", index.name.as_str(), index.column));
+        texts.extend(self.primary_key.iter().flat_map(|name| ["key", name]));
+        for index in &self.indexes {
+            let column = index.plain_column.as_deref();
+            let kind = [flag(column.is_some()), flag(index.is_unique), flag(index.is_valid)];
+            texts.extend(["index", &index.name, column.unwrap_or_default()]);
+            texts.extend(kind);
         }
+        PlanState::fingerprint_of(texts)
     }
-    if drift.is_empty() {
-        return Ok(());
-    }
-    let mut message = format!(
-        "the table `{}` differs from its model in a way that cannot be mended by adding to it: ",
-        dialect.shown(&table.name)
-    );
-    for (index, difference) in drift.iter().enumerate() {
-        // Writing to a String cannot fail.
-        let _ = write!(message, "{}{difference}", if index == 0 { "" } else { "; " });
-    }
-    message.push_str(". Alter the table so that it fits, or choose another table prefix or schema for the sink");
-    Err(Error::new(ErrorKind::Conflict, "plan", message))
 }

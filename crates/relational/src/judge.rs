@@ -8,7 +8,7 @@ use endpoint_api::{
     batch::{Operation, Rank},
 };
 
-use crate::{Stored, Verdict, Version, judge};
+use crate::{Recorded, Stored, Verdict, Version, judge};
 
 /// Judges the rows of a load, batch by batch.
 ///
@@ -123,19 +123,31 @@ impl Judge {
         &mut self,
         records: impl IntoIterator<Item = Option<(&'s str, &'s Stored, [u8; 16])>>,
     ) -> Result<Vec<bool>, Contended> {
+        let observation = self.observation;
+        self.recognize_found(records.into_iter().map(|record| {
+            let (key, stored, source_hash) = record?;
+            Some((key, stored.found(source_hash, observation)))
+        }))
+    }
+
+    /// As [`recognize`](Self::recognize), where the database has compared the hashes itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`verdicts`](Self::verdicts).
+    pub fn recognize_found<'s>(
+        &mut self,
+        records: impl IntoIterator<Item = Option<(&'s str, Recorded)>>,
+    ) -> Result<Vec<bool>, Contended> {
         let seen = Arc::clone(&self.seen);
         let mut keys = seen.keys();
-        let mut recognize = |record: Option<(&str, &Stored, [u8; 16])>| {
-            let Some((key, stored, source_hash)) = record else { return Ok(false) };
-            if !stored.is_made_of(source_hash) {
-                return Ok(false);
-            }
-            let version = Version { observation: self.observation, ..stored.version };
-            if !is_same_register(&version, stored) {
-                return Ok(true);
-            }
+        let mut recognize = |record: Option<(&str, Recorded)>| match record {
+            None | Some((_, Recorded::Missing | Recorded::Otherwise)) => Ok(false),
+            Some((_, Recorded::Exactly)) => Ok(true),
             // What this load itself contests is to be compared by the merge, and for that it is needed.
-            self.confirm(&mut keys, seen.fingerprint(key)).map(|is_contested| !is_contested)
+            Some((key, Recorded::ExactlyBefore)) => {
+                self.confirm(&mut keys, seen.fingerprint(key)).map(|is_contested| !is_contested)
+            }
         };
         records.into_iter().map(&mut recognize).collect()
     }

@@ -100,6 +100,8 @@ impl Ledger {
         let key = spec.ingestion.to_string();
         let known = self.ingestions.remove(&key);
         let continues = !spec.restart && known.as_ref().is_some_and(|known| !known.end.is_some_and(End::is_final));
+        let abandoned = known.as_ref().filter(|known| spec.restart && !known.end.is_some_and(End::is_final));
+        let abandoned = abandoned.map(|known| known.run_id.clone());
         let standing = match known {
             Some(known) if continues => Standing { fence, end: None, ..known },
             known => {
@@ -121,6 +123,7 @@ impl Ledger {
         };
         let mut resume = Resume::new(standing.run_id.clone(), fence, standing.checkpoint.clone());
         resume.observation = standing.observation;
+        resume.abandoned = abandoned;
         resume.plan = standing.plan.as_ref().map(|plan| plan.iter().map(|planned| planned.slice.clone()).collect());
         resume.committed =
             standing.committed.iter().map(|(slice, committed)| (*slice, committed.receipt.clone())).collect();

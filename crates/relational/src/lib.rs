@@ -2,7 +2,7 @@
 //!
 //! - [`Table`]: the table that a model needs, and the tables that every sink needs for itself
 //!   ([`support`]);
-//! - [`changes`]: the difference between a table as it should be and as it is, as a plan;
+//! - [`compare`]: the difference between a table as it should be and as it is, as changes and findings;
 //! - [`Identifier`]: names that come from configuration, checked and quoted;
 //! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
@@ -34,15 +34,15 @@ mod turns;
 mod versions;
 
 pub use columns::{BatchColumn, batch_columns, row_columns};
-pub use diff::{ActualColumn, ActualIndex, ActualTable, Dialect, changes};
+pub use diff::{ActualColumn, ActualIndex, ActualKind, ActualTable, Dialect, Difference, Remedy, Statement, compare};
 pub use identifier::Identifier;
 pub use judge::{Contended, Judge, Seen};
 pub use ledger::{Committed, Ledger, Standing};
 pub use merge::{Effect, merge};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
-pub use order::{Stored, Verdict, Version, judge, newer};
-pub use plan::{Found, is_needed, plan, provisioned, recorded, require, table_names};
+pub use order::{Recorded, Stored, Verdict, Version, judge, newer};
+pub use plan::{Due, Found, due, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
 pub use tally::{Merged, Tally};
 pub use turns::{Turn, Turns};

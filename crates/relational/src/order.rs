@@ -60,10 +60,29 @@ pub struct Stored {
     pub source_hash: Option<[u8; 16]>,
 }
 
+/// What a table holds of the row that a source record would become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// No row with its key.
+    Missing,
+    /// A row that was made of another record, or one that is deleted.
+    Otherwise,
+    /// The row exactly so, live.
+    Exactly,
+    /// Likewise, of a whole record and by an earlier observation: this one is the first to see it again.
+    ExactlyBefore,
+}
+
 impl Stored {
-    /// Whether a source record with this hash would become the row exactly as it is stored, live.
-    pub(crate) fn is_made_of(&self, source_hash: [u8; 16]) -> bool {
-        !self.deleted && self.source_hash == Some(source_hash)
+    /// What this is to a source record with this hash, at this observation.
+    pub(crate) fn found(&self, source_hash: [u8; 16], observation: u64) -> Recorded {
+        if self.deleted || self.source_hash != Some(source_hash) {
+            Recorded::Otherwise
+        } else if self.version.rank == Rank::Whole && self.version.observation < observation {
+            Recorded::ExactlyBefore
+        } else {
+            Recorded::Exactly
+        }
     }
 }
 

@@ -1,13 +1,20 @@
 use std::{collections::HashMap, sync::Arc};
 
 use cdm_models::{ModelDescriptor, Timestamp};
-use endpoint_api::{Change, Error, ErrorKind, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Result};
+use endpoint_api::{
+    Change, Error, ErrorKind, FindingClass, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel,
+    Result, Retry,
+};
 
-use crate::{ActualTable, ActualView, Dialect, Identifier, Naming, Table, changes, support, versions};
+use crate::{
+    ActualKind, ActualTable, ActualView, Dialect, Difference, Identifier, Naming, Table, compare, support, versions,
+};
 
 /// What is there, of the tables that models need.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// What is there beside tables, such as the schema.
+    pub state: PlanState,
     /// The tables that exist, by name.
     pub tables: HashMap<String, ActualTable>,
     /// What is on record of model tables, by name.
@@ -47,7 +54,7 @@ pub fn table_names(naming: &Naming, models: &[&ModelDescriptor]) -> Result<Vec<I
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Conflict`] when something is there that adding cannot mend; see [`changes`].
+/// As [`Naming::tables`] and [`Table::of`] say.
 pub fn plan(
     models: &[&ModelDescriptor],
     naming: &Naming,
@@ -56,46 +63,110 @@ pub fn plan(
     dialect: &dyn Dialect,
 ) -> Result<ProvisionPlan> {
     let actual = |name: &Identifier| found.tables.get(name.as_str());
-    let mut support_changes = first;
+    let (mut state, mut support_changes, mut differences) = (found.state.clone(), first, Vec::new());
     for table in support::tables() {
-        support_changes.extend(changes(&table, actual(&table.name), "the sink keeps its own state there", dialect)?);
+        let actual = actual(&table.name);
+        let difference = compare(&table, actual, "the sink keeps its own state there", dialect);
+        state = state.with(dialect.shown(&table.name), actual.map(|actual| actual.fingerprint(None)));
+        support_changes.extend(difference.changes);
+        differences.extend(difference.findings);
     }
     let mut plans = Vec::with_capacity(models.len());
     for (model, name) in models.iter().zip(naming.tables(models)?) {
-        let recorded = found.recorded.get(name.as_str()).cloned();
+        let (actual, recorded) = (actual(&name), found.recorded.get(name.as_str()));
+        let version = recorded.map(|recorded| recorded.version.to_string());
+        state = state.with(dialect.shown(&name), actual.map(|actual| actual.fingerprint(version.as_deref())));
         let table = Table::of(model, name.clone())?;
-        let mut model_changes = changes(&table, actual(&name), &format!("rows of {} go there", model.id), dialect)?;
-        // What a newer version of the model says of the table stays.
-        if recorded.as_ref().is_some_and(|recorded| recorded.version > model.version) {
-            model_changes.retain(|change| change.action != "describe");
-        }
-        model_changes.extend(versions::views(model, naming, found, dialect)?);
-        let is_recorded = recorded.as_ref().is_some_and(|recorded| recorded.version >= model.version);
-        if !is_recorded || !model_changes.is_empty() {
-            model_changes.push(Change {
-                action: "record",
-                object: dialect.shown(&Identifier::derived(support::MODEL)),
-                reason: format!("{} is known to fit {} {}", name.as_str(), model.id, model.version),
-                sql: None,
+        let mut difference = compare(&table, actual, &format!("rows of {} go there", model.id), dialect);
+        // What a newer version of the model has added and says of the table stays.
+        if recorded.is_some_and(|recorded| recorded.version > model.version) {
+            let Difference { changes, findings } = &mut difference;
+            changes.retain(|change| change.action != "describe");
+            findings.retain(|finding| {
+                finding.class == FindingClass::Incompatible
+                    || changes.iter().any(|change| change.object == finding.object)
             });
         }
-        plans.push(ModelPlan::new(Arc::new((*model).clone()), dialect.shown(&name), model_changes, recorded));
+        let Difference { changes, findings } = versions::compare(model, naming, found, dialect)?;
+        difference.changes.extend(changes);
+        difference.findings.extend(findings);
+        state = versions::observe(state, model, naming, found, dialect)?;
+        let is_foreign = recorded.is_none() && actual.is_some_and(|actual| actual.kind != ActualKind::Other);
+        let mut changes = difference.changes;
+        if is_foreign {
+            let reason = "it is there and not on record; it is taken over with its rows";
+            changes.insert(0, Change::new("adopt", dialect.shown(&name), reason));
+        }
+        let is_recorded = recorded.is_some_and(|recorded| recorded.version >= model.version);
+        if !is_recorded || !changes.is_empty() {
+            let reason = format!("{} is known to fit {} {}", name.as_str(), model.id, model.version);
+            let record = Change::new("record", dialect.shown(&Identifier::derived(support::MODEL)), reason);
+            let can_wait = is_recorded && changes.iter().all(|change| change.can_wait);
+            changes.push(if can_wait { record.that_can_wait() } else { record });
+        }
+        differences.extend(difference.findings);
+        let plan = ModelPlan::new(Arc::new((*model).clone()), dialect.shown(&name), changes, recorded.cloned());
+        plans.push(plan.foreign(is_foreign));
     }
-    Ok(ProvisionPlan::new(support_changes, plans))
+    Ok(ProvisionPlan::new(state, support_changes, plans).differing(differences))
 }
 
-/// Whether `plan` is to be carried out, given what is found to be needed under the lock: not when somebody
-/// else has done it.
+/// What is left to do of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// All of it.
+    All,
+    /// The plan was applied, but these changes, which come after its transaction, are still to be made: whoever
+    /// applied it has been stopped, or they have failed.
+    Rest(Vec<Change>),
+    /// Nothing: it was applied, or there was nothing to do.
+    Nothing,
+}
+
+/// What is left to do of `plan`, given what is planned for the same models under the lock.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Outdated`] when the sink has changed in another way since.
-pub fn is_needed(plan: &ProvisionPlan, fresh: &ProvisionPlan) -> Result<bool> {
-    if fresh.is_empty() || fresh.hash() == plan.hash() {
-        return Ok(!fresh.is_empty());
+/// [`ErrorKind::Conflict`] when there is a difference that adding cannot mend (see
+/// [`ProvisionPlan::refusal`]), and [`ErrorKind::Outdated`] when the sink has changed since the plan was made,
+/// naming what has changed.
+pub fn due(plan: &ProvisionPlan, fresh: ProvisionPlan) -> Result<Due> {
+    if let Some(refusal) = plan.refusal() {
+        return Err(refusal);
     }
-    let message = "the sink has changed since the plan was made; plan again";
-    Err(Error::new(ErrorKind::Outdated, "apply", message).with_retry(endpoint_api::Retry::Backoff))
+    let fresh = fresh.asked_for_as(plan);
+    let hash = plan.hash();
+    if fresh.hash() == hash {
+        return Ok(if plan.is_empty() { Due::Nothing } else { Due::All });
+    }
+    if is_applied(plan, &hash, &fresh) {
+        let later: Vec<&Change> = plan.changes().filter(|change| change.is_concurrent()).collect();
+        let is_left =
+            |change: &&Change| change.is_concurrent() && later.iter().any(|planned| planned.object == change.object);
+        let rest: Vec<Change> = fresh.changes().filter(is_left).cloned().collect();
+        return Ok(if rest.is_empty() { Due::Nothing } else { Due::Rest(rest) });
+    }
+    let differences = plan.state.differences(&fresh.state);
+    let message = if differences.is_empty() {
+        "the plan was made by another version of this program or under another configuration, which does something \
+         else; plan again"
+            .to_owned()
+    } else {
+        format!("the sink has changed since the plan was made: {}; plan again", differences.join(", "))
+    };
+    Err(Error::new(ErrorKind::Outdated, "apply", message).with_retry(Retry::Backoff))
+}
+
+/// Whether the sink has that very plan on record. A plan that only makes tables of the sink's own leaves no
+/// record, and is applied when nothing is left to do.
+fn is_applied(plan: &ProvisionPlan, hash: &str, fresh: &ProvisionPlan) -> bool {
+    let mut touched = plan.models.iter().zip(&fresh.models).filter(|(planned, _)| !planned.changes.is_empty());
+    match touched.next() {
+        None => fresh.is_empty(),
+        Some(first) => std::iter::once(first)
+            .chain(touched)
+            .all(|(_, found)| found.recorded.as_ref().is_some_and(|recorded| recorded.plan_hash == hash)),
+    }
 }
 
 /// The receipt of a plan, given what is planned after it.
@@ -126,9 +197,13 @@ pub fn require(
 ) -> Result<Table> {
     let wanted = Table::of(model, name.clone())?;
     for table in support::tables().iter().chain([&wanted]) {
-        let missing = changes(table, actual.get(table.name.as_str()), "rows go there", dialect)?;
-        // A missing index or comment is no reason not to load.
-        if let Some(change) = missing.iter().find(|change| matches!(change.action, "create table" | "add column")) {
+        let Difference { changes, findings } =
+            compare(table, actual.get(table.name.as_str()), "rows go there", dialect);
+        let plan = ProvisionPlan::new(PlanState::new(), changes, Vec::new()).differing(findings);
+        if let Some(refusal) = plan.refusal() {
+            return Err(refusal);
+        }
+        if let Some(change) = plan.support.iter().find(|change| !change.can_wait) {
             let message = format!("{} {} is not provisioned", model.id, model.version);
             return Err(Error::new(ErrorKind::NotProvisioned, "open a run", message).with("missing", &change.object));
         }

@@ -182,7 +182,10 @@ impl Opening {
         let Some(standing) = standing else { return Ok(opening) };
         opening.resume.checkpoint = standing.checkpoint;
         opening.observations = standing.observations;
-        opening.continues = !spec.restart && !matches!(standing.status.as_str(), "succeeded" | "abandoned");
+        opening.continues = !spec.restart && !is_over(&standing.status);
+        if spec.restart && !is_over(&standing.status) {
+            opening.resume.abandoned = Some(standing.run_id.parse()?);
+        }
         if opening.continues {
             opening.resume.run_id = standing.run_id.parse()?;
             opening.resume.observation = standing.observation;
@@ -200,6 +203,11 @@ impl Opening {
         self.resume.committed = receipts;
         self
     }
+}
+
+/// Whether a run with that status is never gone on with.
+fn is_over(status: &str) -> bool {
+    matches!(status, "succeeded" | "abandoned")
 }
 
 /// The observation of each slice of a plan.

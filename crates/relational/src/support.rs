@@ -1,5 +1,5 @@
 //! The tables that a SQL sink keeps beside those of the models: what is provisioned, where each
-//! ingestion stands, what was loaded and what was rejected.
+//! ingestion stands, what was loaded, what was rejected and what is to be told.
 
 use crate::{Column, ColumnType, Identifier, Index, Table};
 
@@ -13,9 +13,11 @@ pub const INGESTION: &str = "_cdm_ingestion";
 pub const LOAD: &str = "_cdm_load";
 /// One line a reject.
 pub const REJECT: &str = "_cdm_reject";
+/// One line a message that waits or has been delivered.
+pub const OUTBOX: &str = "_cdm_outbox";
 
 /// The names of these tables.
-pub const NAMES: &[&str] = &[MODEL, FENCE, INGESTION, LOAD, REJECT];
+pub const NAMES: &[&str] = &[MODEL, FENCE, INGESTION, LOAD, REJECT, OUTBOX];
 
 /// The tables in the order in which they are made.
 pub fn tables() -> Vec<Table> {
@@ -117,6 +119,21 @@ pub fn tables() -> Vec<Table> {
                 required("raw_length", Int64, "How many bytes the record has."),
                 required("raw_hash", Text, "BLAKE3 of all the record's bytes."),
                 required("rejected_at", Timestamp, "When it was rejected first."),
+            ],
+        ),
+        table(
+            OUTBOX,
+            "Messages that wait to be delivered; the line of one that was delivered is used again.",
+            &["queue", "number"],
+            &[],
+            vec![
+                required("queue", Text, "The queue; that of a run is the ingestion."),
+                required("number", Int64, "The message's place in the queue."),
+                required("id", Text, "The message's id; the same is never put twice."),
+                required("about", Text, "What it is about: the run."),
+                Column::new("payload", Text, "What is to be told; until it is delivered."),
+                required("created_at", Timestamp, "When it was put there."),
+                Column::new("delivered_at", Timestamp, "When it was delivered; null while it waits."),
             ],
         ),
     ]

@@ -6,9 +6,9 @@ use std::{
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Load, OpenContext, Provisioner, RejectQuery, Replay,
-    Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
-    register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Load, OpenContext, Outbox, Provisioner, RejectQuery,
+    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
+    async_trait, register_driver,
 };
 use rustix::fs::Access;
 
@@ -104,6 +104,10 @@ impl Sink for FilesEndpoint {
 
     async fn verify(&self, _: &[Arc<ModelDescriptor>], _: bool) -> Result<Vec<Verification>> {
         Err(Error::unsupported("verify", "looking for rows that are not as they were loaded"))
+    }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        None
     }
 }
 

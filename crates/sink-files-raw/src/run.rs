@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use endpoint_api::{
-    Begun, Commit, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, Retry, Run, RunEnd, RunId, RunReceipt,
-    Slice, async_trait,
+    Begun, Commit, Error, ErrorKind, Ingestion, LoadReceipt, Message, Result, Resume, Retry, Run, RunEnd, RunId,
+    RunReceipt, Slice, async_trait,
 };
 
 use crate::{
@@ -54,7 +54,7 @@ impl Run for FilesRun {
         .await
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, _: &[Message]) -> Result<RunReceipt> {
         let (run, end) = (Arc::clone(&self.run), End::of(end)?);
         blocking("finish", move || run.finish(end)).await
     }

@@ -6,6 +6,8 @@ use relational::{Identifier, Naming, state::Retention};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::budget::Budget;
+
 /// Where to connect and where the tables go.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,9 @@ pub struct Config {
     /// At most so many rejects and lines of that ledger are kept; any number when it is not given.
     #[schemars(range(min = 1))]
     retention_rows: Option<u32>,
+    /// How long provisioning may be in the way of others.
+    #[serde(default)]
+    provisioning: Budget,
     /// Whether the connection is encrypted, and what is demanded of the server's certificate.
     ssl_mode: Option<TlsMode>,
     /// A file of certificates (PEM) to trust instead of the system's; relative to the configuration
@@ -61,6 +66,10 @@ fn default_retention_days() -> u32 {
 impl Config {
     pub(crate) fn retention(&self) -> Retention {
         Retention { days: self.retention_days, rows: self.retention_rows }
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.provisioning
     }
 
     pub(crate) fn schema(&self) -> Result<Identifier> {

@@ -108,37 +108,49 @@ fn length(length: usize) -> Result<i32> {
     i32::try_from(length).map_err(|_| Error::new(ErrorKind::Internal, "copy", "a value is larger than 2 GiB"))
 }
 
-/// Rows in the format: each is the given row of the columns, between cells of its own.
-pub(crate) struct Encoder {
-    out: BytesMut,
+/// The server takes what is sent in pieces of about so many bytes, and needs memory for one of them.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Rows in the format, piece by piece: while the server takes one in, the next is made.
+pub(crate) struct Encoder<'b> {
+    columns: Vec<BatchColumn<'b>>,
     fields: i16,
+    out: BytesMut,
+    has_ended: bool,
 }
 
-impl Encoder {
-    /// For rows of `columns` and so many cells more, about `bytes` of them in all.
-    pub(crate) fn new(columns: usize, cells: usize, bytes: usize) -> Result<Self> {
-        let fields = i16::try_from(columns + cells)
+impl<'b> Encoder<'b> {
+    /// For rows of `columns` and so many cells more.
+    pub(crate) fn new(columns: Vec<BatchColumn<'b>>, cells: usize) -> Result<Self> {
+        let fields = i16::try_from(columns.len() + cells)
             .map_err(|_| Error::new(ErrorKind::Internal, "copy", "a table has more columns than the format allows"))?;
-        let mut out = BytesMut::with_capacity(bytes);
+        let mut out = BytesMut::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
         out.put_slice(HEADER);
-        Ok(Self { out, fields })
+        Ok(Self { columns, fields, out, has_ended: false })
     }
 
-    /// Appends a row: cells that are encoded already, the row of the columns, and cells again.
-    pub(crate) fn row(&mut self, before: &[u8], columns: &[BatchColumn<'_>], row: usize, after: &[u8]) -> Result<()> {
-        self.out.put_i16(self.fields);
-        self.out.put_slice(before);
-        for column in columns {
-            append(column, row, &mut self.out)?;
+    /// The next piece; each row is cells that are encoded already, a row of the columns, and cells again. `None`
+    /// behind the last one.
+    pub(crate) fn piece<'c>(
+        &mut self,
+        rows: &mut impl Iterator<Item = (&'c [u8], usize, &'c [u8])>,
+    ) -> Result<Option<Bytes>> {
+        while !self.has_ended && self.out.len() < PIECE_BYTES {
+            let Some((before, row, after)) = rows.next() else {
+                self.has_ended = true;
+                self.out.put_i16(TRAILER);
+                break;
+            };
+            self.out.put_i16(self.fields);
+            self.out.put_slice(before);
+            for column in &self.columns {
+                append(column, row, &mut self.out)?;
+            }
+            self.out.put_slice(after);
         }
-        self.out.put_slice(after);
-        Ok(())
-    }
-
-    /// All of it.
-    pub(crate) fn finish(mut self) -> Bytes {
-        self.out.put_i16(TRAILER);
-        self.out.freeze()
+        let piece = self.out.split().freeze();
+        self.out.reserve(PIECE_BYTES + PIECE_BYTES / 4);
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 }
 
@@ -147,6 +159,12 @@ pub(crate) fn cell(value: &[u8]) -> Result<Vec<u8>> {
     let mut out = BytesMut::with_capacity(value.len() + 4);
     sized(value, &mut out)?;
     Ok(out.to_vec())
+}
+
+/// A cell with a whole number of 16 bits, encoded.
+pub(crate) fn int2(value: i16) -> [u8; 6] {
+    let [high, low] = value.to_be_bytes();
+    [0, 0, 0, 2, high, low]
 }
 
 /// A time in microseconds since 1970 as the server keeps it.

@@ -2,15 +2,16 @@ use std::{fmt, sync::Arc};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Provisioner, RejectQuery,
-    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
-    async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Outbox, Provisioner,
+    RejectQuery, Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
+    Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
 
 use crate::{
-    check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session, state::Target, verify,
+    budget::Budget, check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session,
+    state::Target, verify,
 };
 
 /// The driver.
@@ -20,7 +21,7 @@ impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
     const CAPABILITIES: Capabilities = Capabilities::NONE
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().grants());
+        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox());
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -55,6 +56,7 @@ impl Driver for CdmPostgres {
             naming: config.naming()?,
             connector,
             retention: config.retention(),
+            budget: config.budget(),
         })
     }
 }
@@ -69,6 +71,7 @@ pub struct PgCdm {
     naming: Naming,
     connector: Connector,
     retention: Retention,
+    budget: Budget,
 }
 
 impl fmt::Debug for PgCdm {
@@ -105,6 +108,10 @@ impl PgCdm {
 
     pub(crate) fn retention(&self) -> Retention {
         self.retention
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// The table of a model.
@@ -161,5 +168,9 @@ impl Sink for PgCdm {
 
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         verify::verify(self, models, repair).await
+    }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
     }
 }

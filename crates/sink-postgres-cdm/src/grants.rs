@@ -131,6 +131,7 @@ impl Roles {
                     support::FENCE => "to take a fence",
                     support::INGESTION => "to move checkpoints",
                     support::LOAD => "to write the ledger, and to remove its old lines",
+                    support::OUTBOX => "to put messages, and to mark those as delivered that were",
                     support::REJECT => "to keep rejects, and to remove those that are old or were replayed",
                     _ => "to look rows up, and to write those that are new or have changed",
                 },

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use endpoint_api::{Error, ErrorKind, Result};
-use relational::{ActualColumn, ActualIndex, ActualTable, Identifier};
+use endpoint_api::Result;
+use relational::{ActualColumn, ActualIndex, ActualKind, ActualTable, Identifier};
 use tokio_postgres::types::Type;
 
 use crate::session::{Session, column};
@@ -20,7 +20,7 @@ order by c.relname, a.attnum";
 
 const INDEXES: &str = "\
 select c.relname::text, i.relname::text, x.indisprimary,
-       x.indisvalid and x.indpred is null and x.indexprs is null and m.amname = 'btree',
+       x.indpred is null and x.indexprs is null and m.amname = 'btree', x.indisunique, x.indisvalid,
        array(select a.attname::text
              from unnest(x.indkey) with ordinality as k (attnum, place)
              join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
@@ -67,14 +67,14 @@ pub(crate) async fn tables(
     for row in session.query(operation, COLUMNS, &[(&schema, Type::TEXT), (&names, Type::TEXT_ARRAY)]).await? {
         let name: String = column(&row, 0)?;
         let kind: String = column(&row, 1)?;
-        if !matches!(kind.as_str(), "r" | "p") {
-            let message = format!(
-                "`{schema}`.`{name}` is a view or a foreign table and not a table; choose another table prefix"
-            );
-            return Err(Error::new(ErrorKind::Conflict, operation, message));
-        }
+        let kind = match kind.as_str() {
+            "r" => ActualKind::Table,
+            "p" => ActualKind::Partitioned,
+            _ => ActualKind::Other,
+        };
         let comment = column(&row, 2)?;
         let table = tables.entry(name).or_insert_with(|| ActualTable {
+            kind,
             columns: Vec::new(),
             primary_key: Vec::new(),
             indexes: Vec::new(),
@@ -93,7 +93,7 @@ pub(crate) async fn tables(
     }
     for row in session.query(operation, INDEXES, &[(&schema, Type::TEXT), (&names, Type::TEXT_ARRAY)]).await? {
         let Some(table) = tables.get_mut(column::<&str>(&row, 0)?) else { continue };
-        let columns: Vec<String> = column(&row, 4)?;
+        let columns: Vec<String> = column(&row, 6)?;
         if column(&row, 2)? {
             table.primary_key = columns;
             continue;
@@ -103,7 +103,12 @@ pub(crate) async fn tables(
             [only] if is_plain => Some(only.clone()),
             _ => None,
         };
-        table.indexes.push(ActualIndex { name: column(&row, 1)?, plain_column });
+        table.indexes.push(ActualIndex {
+            name: column(&row, 1)?,
+            plain_column,
+            is_unique: column(&row, 4)?,
+            is_valid: column(&row, 5)?,
+        });
     }
     Ok(tables)
 }

@@ -14,6 +14,8 @@
 //! 4. The ledger gets its receipt, the fence is compared and the checkpoint moved, all before the one
 //!    commit.
 
+mod apply;
+mod budget;
 mod check;
 mod config;
 mod copy;
@@ -26,6 +28,7 @@ mod load;
 mod loading;
 mod lookup;
 mod merge;
+mod outbox;
 mod owner;
 mod place;
 mod provision;

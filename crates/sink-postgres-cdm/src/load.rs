@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     loading::Loading,
-    lookup::Recent,
+    outbox,
     place::Keys,
     rejects,
     session::{Microseconds, Session, column},
@@ -45,7 +45,6 @@ pub(crate) struct PgLoad<'e> {
     pub(crate) merged: Merged,
     /// Of which keys rows have come.
     pub(crate) keys: Keys,
-    pub(crate) recent: Recent,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
     turn: Turn,
@@ -118,7 +117,6 @@ impl<'e> PgLoad<'e> {
             tally: Tally::default(),
             merged: Merged::default(),
             keys: Keys::default(),
-            recent: Recent::default(),
             has_stage: false,
             has_savepoint: false,
             turn,
@@ -212,7 +210,7 @@ impl<'e> PgLoad<'e> {
         let inserted = signed(receipt.counts.inserted);
         let parameters = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&inserted as _, Type::INT8)];
         self.session.execute(operation, &statement, &parameters).await?;
-        Ok(())
+        outbox::put(&self.session, &run.tables, &commit.messages).await
     }
 }
 

@@ -1,9 +1,9 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
-use endpoint_api::{CdmBatch, Result, batch::SourceHashes};
+use endpoint_api::{CdmBatch, Error, ErrorKind, Result, batch::SourceHashes};
 use relational::{
-    Stored, Version, plumbing,
-    state::{rank, unsigned},
+    Recorded, Stored, Version, plumbing,
+    state::{rank, signed, unsigned},
 };
 use tokio_postgres::types::Type;
 
@@ -12,71 +12,13 @@ use crate::{
     state::Target,
 };
 
-/// What the table held for some keys when they were looked up.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// The keys that were looked up, but for those that are there.
-    missing: HashSet<String>,
-    rows: HashMap<String, Stored>,
-}
-
-/// What was looked up to recognise records and serves again when the rest of them is written. A batch is
-/// written at the latest after the next one was looked up.
-#[derive(Debug, Default)]
-pub(crate) struct Recent(VecDeque<Found>);
-
-impl Found {
-    /// Looks keys up; it takes no lock.
-    pub(crate) async fn look_up(session: &Session, target: &Target, keys: HashSet<&str>) -> Result<Self> {
-        let keys: Vec<&str> = keys.into_iter().collect();
-        let rows = stored(session, target, &keys).await?;
-        let missing = keys.into_iter().filter(|key| !rows.contains_key(*key)).map(str::to_owned).collect();
-        Ok(Self { missing, rows })
-    }
-
-    /// The keys of a batch's rows.
-    pub(crate) fn keys(batch: &CdmBatch) -> HashSet<&str> {
-        (0..batch.len()).map(|row| batch.key(row)).collect()
-    }
-
-    /// What is there.
-    pub(crate) fn rows(&self) -> &HashMap<String, Stored> {
-        &self.rows
-    }
-
-    /// What is there of the row that each record becomes, with the record's hash.
-    pub(crate) fn of<'f>(
-        &'f self,
-        records: &'f SourceHashes,
-    ) -> impl Iterator<Item = Option<(&'f str, &'f Stored, [u8; 16])>> {
-        records.iter().map(|(hash, key)| {
-            let (key, stored) = self.rows.get_key_value(key?)?;
-            Some((key.as_str(), stored, hash))
-        })
-    }
-
-    fn covers(&self, batch: &CdmBatch) -> bool {
-        (0..batch.len()).map(|row| batch.key(row)).all(|key| self.rows.contains_key(key) || self.missing.contains(key))
-    }
-}
-
-impl Recent {
-    pub(crate) fn keep(&mut self, found: Found) {
-        self.0.truncate(1);
-        self.0.push_front(found);
-    }
-
-    /// What was found for all keys of a batch.
-    pub(crate) fn take(&mut self, batch: &CdmBatch) -> Option<Found> {
-        let place = self.0.iter().position(|found| found.covers(batch))?;
-        self.0.remove(place)
-    }
-}
-
-async fn stored(session: &Session, target: &Target, keys: &[&str]) -> Result<HashMap<String, Stored>> {
+/// What the table holds for the keys of a batch's rows. It takes no lock.
+pub(crate) async fn stored(session: &Session, target: &Target, batch: &CdmBatch) -> Result<HashMap<String, Stored>> {
+    let keys: HashSet<&str> = (0..batch.len()).map(|row| batch.key(row)).collect();
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
+    let keys: Vec<&str> = keys.into_iter().collect();
     let statement = format!(
         "select {key}, {rank}, {version_at}, {observation}, {revision}, {hash}, {source_hash}, \
          {deleted_at} is not null from {table} where {key} = any($1)",
@@ -109,4 +51,48 @@ async fn stored(session: &Session, target: &Target, keys: &[&str]) -> Result<Has
         stored.insert(column::<String>(row, 0)?, Stored { version, deleted: column(row, 7)?, source_hash });
     }
     Ok(stored)
+}
+
+/// What the table holds of the row that each record becomes, as an observation sees it. The server compares the
+/// hashes itself and answers with one character a record: for what is stored already, which may be all there is,
+/// nothing else is to be known. It takes no lock.
+pub(crate) async fn recorded(
+    session: &Session,
+    target: &Target,
+    records: &SourceHashes,
+    observation: u64,
+) -> Result<Vec<Recorded>> {
+    let operation = "look records up";
+    let statement = format!(
+        "select string_agg(case when t.{key} is null then 'm' \
+         when t.{source_hash} is distinct from k.hash or t.{deleted_at} is not null then 'o' \
+         when t.{rank} > 0 and t.{observation} < $3 then 'b' else 'e' end, '' order by k.place) \
+         from unnest($1, $2) with ordinality as k (key, hash, place) \
+         left join {table} t on t.{key} = k.key",
+        key = target.key,
+        table = target.table,
+        rank = plumbing::RANK,
+        observation = plumbing::OBSERVATION,
+        source_hash = plumbing::SOURCE_HASH,
+        deleted_at = plumbing::DELETED_AT,
+    );
+    let (hashes, keys): (Vec<[u8; 16]>, Vec<Option<&str>>) = records.iter().unzip();
+    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 16]>::as_slice).collect();
+    let observation = signed(observation);
+    let parameters =
+        [(&keys as _, Type::TEXT_ARRAY), (&hashes as _, Type::BYTEA_ARRAY), (&observation as _, Type::INT8)];
+    let row = session.query_one(operation, &statement, &parameters).await?;
+    let answer: &str = column(&row, 0)?;
+    let strange = || Error::new(ErrorKind::Internal, operation, "the server answered for other records");
+    let recorded: Vec<Recorded> = answer
+        .bytes()
+        .map(|found| match found {
+            b'm' => Ok(Recorded::Missing),
+            b'o' => Ok(Recorded::Otherwise),
+            b'e' => Ok(Recorded::Exactly),
+            b'b' => Ok(Recorded::ExactlyBefore),
+            _ => Err(strange()),
+        })
+        .collect::<Result<_>>()?;
+    if recorded.len() == records.len() { Ok(recorded) } else { Err(strange()) }
 }

@@ -1,24 +1,23 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
-use bytes::Bytes;
 use endpoint_api::{
     CdmBatch, Error, ErrorKind, Rejection, Result,
     batch::{Operation, SourceHashes},
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
-use relational::{BatchColumn, Contended, Stored, Verdict, batch_columns, row_columns, state::signed};
+use relational::{BatchColumn, Contended, Recorded, Stored, Verdict, batch_columns, row_columns, state::signed};
 use tokio_postgres::types::Type;
 
 use crate::{
-    copy::{Encoder, cell, timestamp},
+    copy::{Encoder, cell, int2, timestamp},
     load::PgLoad,
-    lookup::Found,
-    merge::{AGAIN, DELETE, REVIVE, UPSERT},
+    lookup,
+    merge::{AGAIN, DELETE, LOAD_PLUMBING, REVIVE, UPSERT},
     session::column,
     sqlstate::classify,
 };
@@ -81,11 +80,9 @@ impl PgLoad<'_> {
         if self.writes_new_rows(batch).await? {
             return Ok(());
         }
-        let found = match self.recent.take(batch) {
-            Some(found) => found,
-            None => self.look_up(Found::keys(batch)).await?,
-        };
-        let (fresh, mut staged) = self.judge_rows(batch, found.rows())?;
+        let stored = lookup::stored(&self.session, &self.loading.target, batch).await?;
+        self.loading.found(stored.len());
+        let (fresh, mut staged) = self.judge_rows(batch, &stored)?;
         if !fresh.is_empty() {
             let refused = self.place(batch, fresh, Way::Straight).await?;
             staged.extend(refused);
@@ -104,26 +101,18 @@ impl PgLoad<'_> {
     /// Which records were stored exactly so before, so that nothing is to be done for them.
     pub(crate) async fn recognize_records(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
         // A careful load must see each row in its turn.
-        if self.is_careful() || self.loading.expects_new_rows() {
+        let tells_keys = records.iter().any(|(_, key)| key.is_some());
+        if self.is_careful() || self.loading.expects_new_rows() || !tells_keys {
             return Ok(vec![false; records.len()]);
         }
-        let found = self.look_up(records.iter().filter_map(|(_, key)| key).collect()).await?;
-        let recognized =
-            self.judge.recognize(found.of(records)).map_err(|contended| self.repeat_contended(contended))?;
+        let recorded = lookup::recorded(&self.session, &self.loading.target, records, self.observation).await?;
+        self.loading.found(recorded.iter().filter(|found| **found != Recorded::Missing).count());
+        let found = records.iter().zip(recorded).map(|((_, key), recorded)| Some((key?, recorded)));
+        let recognized = self.judge.recognize_found(found).map_err(|contended| self.repeat_contended(contended))?;
         recognized.iter().filter(|is_known| **is_known).for_each(|_| {
             self.tally.judge(Verdict::Unchanged);
         });
-        self.recent.keep(found);
         Ok(recognized)
-    }
-
-    async fn look_up(&self, keys: HashSet<&str>) -> Result<Found> {
-        let is_telling = !keys.is_empty();
-        let found = Found::look_up(&self.session, &self.loading.target, keys).await?;
-        if is_telling {
-            self.loading.found(found.rows().len());
-        }
-        Ok(found)
     }
 
     fn repeat_contended(&self, _: Contended) -> Error {
@@ -241,8 +230,10 @@ impl PgLoad<'_> {
     /// Tries to place rows; when the server refuses one, the transaction is to be rolled back to its savepoint.
     async fn attempt(&mut self, batch: &CdmBatch, rows: &[Purposed], way: Way) -> Result<()> {
         if way != Way::Straight {
-            let data = self.encode_for_stage(batch, rows)?;
-            self.copy(&Arc::clone(&self.loading).statements.copy, data).await?;
+            let encoder = Encoder::new(self.columns(batch)?, 1)?;
+            let purposed: Vec<([u8; 6], usize)> = rows.iter().map(|(row, purpose)| (int2(*purpose), *row)).collect();
+            let encoded = purposed.iter().map(|(purpose, row)| (purpose.as_slice(), *row, &[][..]));
+            self.copy(&Arc::clone(&self.loading).statements.copy, encoder, encoded).await?;
             if way == Way::Merge {
                 self.merge().await?;
                 self.session.batch("clear the stage", &self.loading.statements.clear_stage).await?;
@@ -253,8 +244,10 @@ impl PgLoad<'_> {
         // In the order of their keys, so that loads of the same keys wait for each other and never in a circle.
         let mut rows = rows.to_vec();
         rows.sort_unstable_by_key(|(row, _)| batch.key(*row));
-        let data = self.encode_for_table(batch, &rows)?;
-        let copied = self.copy(&Arc::clone(&self.loading).statements.copy_straight, data).await?;
+        let same_for_all = self.load_plumbing()?;
+        let encoder = Encoder::new(self.columns(batch)?, LOAD_PLUMBING.len())?;
+        let encoded = rows.iter().map(|(row, _)| (&[][..], *row, same_for_all.as_slice()));
+        let copied = self.copy(&Arc::clone(&self.loading).statements.copy_straight, encoder, encoded).await?;
         let sent = number(rows.len());
         if copied != sent {
             let message = format!("{sent} rows were sent, and the server took {copied}");
@@ -264,53 +257,40 @@ impl PgLoad<'_> {
         Ok(())
     }
 
-    /// Copies within a new savepoint; says how many rows there were.
-    async fn copy(&mut self, statement: &str, mut data: Bytes) -> Result<u64> {
+    /// Copies rows within a new savepoint; says how many there were.
+    async fn copy<'c>(
+        &mut self,
+        statement: &str,
+        mut encoder: Encoder<'_>,
+        mut rows: impl Iterator<Item = (&'c [u8], usize, &'c [u8])>,
+    ) -> Result<u64> {
         let savepoint = match self.has_savepoint {
             true => "release savepoint _cdm_rows; savepoint _cdm_rows",
             false => "savepoint _cdm_rows",
         };
-        let client = self.session.client();
-        let copied = async {
-            // Both are on their way before the first is answered.
-            let ((), sink) = futures::try_join!(client.batch_execute(savepoint), client.copy_in(statement))?;
-            let mut sink = std::pin::pin!(sink);
-            while !data.is_empty() {
-                sink.feed(data.split_to(data.len().min(PIECE_BYTES))).await?;
-            }
-            sink.finish().await
-        };
-        let copied = copied.await.map_err(|error| classify("copy rows", &error));
         self.has_savepoint = true;
-        copied
-    }
-
-    fn encode_for_stage(&self, batch: &CdmBatch, rows: &[Purposed]) -> Result<Bytes> {
-        let columns = self.columns(batch)?;
-        let mut encoder = Encoder::new(columns.len(), 1, about(batch, rows))?;
-        for (row, purpose) in rows {
-            let [high, low] = purpose.to_be_bytes();
-            encoder.row(&[0, 0, 0, 2, high, low], &columns, *row, &[])?;
+        let refused = |error: tokio_postgres::Error| classify("copy rows", &error);
+        let client = self.session.client();
+        // Both are on their way before the first is answered.
+        let begun = futures::try_join!(client.batch_execute(savepoint), client.copy_in(statement));
+        let mut sink = std::pin::pin!(begun.map_err(refused)?.1);
+        while let Some(piece) = encoder.piece(&mut rows)? {
+            sink.feed(piece).await.map_err(refused)?;
         }
-        Ok(encoder.finish())
+        sink.finish().await.map_err(refused)
     }
 
-    fn encode_for_table(&self, batch: &CdmBatch, rows: &[Purposed]) -> Result<Bytes> {
-        let columns = self.columns(batch)?;
-        // In the order of `merge::LOAD_PLUMBING`.
-        let same_for_all = [
+    /// The cells that are the same for all rows which go straight into the table, in the order of
+    /// [`LOAD_PLUMBING`].
+    fn load_plumbing(&self) -> Result<Vec<u8>> {
+        let cells = [
             cell(&signed(self.observation).to_be_bytes())?,
             cell(&i32::try_from(self.mapper_revision).unwrap_or(i32::MAX).to_be_bytes())?,
             cell(self.loading.run_id().as_bytes())?,
             cell(self.loading.ingestion.source.as_str().as_bytes())?,
             cell(&timestamp(self.began_at))?,
         ];
-        let mut encoder = Encoder::new(columns.len(), same_for_all.len(), about(batch, rows))?;
-        let same_for_all = same_for_all.concat();
-        for (row, _) in rows {
-            encoder.row(&[], &columns, *row, &same_for_all)?;
-        }
-        Ok(encoder.finish())
+        Ok(cells.concat())
     }
 
     /// The columns of a batch as the table has them.
@@ -375,16 +355,8 @@ const ROLL_BACK: &str = "rollback to savepoint _cdm_rows";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// The server takes what is sent in pieces, and needs memory for one of them.
-const PIECE_BYTES: usize = 64 * 1024;
-
 fn number(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
-}
-
-/// About how many bytes these rows of a batch take.
-fn about(batch: &CdmBatch, rows: &[Purposed]) -> usize {
-    batch.rows().get_array_memory_size() / batch.len().max(1) * rows.len() + rows.len() * 128
 }
 
 /// Why the server refuses a row; without its values.

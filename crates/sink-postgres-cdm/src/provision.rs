@@ -1,27 +1,21 @@
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Change, Error, ErrorKind, GrantRequest, Grants, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
-    Result, async_trait,
+    Change, GrantRequest, Grants, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result,
+    async_trait,
 };
-use relational::{Found, Identifier, is_needed, provisioned, recorded, support};
-use tokio::time::{Instant, sleep};
-use tokio_postgres::{Row, types::Type};
+use relational::{Found, Identifier, Statement, recorded, support};
+use tokio_postgres::Row;
 
 use crate::{
+    apply::apply,
     dialect::Postgres,
     endpoint::PgCdm,
     grants, introspect,
     session::{Microseconds, Session, column},
     views,
 };
-
-/// How long to wait for another provisioner.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a statement may wait for a lock on a table: nobody who writes waits behind us for longer.
-const LOCK_TIMEOUT: &str = "set local lock_timeout = '5s'; set local search_path = ''";
 
 #[async_trait]
 impl Provisioner for PgCdm {
@@ -32,19 +26,7 @@ impl Provisioner for PgCdm {
     }
 
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {
-        let models: Vec<&ModelDescriptor> = plan.models.iter().map(|model| model.descriptor.as_ref()).collect();
-        let session = Session::open(self.connector()).await?;
-        self.lock(&session).await?;
-        self.act_as_owner(&session).await?;
-        // Under the lock nobody else provisions: what is found now is what the statements meet.
-        let fresh = self.plan_in(&session, &models).await?;
-        let changed = is_needed(plan, &fresh)?;
-        if changed {
-            self.carry_out(&session, plan).await?;
-        }
-        session.batch("apply", "commit").await?;
-        self.look_as_owner(&session).await?;
-        provisioned(changed, self.plan_in(&session, &models).await?)
+        apply(self, plan).await
     }
 
     async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants> {
@@ -53,7 +35,7 @@ impl Provisioner for PgCdm {
 }
 
 impl PgCdm {
-    async fn plan_in(&self, session: &Session, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
+    pub(crate) async fn plan_in(&self, session: &Session, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
         let names = relational::table_names(self.naming(), models)?;
         let schema = self.schema();
         let mut tables = introspect::tables(session, schema, &names).await?;
@@ -64,17 +46,16 @@ impl PgCdm {
         }
         let views = relational::view_names(self.naming(), models, &recorded)?;
         let views = views::views(session, schema, &views).await?;
-        let dialect = Postgres { schema: schema.clone(), lz4: has_lz4(session).await? };
+        let dialect = Postgres { schema: schema.clone(), budget: self.budget(), lz4: has_lz4(session).await? };
+        let has_schema = introspect::schema_exists(session, schema).await?;
         let mut first = Vec::new();
-        if !introspect::schema_exists(session, schema).await? {
-            first.push(Change {
-                action: "create schema",
-                object: schema.as_str().to_owned(),
-                reason: "the tables of the sink go there".to_owned(),
-                sql: Some(format!("create schema {schema}")),
-            });
+        if !has_schema {
+            let Statement { sql, execution } = dialect.in_transaction(format!("create schema {schema}"), None);
+            let change = Change::new("create schema", schema.as_str(), "the tables of the sink go there");
+            first.push(change.by(sql, execution));
         }
-        relational::plan(models, self.naming(), &Found { tables, recorded, views }, first, &dialect)
+        let state = PlanState::new().with(schema.as_str(), has_schema.then(|| "schema".to_owned()));
+        relational::plan(models, self.naming(), &Found { state, tables, recorded, views }, first, &dialect)
     }
 
     /// What is on record of model tables.
@@ -91,60 +72,6 @@ impl PgCdm {
             Ok((table.clone(), recorded(&table, version, column(row, 2)?, provisioned_at)?))
         };
         rows.iter().map(read).collect()
-    }
-
-    /// Begins a transaction that is alone in provisioning this schema.
-    ///
-    /// The lock is asked for again and again, each time in a transaction of its own, and not waited
-    /// for: a session that waits for it would hold a snapshot that a concurrent index build waits for.
-    async fn lock(&self, session: &Session) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        let key = format!("cdm provision {}", self.schema().as_str());
-        loop {
-            session.batch("apply", "begin").await?;
-            session.batch("apply", LOCK_TIMEOUT).await?;
-            let statement = "select pg_try_advisory_xact_lock(hashtextextended($1, 0))";
-            if column(&session.query_one("apply", statement, &[(&key, Type::TEXT)]).await?, 0)? {
-                return Ok(());
-            }
-            session.batch("apply", "rollback").await?;
-            if Instant::now() > deadline {
-                let message =
-                    "another session has been provisioning this schema for a minute; try again when it is done";
-                return Err(Error::new(ErrorKind::Conflict, "apply", message).with("schema", self.schema().as_str()));
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    async fn carry_out(&self, session: &Session, plan: &ProvisionPlan) -> Result<()> {
-        for change in plan.changes() {
-            if let Some(sql) = &change.sql {
-                tracing::info!(action = change.action, object = %change.object, "provisioning");
-                let done = session.batch("apply", sql).await;
-                done.map_err(|error| error.with("action", change.action).with("object", &change.object))?;
-            }
-        }
-        let hash = plan.hash();
-        let statement = format!(
-            "insert into {}.{} (table_name, model, version, plan_hash, provisioned_at) values ($1, $2, $3, $4, now()) \
-             on conflict (table_name) do update set model = excluded.model, version = excluded.version, \
-             plan_hash = excluded.plan_hash, provisioned_at = excluded.provisioned_at",
-            self.schema(),
-            Identifier::derived(support::MODEL),
-        );
-        for model in plan.models.iter().filter(|model| !model.changes.is_empty()) {
-            let table = self.naming().table(&model.descriptor)?;
-            let (id, version) = (model.descriptor.id.as_str(), model.descriptor.version.to_string());
-            session
-                .execute(
-                    "apply",
-                    &statement,
-                    &[(&table.as_str(), Type::TEXT), (&id, Type::TEXT), (&version, Type::TEXT), (&hash, Type::TEXT)],
-                )
-                .await?;
-        }
-        Ok(())
     }
 }
 

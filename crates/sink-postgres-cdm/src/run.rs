@@ -5,8 +5,8 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, Ingestion, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
-    Slice, async_trait,
+    Begun, Error, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt,
+    RunSpec, Slice, async_trait,
 };
 use relational::{
     Identifier, Observations, ObservedSlice,
@@ -23,7 +23,7 @@ use crate::{
     heartbeat::Heartbeat,
     load::PgLoad,
     loading::Loading,
-    retention,
+    outbox, retention,
     session::{Session, column},
     state::{SupportTables, Target},
 };
@@ -271,7 +271,7 @@ impl Run for PgRun<'_> {
         PgLoad::begin(&self.loading, slice.index, observation).await
     }
 
-    async fn finish(mut self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(mut self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         // It would beat in the midst of what follows on the same session.
         self.heartbeat = None;
         let operation = "end the run";
@@ -314,6 +314,7 @@ impl Run for PgRun<'_> {
             (&to_json(&observations)? as _, Type::TEXT),
         ];
         session.execute(operation, &statement, &parameters).await?;
+        outbox::put(session, &self.loading.tables, messages).await?;
         let statement =
             format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.loading.tables.ingestion);
         let table = self.loading.target.name.as_str();

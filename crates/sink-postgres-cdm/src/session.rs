@@ -26,15 +26,23 @@ impl Session {
         }
     }
 
+    /// Opens a session with settings of its own, as far as there is no pooler in between that refuses them: settings
+    /// that outlive a transaction would stay with the pooler's session, where others find them.
+    pub(crate) async fn open_with(connector: &Connector, settings: &[(&str, String)]) -> Result<Self> {
+        match connector.connect_with_settings(settings).await {
+            Ok(client) => Ok(Self { client }),
+            Err(error) if is_refused_by_pooler(&error) => Self::open(connector).await,
+            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+        }
+    }
+
     /// Opens a session, and says whether it is with the server itself and not with a pooler, behind which its
     /// statements reach now one and now another session of the server's.
     pub(crate) async fn open_telling(connector: &Connector) -> Result<(Self, bool)> {
         const SETTING: &str = "cdm.session";
-        /// What a pooler answers to a setting that it does not know.
-        const PROTOCOL_VIOLATION: &str = "08P01";
         // Another one's setting must not be taken for this one's.
         let mark = format!("{:016x}", RandomState::new().hash_one(SETTING));
-        match connector.connect_marked(SETTING, &mark).await {
+        match connector.connect_with_settings(&[(SETTING, mark.clone())]).await {
             Ok(client) => {
                 let session = Self { client };
                 let statement = "select coalesce(current_setting($1, true), '') = $2";
@@ -43,9 +51,7 @@ impl Session {
                 let is_direct = column(&row, 0)?;
                 Ok((session, is_direct))
             }
-            Err(error) if error.as_db_error().is_some_and(|error| error.code().code() == PROTOCOL_VIOLATION) => {
-                Ok((Self::open(connector).await?, false))
-            }
+            Err(error) if is_refused_by_pooler(&error) => Ok((Self::open(connector).await?, false)),
             Err(error) => Err(classify("connect", &error).with("server", connector.server())),
         }
     }
@@ -100,6 +106,12 @@ impl Session {
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
+}
+
+/// Whether a pooler did not take the settings of a session: it knows few, and calls others a violation of the
+/// protocol.
+fn is_refused_by_pooler(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.code().code() == "08P01")
 }
 
 /// The value of a column.

@@ -4,7 +4,7 @@ use cdm_models::ModelDescriptor;
 use endpoint_api::Result;
 use relational::{Column, Identifier, Naming, require, support};
 
-use crate::{dialect::Postgres, introspect, session::Session};
+use crate::{budget::Budget, dialect::Postgres, introspect, session::Session};
 
 /// The sink's own tables, as they stand in statements.
 #[derive(Debug, Clone)]
@@ -13,6 +13,7 @@ pub(crate) struct SupportTables {
     pub(crate) ingestion: String,
     pub(crate) load: String,
     pub(crate) reject: String,
+    pub(crate) outbox: String,
 }
 
 impl SupportTables {
@@ -23,6 +24,7 @@ impl SupportTables {
             ingestion: qualified(support::INGESTION),
             load: qualified(support::LOAD),
             reject: qualified(support::REJECT),
+            outbox: qualified(support::OUTBOX),
         }
     }
 }
@@ -58,7 +60,7 @@ impl Target {
         let name = naming.table(&model)?;
         let names = relational::table_names(naming, &[&model])?;
         let actual = introspect::tables(session, schema, &names).await?;
-        let dialect = Postgres { schema: schema.clone(), lz4: false };
+        let dialect = Postgres { schema: schema.clone(), budget: Budget::default(), lz4: false };
         let mut fields = require(&model, &name, &actual, &dialect)?.columns;
         fields.truncate(model.fields.len());
         Ok(Self {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use endpoint_api::{Error, ErrorKind, Result};
+use endpoint_api::Result;
 use relational::{ActualView, Identifier, VIEW_MARK};
 use tokio_postgres::types::Type;
 
@@ -14,7 +14,7 @@ from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = any($2)";
 
-/// The views of these names that exist in the schema.
+/// What stands under these names in the schema.
 pub(crate) async fn views(
     session: &Session,
     schema: &Identifier,
@@ -26,15 +26,11 @@ pub(crate) async fn views(
     let mut views = HashMap::new();
     for row in session.query(operation, VIEWS, &parameters).await? {
         let (name, is_view): (String, bool) = (column(&row, 0)?, column(&row, 1)?);
-        if !is_view {
-            let message = format!(
-                "`{}`.`{name}` is no view, and one of that name is to be made; choose another table prefix",
-                schema.as_str()
-            );
-            return Err(Error::new(ErrorKind::Conflict, operation, message));
-        }
         let comment: &str = column(&row, 2)?;
-        views.insert(name, ActualView { columns: column(&row, 3)?, is_ours: comment.contains(VIEW_MARK) });
+        views.insert(
+            name,
+            ActualView { is_view, columns: column(&row, 3)?, is_ours: is_view && comment.contains(VIEW_MARK) },
+        );
     }
     Ok(views)
 }

@@ -7,18 +7,21 @@ use endpoint_testkit::{Kit, Place, StoredRow};
 use local_postgres::TestDatabase;
 use serde_json::json;
 use sink_postgres_cdm::CdmPostgres;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, Row};
 
-fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
+fn ask(place: &Place, statement: String) -> Vec<Row> {
     let url = place.config()["connection_url"].as_str().unwrap().to_owned();
-    let statement = format!("select cdm_id, name, _cdm_deleted_at is not null from {table}");
     let ask = async move {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client.query(&statement, &[]).await.unwrap()
     };
     // The kit asks from within its own runtime, which must not be blocked on.
-    let asked = std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(ask)).join().unwrap();
+    std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(ask)).join().unwrap()
+}
+
+fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
+    let asked = ask(place, format!("select cdm_id, name, _cdm_deleted_at is not null from {table}"));
     asked.iter().map(|row| StoredRow { key: row.get(0), name: row.get(1), deleted: row.get(2) }).collect()
 }
 
@@ -27,5 +30,6 @@ fn main() -> ExitCode {
         let database = TestDatabase::create();
         Ok(Place::with(json!({ "connection_url": database.url() }), database))
     };
-    Kit::of::<CdmPostgres>().places(place).rows(rows).main()
+    let messages = |place: &Place| ask(place, "select from cdm_work._cdm_outbox".to_owned()).len();
+    Kit::of::<CdmPostgres>().places(place).rows(rows).messages(messages).main()
 }

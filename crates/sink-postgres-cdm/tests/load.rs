@@ -213,7 +213,7 @@ async fn an_unchanged_resource_is_no_newer_for_being_read_again() {
                 load.write(Batch::Cdm(Box::new(batch(&rows)))).await.unwrap();
                 counts += load.commit(Commit::default()).await.unwrap().counts;
             }
-            run.finish(RunEnd::Succeeded).await.unwrap();
+            run.finish(RunEnd::Succeeded, &[]).await.unwrap();
             counts
         }
     };
@@ -305,15 +305,15 @@ async fn an_unfinished_run_is_continued() {
     assert!(resume.fence > first.fence);
     assert_eq!(resume.plan, Some(plan(3)));
     assert_eq!(resume.committed.into_iter().collect::<Vec<_>>(), [(1, receipt)]);
-    run.finish(RunEnd::Interrupted).await.unwrap();
+    run.finish(RunEnd::Interrupted, &[]).await.unwrap();
 
     let run = bench.sink.open_run(&spec("run-3")).await.unwrap();
     assert_eq!(run.resume().run_id.as_str(), "run-1", "interrupted is unfinished");
-    run.finish(RunEnd::Failed).await.unwrap();
+    run.finish(RunEnd::Failed, &[]).await.unwrap();
     let run = bench.sink.open_run(&spec("run-4").restart(true)).await.unwrap();
     assert_eq!(run.resume().run_id.as_str(), "run-4", "a restart gives the unfinished run up");
     assert!(run.resume().plan.is_none() && run.resume().committed.is_empty());
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     let run = bench.sink.open_run(&spec("run-5")).await.unwrap();
     assert_eq!(run.resume().run_id.as_str(), "run-5");
 }
@@ -326,7 +326,7 @@ async fn a_run_has_one_plan_and_succeeds_with_all_of_it() {
     run.record_plan(&plan(2)).await.unwrap();
     assert_eq!(run.record_plan(&plan(3)).await.unwrap_err().kind(), ErrorKind::Conflict);
     begin(run.as_ref(), &plan(2)[1]).await.commit(Commit::default()).await.unwrap();
-    assert_eq!(run.finish(RunEnd::Succeeded).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(run.finish(RunEnd::Succeeded, &[]).await.unwrap_err().kind(), ErrorKind::Internal);
 }
 
 #[tokio::test]
@@ -341,7 +341,7 @@ async fn the_checkpoint_moves_over_the_gap_free_prefix() {
         load.commit(Commit::new(resume_at.map(at), Vec::new())).await.unwrap();
         assert_eq!(bench.value(checkpoint).await, expected, "after slice {slice}");
     }
-    let receipt = run.finish(RunEnd::Succeeded).await.unwrap();
+    let receipt = run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!(receipt.checkpoint, Some(at(2)));
     assert_eq!(bench.sink.open_run(&spec("run-2")).await.unwrap().resume().checkpoint, Some(at(2)));
 }
@@ -373,7 +373,7 @@ async fn loads_of_one_run_may_be_open_at_once() {
         "100"
     );
     assert_eq!(bench.value("select prefix from cdm_work._cdm_ingestion").await, "8");
-    assert_eq!(run.finish(RunEnd::Succeeded).await.unwrap().rows, Some(100));
+    assert_eq!(run.finish(RunEnd::Succeeded, &[]).await.unwrap().rows, Some(100));
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn rejects_are_kept_once_with_all_they_tell() {
             let mut load = begin(run.as_ref(), &plan(1)[0]).await;
             load.reject(vec![reject(1, reason), reject(2, "other"), reject(1, reason)]).await.unwrap();
             let receipt = load.commit(Commit::default()).await.unwrap();
-            run.finish(RunEnd::Succeeded).await.unwrap();
+            run.finish(RunEnd::Succeeded, &[]).await.unwrap();
             receipt.counts.rejected
         }
     };
@@ -426,7 +426,7 @@ async fn a_run_that_was_overtaken_commits_nothing_more() {
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Fenced, Retry::Never));
     assert_eq!(bench.value("select count(*) from cdm_work.cdm_test_thing").await, "0");
     assert_eq!(old.record_plan(&plan(2)).await.unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(old.finish(RunEnd::Failed).await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(old.finish(RunEnd::Failed, &[]).await.unwrap_err().kind(), ErrorKind::Fenced);
     let mut load = begin(new.as_ref(), &plan(2)[0]).await;
     load.write(Batch::Cdm(Box::new(batch(&[put(Thing::new("a"), 1)])))).await.unwrap();
     assert_eq!(load.commit(Commit::default()).await.unwrap().counts.inserted, 1);
@@ -447,7 +447,7 @@ async fn a_run_that_is_alive_makes_another_fail_or_wait() {
     let patient = spec("run-3").overlap(Overlap::Wait);
     let (waited, ()) = tokio::join!(other.open_run(&patient), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        alive.finish(RunEnd::Succeeded).await.unwrap();
+        alive.finish(RunEnd::Succeeded, &[]).await.unwrap();
     });
     assert_eq!(waited.unwrap().resume().run_id.as_str(), "run-3");
 }

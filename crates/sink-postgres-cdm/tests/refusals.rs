@@ -162,7 +162,7 @@ async fn a_key_in_two_slices_at_once_is_stored_once_and_the_greater_record_wins(
             std::cmp::Ordering::Less => Counts { inserted: 1, stale: 1, ..Counts::default() },
         };
         assert_eq!(waited.unwrap(), expected, "{first} then {second}");
-        run.finish(RunEnd::Succeeded).await.unwrap();
+        run.finish(RunEnd::Succeeded, &[]).await.unwrap();
         assert_eq!(bench.names().await[2], ("k".into(), name(first.max(second))));
     }
 }
@@ -196,7 +196,7 @@ async fn two_records_of_a_key_in_slices_at_once_end_as_one_after_the_other() {
                     load_slice(run.as_ref(), &plan(2)[1], &batches).await.unwrap();
                 }
             }
-            run.finish(RunEnd::Succeeded).await.unwrap();
+            run.finish(RunEnd::Succeeded, &[]).await.unwrap();
             ends.push(bench.names().await);
         }
     }

@@ -11,7 +11,7 @@ use sqlite_client::{Access, Owner};
 pub(crate) const OWNER: Owner = Owner("sink");
 
 /// How long a statement waits for other processes and other loads to be done with writing.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A commit is on the disk when it is answered; nothing in the file is run as code.
 const SETTINGS: &str = "pragma synchronous = full; pragma trusted_schema = off";

@@ -1,4 +1,7 @@
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Table, View};
+use endpoint_api::{Execution, Stage, TableLock};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View};
+
+use crate::database::PATIENCE;
 
 /// How SQLite writes tables.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +16,25 @@ fn column(column: &Column) -> String {
     };
     let required = if column.nullable { "" } else { " not null" };
     format!("{name} {}{required}{checked}", Sqlite.column_type(column.column_type))
+}
+
+/// A statement of the one transaction, which nobody else writes beside; who reads goes on.
+fn statement(sql: String, scans_table: bool) -> Statement {
+    let execution = Execution {
+        stage: Stage::Transaction,
+        lock: Some(TableLock { mode: "write".into(), on: "the file".to_owned() }),
+        scans_table,
+        rewrites_table: false,
+        lock_timeout_ms: u64::try_from(PATIENCE.as_millis()).ok(),
+        statement_timeout_ms: None,
+    };
+    Statement { sql, execution }
+}
+
+fn create_view(view: &View) -> String {
+    let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
+    let (name, table) = (&view.name, &view.table);
+    format!("create view {name} as /* {} */\nselect {} from {table}", view.comment, columns.join(", "))
 }
 
 impl Dialect for Sqlite {
@@ -34,38 +56,52 @@ impl Dialect for Sqlite {
         table.as_str().to_owned()
     }
 
-    fn create_table(&self, table: &Table) -> String {
+    fn create_table(&self, table: &Table) -> Statement {
         let columns: Vec<String> = table.columns.iter().map(|each| format!("    {}", column(each))).collect();
         let key: Vec<String> = table.primary_key.iter().map(|name| Identifier::derived(name).to_string()).collect();
-        format!(
+        let sql = format!(
             "create table {} (\n{},\n    primary key ({})\n) strict",
             table.name,
             columns.join(",\n"),
             key.join(", ")
-        )
+        );
+        statement(sql, false)
     }
 
-    fn add_column(&self, table: &Identifier, added: &Column) -> String {
-        format!("alter table {table} add column {}", column(added))
+    fn add_column(&self, table: &Identifier, added: &Column) -> Statement {
+        // Where the column has a condition, SQLite looks whether the rows that are there meet it.
+        let column = column(added);
+        statement(format!("alter table {table} add column {column}"), column.contains(" check "))
     }
 
-    fn create_index(&self, table: &Identifier, index: &Index) -> String {
-        format!("create index {} on {table} ({})", index.name, Identifier::derived(&index.column))
+    fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement {
+        let sql = format!("create index {} on {table} ({})", index.name, Identifier::derived(&index.column));
+        statement(sql, !is_new_table)
     }
 
     /// The text of a view is kept with the comment in it.
-    fn create_view(&self, view: &View) -> String {
-        let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
-        let (name, table) = (&view.name, &view.table);
-        format!("create view {name} as /* {} */\nselect {} from {table}", view.comment, columns.join(", "))
+    fn create_view(&self, view: &View, _: bool) -> Statement {
+        statement(create_view(view), false)
     }
 
     /// A view cannot be replaced; nobody sees it missing, since both happen in one transaction.
-    fn extend_view(&self, view: &View) -> String {
-        format!("drop view {};\n{}", view.name, self.create_view(view))
+    fn extend_view(&self, view: &View) -> Statement {
+        statement(format!("drop view {};\n{}", view.name, create_view(view)), false)
     }
 
-    fn comment(&self, _: &Identifier, _: Option<&str>, _: &str) -> Option<String> {
+    fn drop_failed_index(&self, _: &Identifier, _: &Index) -> Option<Statement> {
         None
+    }
+
+    fn describe(&self, _: &Identifier, _: &[(Option<&str>, &str)], _: bool) -> Option<Statement> {
+        None
+    }
+
+    fn remedy(&self, _: &Identifier, remedy: Remedy<'_>) -> Option<String> {
+        // SQLite changes no column, and renames no index.
+        match remedy {
+            Remedy::RenameIndex(index) => Some(format!("drop index {index}")),
+            _ => None,
+        }
     }
 }

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Provisioner, RejectQuery, Replay, Result, Run,
-    RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectQuery, Replay, Result,
+    Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
+    register_driver,
 };
 use relational::{Naming, state::Retention};
 
@@ -25,8 +26,8 @@ pub struct CdmSqlite;
 impl Driver for CdmSqlite {
     const ID: &'static str = "cdm.sqlite";
     const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities =
-        Capabilities::NONE.sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify());
+    const CAPABILITIES: Capabilities = Capabilities::NONE
+        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().outbox());
     type Config = Config;
     type Endpoint = SqliteCdm;
 
@@ -136,5 +137,9 @@ impl Sink for SqliteCdm {
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         let (database, naming, models) = (self.database.clone(), self.naming.clone(), models.to_vec());
         OWNER.blocking(move || verify::verify(&database, &naming, &models, repair)).await
+    }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use endpoint_api::{Error, ErrorKind, Result};
-use relational::{ActualColumn, ActualIndex, ActualTable, Identifier};
+use endpoint_api::Result;
+use relational::{ActualColumn, ActualIndex, ActualKind, ActualTable, Identifier};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::database::During as _;
@@ -17,21 +17,15 @@ pub(crate) fn tables(connection: &Connection, names: &[Identifier]) -> Result<Ha
             [name.as_str()],
             |row| row.get::<_, String>(0),
         );
-        match kind.optional().during(OPERATION)?.as_deref() {
-            None => {}
-            Some("table") => {
-                tables.insert(name.as_str().to_owned(), table(connection, name.as_str()).during(OPERATION)?);
-            }
-            Some(_) => {
-                let message = format!("`{}` is a view and not a table; choose another table prefix", name.as_str());
-                return Err(Error::new(ErrorKind::Conflict, OPERATION, message));
-            }
+        if let Some(kind) = kind.optional().during(OPERATION)? {
+            let kind = if kind == "table" { ActualKind::Table } else { ActualKind::Other };
+            tables.insert(name.as_str().to_owned(), table(connection, name.as_str(), kind).during(OPERATION)?);
         }
     }
     Ok(tables)
 }
 
-fn table(connection: &Connection, name: &str) -> rusqlite::Result<ActualTable> {
+fn table(connection: &Connection, name: &str, kind: ActualKind) -> rusqlite::Result<ActualTable> {
     let mut statement = connection.prepare(
         "select name, lower(type), \"notnull\" = 0 and pk = 0, dflt_value is not null or hidden <> 0, pk \
          from pragma_table_xinfo(?1) order by cid",
@@ -56,6 +50,7 @@ fn table(connection: &Connection, name: &str) -> rusqlite::Result<ActualTable> {
     }
     key.sort_unstable();
     Ok(ActualTable {
+        kind,
         columns,
         primary_key: key.into_iter().map(|(_, name)| name).collect(),
         indexes: indexes(connection, name)?,
@@ -65,12 +60,12 @@ fn table(connection: &Connection, name: &str) -> rusqlite::Result<ActualTable> {
 
 /// The indexes beside that of the primary key.
 fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<ActualIndex>> {
-    let mut statement =
-        connection.prepare("select name, partial from pragma_index_list(?1) where origin <> 'pk' order by name")?;
-    let found = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+    let mut statement = connection
+        .prepare("select name, partial, \"unique\" from pragma_index_list(?1) where origin <> 'pk' order by name")?;
+    let found = statement.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
     let mut indexes = Vec::new();
     for index in found {
-        let (name, is_partial) = index?;
+        let (name, is_partial, is_unique): (_, bool, bool) = index?;
         // An expression has no name.
         let mut statement = connection.prepare("select name from pragma_index_info(?1) order by seqno")?;
         let columns: Vec<Option<String>> =
@@ -79,7 +74,8 @@ fn indexes(connection: &Connection, table: &str) -> rusqlite::Result<Vec<ActualI
             [Some(only)] if !is_partial => Some(only.clone()),
             _ => None,
         };
-        indexes.push(ActualIndex { name, plain_column });
+        // An index is made with the transaction that makes it, or not at all.
+        indexes.push(ActualIndex { name, plain_column, is_unique, is_valid: true });
     }
     Ok(indexes)
 }

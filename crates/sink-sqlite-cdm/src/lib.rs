@@ -24,6 +24,7 @@ mod introspect;
 mod load;
 mod loading;
 mod merge;
+mod outbox;
 mod provision;
 mod rejects;
 mod retention;

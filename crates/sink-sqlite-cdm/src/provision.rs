@@ -4,7 +4,7 @@ use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Error, GrantRequest, Grants, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
 };
-use relational::{Found, Naming, is_needed, provisioned, recorded, support};
+use relational::{Due, Found, Naming, due, provisioned, recorded, support};
 use rusqlite::{Connection, params};
 use sqlite_client::Access;
 
@@ -82,7 +82,8 @@ fn apply(database: &Database, naming: &Naming, plan: &ProvisionPlan) -> Result<P
     let connection = database.open_or_make()?;
     // Nobody else writes from here on: what is found now is what the statements meet.
     connection.execute_batch("begin immediate").during(APPLY)?;
-    let changed = is_needed(plan, &plan_in(Some(&connection), naming, &models)?)?;
+    // There are no changes that come after the transaction, and so no rest.
+    let changed = due(plan, plan_in(Some(&connection), naming, &models)?)? == Due::All;
     if changed {
         carry_out(&connection, naming, plan)?;
     }
@@ -93,9 +94,9 @@ fn apply(database: &Database, naming: &Naming, plan: &ProvisionPlan) -> Result<P
 fn carry_out(connection: &Connection, naming: &Naming, plan: &ProvisionPlan) -> Result<()> {
     for change in plan.changes() {
         if let Some(sql) = &change.sql {
-            tracing::info!(action = change.action, object = %change.object, "provisioning");
+            tracing::info!(action = %change.action, object = %change.object, "provisioning");
             let done = connection.execute_batch(sql).during(APPLY);
-            done.map_err(|error| error.with("action", change.action).with("object", &change.object))?;
+            done.map_err(|error| error.with("action", &change.action).with("object", &change.object))?;
         }
     }
     let (hash, now) = (plan.hash(), cells::now()?);

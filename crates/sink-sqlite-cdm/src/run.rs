@@ -6,8 +6,8 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, ErrorKind, LoadReceipt, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
-    Slice, async_trait,
+    Begun, Error, ErrorKind, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt,
+    RunSpec, Slice, async_trait,
 };
 use relational::{
     Naming, Observations, ObservedSlice,
@@ -27,7 +27,7 @@ use crate::{
     endpoint::SqliteCdm,
     load::SqliteLoad,
     loading::Loading,
-    retention,
+    outbox, retention,
     settle::rows_inserted,
     stored::json,
     target::Target,
@@ -221,9 +221,10 @@ impl Run for SqliteRun {
         SqliteLoad::begin(&self.loading, slice.index, observation).await
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let (loading, observations, retention) = (Arc::clone(&self.loading), self.observations.clone(), self.retention);
-        OWNER.blocking(move || finish(&loading, observations, retention, end)).await
+        let messages = messages.to_vec();
+        OWNER.blocking(move || finish(&loading, observations, retention, end, &messages)).await
     }
 }
 
@@ -244,7 +245,13 @@ fn record_plan(loading: &Loading, plan: &[ObservedSlice]) -> Result<()> {
     }
 }
 
-fn finish(loading: &Loading, mut observations: Observations, retention: Retention, end: RunEnd) -> Result<RunReceipt> {
+fn finish(
+    loading: &Loading,
+    mut observations: Observations,
+    retention: Retention,
+    end: RunEnd,
+    messages: &[Message],
+) -> Result<RunReceipt> {
     const OPERATION: &str = "end the run";
     let connection = loading.database.open()?;
     connection.execute_batch("begin immediate").during(OPERATION)?;
@@ -272,8 +279,10 @@ fn finish(loading: &Loading, mut observations: Observations, retention: Retentio
         "update {} set status = ?2, resources = ?3, ended_at = ?4, holder = null where ingestion = ?1",
         support::INGESTION
     );
-    let parameters = params![loading.key, status(end), to_json(&observations)?, cells::now()?];
+    let now = cells::now()?;
+    let parameters = params![loading.key, status(end), to_json(&observations)?, now];
     connection.execute(&statement, parameters).during(OPERATION)?;
+    outbox::put(&connection, messages, &now)?;
     let rows = rows_inserted(&connection, loading.target.table.as_str())?;
     connection.execute_batch("commit").during(OPERATION)?;
     if let Err(error) = retention::clear(retention, &connection) {

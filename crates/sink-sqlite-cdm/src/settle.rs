@@ -5,7 +5,7 @@ use relational::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::{database::During as _, loading::Loading};
+use crate::{database::During as _, loading::Loading, outbox};
 
 const OPERATION: &str = "commit";
 
@@ -74,7 +74,8 @@ pub(crate) fn settle(
         support::INGESTION
     );
     let parameters = params![key, signed(receipt.counts.inserted), prefix, checkpoint];
-    connection.execute(&statement, parameters).during(OPERATION).map(drop)
+    connection.execute(&statement, parameters).during(OPERATION)?;
+    outbox::put(connection, &commit.messages, now)
 }
 
 /// Counts the rows that a replay has inserted.

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use endpoint_api::{Error, ErrorKind, Result};
+use endpoint_api::Result;
 use relational::{ActualView, Identifier, VIEW_MARK};
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -8,7 +8,7 @@ use crate::database::During as _;
 
 const OPERATION: &str = "look at the views";
 
-/// The views of these names that exist.
+/// What stands under these names.
 pub(crate) fn views(connection: &Connection, names: &[Identifier]) -> Result<HashMap<String, ActualView>> {
     let mut views = HashMap::new();
     for name in names {
@@ -18,14 +18,11 @@ pub(crate) fn views(connection: &Connection, names: &[Identifier]) -> Result<Has
             |row| Ok((row.get::<_, bool>(0)?, row.get::<_, String>(1)?)),
         );
         let Some((is_view, sql)) = found.optional().during(OPERATION)? else { continue };
-        if !is_view {
-            let name = name.as_str();
-            let message =
-                format!("`{name}` is no view, and one of that name is to be made; choose another table prefix");
-            return Err(Error::new(ErrorKind::Conflict, OPERATION, message));
-        }
         let columns = columns(connection, name.as_str()).during(OPERATION)?;
-        views.insert(name.as_str().to_owned(), ActualView { columns, is_ours: sql.contains(VIEW_MARK) });
+        views.insert(
+            name.as_str().to_owned(),
+            ActualView { is_view, columns, is_ours: is_view && sql.contains(VIEW_MARK) },
+        );
     }
     Ok(views)
 }

@@ -18,7 +18,13 @@ fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
     rows.map(Result::unwrap).collect()
 }
 
+fn messages(place: &Place) -> usize {
+    let connection = Connection::open(place.config()["path"].as_str().unwrap()).unwrap();
+    let kept: i64 = connection.query_row("select count(*) from _cdm_outbox", [], |row| row.get(0)).unwrap();
+    usize::try_from(kept).unwrap()
+}
+
 fn main() -> ExitCode {
     let place = || Ok(Place::in_folder(|dir| json!({ "path": dir.join("work.db") })));
-    Kit::of::<CdmSqlite>().places(place).rows(rows).main()
+    Kit::of::<CdmSqlite>().places(place).rows(rows).messages(messages).main()
 }

@@ -9,6 +9,7 @@ use endpoint_api::{
 use crate::{
     export::Export,
     issue_keys::{IssueFiles, IssueIds},
+    json,
     parent::IssueRef,
     stop::Stop,
 };
@@ -23,6 +24,8 @@ pub(crate) struct Envelope {
     pub(crate) endpoint: EndpointId,
     /// The name of the file.
     pub(crate) resource: Arc<str>,
+    /// Whether the records are looked at only when they are mapped.
+    pub(crate) unchecked: bool,
 }
 
 /// Puts records into batches of about one size and hands these over.
@@ -189,8 +192,9 @@ fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
 }
 
 fn begin(envelope: &Envelope) -> RawBatchBuilder {
-    let Envelope { unit, endpoint, resource } = envelope.clone();
+    let Envelope { unit, endpoint, resource, unchecked } = envelope.clone();
     // The record that fills a batch up makes it larger than is asked for.
     let bytes = BATCH_BYTES + BATCH_BYTES / 16;
-    RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes)
+    let batch = RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes);
+    if unchecked { batch.unchecked(json::check_object) } else { batch }
 }

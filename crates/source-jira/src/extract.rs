@@ -47,7 +47,8 @@ pub(crate) fn extract(
     let confirm = || export.confirmations.confirm(file, &spec.state, stop);
     confirm()?;
     let resource = Arc::from(spec.file.as_str());
-    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource };
+    let unchecked = is_checked_when_mapped(unit, &spec);
+    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource, unchecked };
     let lookup = (spec.mode == Mode::Cdm && unit.is_of_an_issue()).then(|| Lookup::new(export, stop));
     let mut batches = Batches::new(envelope, lookup, hand_over)?;
     let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, stop };
@@ -55,6 +56,11 @@ pub(crate) fn extract(
     extraction.run(&mut batches).or_else(|error| confirm().and(Err(error)))?;
     confirm()?;
     batches.finish(spec.resume_at)
+}
+
+/// Whether nothing of a record is needed to read it, so that looking at it can wait until it is mapped.
+fn is_checked_when_mapped(unit: Unit, spec: &SliceSpec) -> bool {
+    spec.mode == Mode::Cdm && spec.records == Records::Own && !unit.is_of_an_issue()
 }
 
 struct Extraction<'e> {
@@ -85,7 +91,7 @@ impl Extraction<'_> {
         let &Piece { line, ref content } = piece;
         let origin = origin(&self.file.name, line);
         match content {
-            Content::Whole(bytes) => match json::object(bytes) {
+            Content::Whole(bytes) => match self.record_of(bytes) {
                 Ok(json) => {
                     let issue = IssueRef::of_record(self.unit, json);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
@@ -97,6 +103,11 @@ impl Extraction<'_> {
                 batches.reject(Reject::oversized(origin, reason, head, length, hash))
             }
         }
+    }
+
+    /// The text of a record, which is looked at now or when it is mapped.
+    fn record_of<'p>(&self, bytes: &'p [u8]) -> std::result::Result<&'p str, String> {
+        if is_checked_when_mapped(self.unit, self.spec) { json::text_of(bytes) } else { json::object(bytes) }
     }
 
     /// Of a piece of another unit's file only what it embeds counts; the piece itself is that unit's.

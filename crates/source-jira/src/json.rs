@@ -14,7 +14,25 @@ use serde_json::value::RawValue;
 ///
 /// What was expected and what was found. It names no value.
 pub(crate) fn object(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to() + 1))?;
+    let text = text_of(bytes)?;
+    check_object(text).map(|()| text)
+}
+
+/// What may be the text of a record: whether it is one is left to [`check_object`].
+///
+/// # Errors
+///
+/// As [`object`].
+pub(crate) fn text_of(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to() + 1))
+}
+
+/// Looks at every character of what must be one JSON object.
+///
+/// # Errors
+///
+/// As [`object`].
+pub(crate) fn check_object(text: &str) -> Result<(), String> {
     if check(text).is_err() {
         // It is no JSON, or nested more deeply than is looked at there.
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| {
@@ -24,7 +42,7 @@ pub(crate) fn object(bytes: &[u8]) -> Result<&str, String> {
         })?;
     }
     let found = match text.trim_ascii_start().bytes().next() {
-        Some(b'{') => return Ok(text),
+        Some(b'{') => return Ok(()),
         Some(b'[') => "an array",
         Some(b'"') => "a string",
         Some(b't' | b'f') => "true or false",

@@ -59,6 +59,7 @@
 mod batches;
 mod buffer;
 mod config;
+mod cuts;
 mod decode;
 mod driver;
 mod elements;

@@ -4,6 +4,7 @@ use endpoint_api::{Checkpoint, Error, ErrorKind, Mode, PlanRequest, Resource, Re
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cuts::Cuts,
     error::{failed, stopped},
     files::ExportFile,
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
@@ -19,7 +20,18 @@ const RESUMABLE_FILES: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FilesRead {
-    pub(crate) files: BTreeMap<String, Fingerprint>,
+    pub(crate) files: BTreeMap<String, FileRead>,
+}
+
+/// A file whose records have all been read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileRead {
+    #[serde(flatten)]
+    pub(crate) state: Fingerprint,
+    /// Into which ranges it fell, so that it need not be read to be cut once more. Only the end of a plan has
+    /// them: the plan would grow with the square of their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cuts: Option<Cuts>,
 }
 
 /// What a slice is.
@@ -48,6 +60,21 @@ pub(crate) enum Records {
     Own,
     /// Those that these embed.
     Embedded,
+}
+
+impl FileRead {
+    /// What a survey of the file would find, where it is still as it was.
+    fn survey(&self, file: &ExportFile, stat: &FileStat, slice_bytes: u64) -> Option<(Fingerprint, Vec<LineRange>)> {
+        if !self.state.is_told_by(stat) {
+            return None;
+        }
+        let ranges = match (&self.cuts, file.has_ranges()) {
+            (_, false) => Vec::new(),
+            (Some(cuts), true) => cuts.ranges(file, self.state.bytes, slice_bytes)?,
+            (None, true) => return None,
+        };
+        Some((self.state.clone(), ranges))
+    }
 }
 
 impl FilesRead {
@@ -101,6 +128,8 @@ pub(crate) fn plan(
     stop: &Stop,
 ) -> Result<Vec<Slice>> {
     let known = request.checkpoint.as_ref().map(FilesRead::read).transpose()?.unwrap_or_default();
+    // A checkpoint that cannot be read spares no work and is no reason not to read from the beginning.
+    let earlier = request.known.as_ref().and_then(|known| FilesRead::read(known).ok()).unwrap_or_default();
     let mut read = FilesRead::default();
     let mut changed = Vec::new();
     for (file, records) in files_of(files, unit, request.mode) {
@@ -109,18 +138,19 @@ pub(crate) fn plan(
         }
         let before = known.files.get(&file.name);
         let stat = FileStat::of(&file.path).map_err(|error| failed("plan", "look at the file", &file.name, error))?;
-        if let Some(before) = before.filter(|before| before.is_told_by(&stat)) {
+        if let Some(before) = before.filter(|before| before.state.is_told_by(&stat)) {
             read.files.insert(file.name.clone(), before.clone());
             continue;
         }
-        let (state, ranges) = survey(file, slice_bytes, stop)?;
-        if before.is_some_and(|before| before.is_same_content(&state)) {
-            read.files.insert(file.name.clone(), state);
+        let surveyed = earlier.files.get(&file.name).and_then(|before| before.survey(file, &stat, slice_bytes));
+        let (state, ranges) = surveyed.map_or_else(|| survey(file, slice_bytes, stop), Ok)?;
+        if let Some(before) = before.filter(|before| before.state.is_same_content(&state)) {
+            read.files.insert(file.name.clone(), FileRead { state, cuts: before.cuts.clone() });
         } else {
             changed.push(Changed { name: file.name.clone(), records, state, ranges });
         }
     }
-    slices(changed, read, request.mode)
+    slices(changed, read, request.mode, slice_bytes)
 }
 
 /// The files that a unit reads in a mode.
@@ -135,8 +165,10 @@ pub(crate) fn files_of(files: &[ExportFile], unit: Unit, mode: Mode) -> impl Ite
 }
 
 /// The slices of the changed files; `read` are the files that have not changed.
-fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode) -> Result<Vec<Slice>> {
+fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode, slice_bytes: u64) -> Result<Vec<Slice>> {
     let resumable = changed.len() <= RESUMABLE_FILES;
+    let cuts: Vec<(String, Cuts)> =
+        changed.iter().filter_map(|file| Some((file.name.clone(), Cuts::of(&file.ranges, slice_bytes)?))).collect();
     let mut left = changed.len();
     let mut slices = Vec::new();
     for Changed { name, records, state, ranges } in changed {
@@ -150,7 +182,14 @@ fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode) -> Result<Vec<
             spec.lines = Some(*range);
             slices.push(spec.slice(slices.len())?);
         }
-        read.files.insert(spec.file.clone(), spec.state.clone());
+        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None });
+        if left == 0 {
+            for (name, cuts) in &cuts {
+                if let Some(file) = read.files.get_mut(name) {
+                    file.cuts = Some(cuts.clone());
+                }
+            }
+        }
         spec.lines = last;
         if resumable || left == 0 {
             spec.resume_at = Some(read.checkpoint()?);
@@ -185,9 +224,9 @@ mod tests {
 
     #[test]
     fn the_last_slice_of_each_file_says_what_has_been_read_by_then() {
-        let read = FilesRead { files: [("z".to_owned(), state("z"))].into() };
+        let read = FilesRead { files: [("z".to_owned(), FileRead { state: state("z"), cuts: None })].into() };
         let files = vec![changed("a", &[(0, 5), (5, 10)]), changed("b", &[]), changed("c", &[(0, 0)])];
-        let slices = slices(files, read, Mode::Raw).unwrap();
+        let slices = slices(files, read, Mode::Raw, 5).unwrap();
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(
             resume_points(&slices),
@@ -202,7 +241,7 @@ mod tests {
     fn a_plan_of_many_files_says_only_at_its_end_from_where_to_resume() {
         let plan = |count: usize| {
             let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)])).collect();
-            resume_points(&slices(files, FilesRead::default(), Mode::Raw).unwrap())
+            resume_points(&slices(files, FilesRead::default(), Mode::Raw, 5).unwrap())
         };
         assert!(plan(RESUMABLE_FILES).iter().all(Option::is_some));
         let many = plan(RESUMABLE_FILES + 1);
@@ -212,12 +251,22 @@ mod tests {
 
     #[test]
     fn a_checkpoint_has_the_form_that_is_documented() {
-        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), state("ab"))].into() };
+        let file = FileRead { state: state("ab"), cuts: None };
+        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file)].into() };
         let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab" } } });
         assert_eq!(read.checkpoint().unwrap().0, unsettled);
-        read.files.get_mut("issues.jsonl").unwrap().modified_ns = Some(7);
+        let file = read.files.get_mut("issues.jsonl").unwrap();
+        file.state.modified_ns = Some(7);
         let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab", "modified_ns": 7 } } });
         assert_eq!(read.checkpoint().unwrap().0, settled);
+        let range = |start, end, first_line| LineRange { start, end, first_line };
+        read.files.get_mut("issues.jsonl").unwrap().cuts = Cuts::of(&[range(0, 6, 1), range(6, 10, 3)], 5);
+        let cut = json!({ "files": { "issues.jsonl": {
+            "bytes": 10, "blake3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
+        } } });
+        assert_eq!(read.checkpoint().unwrap().0, cut);
+        assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);
+        read.files.get_mut("issues.jsonl").unwrap().cuts = None;
         assert_eq!(FilesRead::read(&Checkpoint(settled)).unwrap(), read);
     }
 

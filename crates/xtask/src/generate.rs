@@ -6,7 +6,12 @@ use std::{
 };
 
 use cdm_models::{ModelDescriptor, ModelEntry, inventory};
-use map_jira::DROPPED;
+use endpoint_api::{
+    MapperEntry,
+    lineage::{Derivation, Dropped, FieldLineage, Input, Place},
+};
+// Linking the mappers registers them, and the models that they make.
+use map_jira as _;
 
 use crate::steps::{Done, root, target};
 
@@ -68,7 +73,6 @@ fn write_all(files: Vec<Generated>, check: bool) -> Done {
 }
 
 pub(crate) fn work_models() -> Vec<&'static ModelEntry> {
-    // Linking the mappers links the models.
     let mut models: Vec<&ModelEntry> = inventory::iter::<ModelEntry>.into_iter().collect();
     models.retain(|model| model.id().starts_with("cdm.work."));
     models.sort_by_key(|model| model.id());
@@ -114,8 +118,10 @@ fn model_page() -> Done<Generated> {
     let mut tables = String::new();
     for model in work_models() {
         write_model(&model.descriptor()?, &mut tables)?;
+        for mapper in inventory::iter::<MapperEntry>.into_iter().filter(|mapper| mapper.model() == model.id()) {
+            write_lineage(mapper, &mut tables)?;
+        }
     }
-    write_dropped(&mut tables)?;
     Ok(Generated { path, contents: format!("{before}{BEGIN}\n\n{tables}{END}{after}") })
 }
 
@@ -136,12 +142,33 @@ fn write_model(model: &ModelDescriptor, out: &mut String) -> Done {
     Ok(())
 }
 
-fn write_dropped(out: &mut String) -> Done {
-    writeln!(out, "### What the Jira mappers drop\n\nBeside members that are null:\n")?;
-    writeln!(out, "| unit | member | why |\n| --- | --- | --- |")?;
-    for dropped in DROPPED {
-        writeln!(out, "| `{}` | `{}` | {} |", dropped.unit, dropped.path, dropped.why)?;
+fn write_lineage(mapper: &MapperEntry, out: &mut String) -> Done {
+    writeln!(out, "#### From `{}`\n\n| field | made of |\n| --- | --- |", mapper.unit())?;
+    for FieldLineage { field, inputs } in mapper.lineage().fields {
+        let inputs: Vec<String> = inputs.iter().map(input).collect();
+        writeln!(out, "| `{field}` | {} |", inputs.join("<br>"))?;
+    }
+    writeln!(out, "\nDropped, beside members that are null:\n\n| member | why |\n| --- | --- |")?;
+    for Dropped { path, why, when } in mapper.lineage().dropped {
+        let when = when.map(|when| format!(", when {when}")).unwrap_or_default();
+        writeln!(out, "| `{path}`{when} | {why} |")?;
     }
     writeln!(out)?;
     Ok(())
+}
+
+fn input(input: &Input) -> String {
+    let place = match input.place {
+        Place::Record(path) => format!("`{path}`"),
+        Place::Rest => "every other member".to_owned(),
+        Place::Envelope(path) => format!("`{path}` of the envelope"),
+        Place::Configuration(key) => format!("`{key}` of the source's endpoint"),
+    };
+    let derivation = match input.derivation {
+        Derivation::Identity => " as it is",
+        Derivation::Kept => " under its own name",
+        Derivation::Transformed => "",
+    };
+    let when = input.when.map(|when| format!(", when {when}")).unwrap_or_default();
+    format!("{place}{derivation}{when}")
 }

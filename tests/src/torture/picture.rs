@@ -73,6 +73,13 @@ impl Picture {
     }
 }
 
+/// Which version of each row of the models there is: another one where a row was written since.
+pub(super) fn row_versions(sandbox: &Sandbox) -> Vec<Vec<String>> {
+    let of_model =
+        |model| format!("select '{model}', cdm_id, xmin::text, xmax::text, ctid::text from cdm_work.{model}");
+    sandbox.ask(&format!("{} order by 1, 2", MODELS.map(of_model).join(" union all ")))
+}
+
 /// In which order slices are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {

@@ -6,6 +6,7 @@ use endpoint_api::{
     PlanRequest, Provisioner, RawBatch, Rejection, Result, Sink, Slice, Source, SourceCapabilities, SourceIdentity,
     TemplateInfo, UnitDescriptor, UnitField, UnitId, async_trait,
     batch::{NewRecord, RawRecord},
+    lineage::{Lineage, field, identity, source_system, transformed},
     register_driver, register_mapper,
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
@@ -64,6 +65,18 @@ struct Ships {
 impl Mapper for Ships {
     const UNIT: &'static str = "fleet.ships";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage = Lineage {
+        fields: &[
+            field("cdm_id", &[source_system(), transformed("id")]),
+            field("name", &[identity("name")]),
+            field("tonnes", &[identity("tonnes")]),
+            field("crew", &[identity("crew")]),
+            field("ports", &[identity("ports")]),
+            field("launched_at", &[identity("launched")]),
+            field("properties", &[identity("more")]),
+        ],
+        dropped: &[],
+    };
     type Model<'a> = Ship<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {

@@ -4,20 +4,24 @@
 //! when nothing has changed since the read, tried again until it does. So nothing is ever locked over
 //! more than a statement, and an entry that is as it should be is only read.
 
+mod annotations;
 mod cell;
 mod datasets;
 mod endpoints;
+mod loads;
+mod outbox;
 mod runs;
 
 use std::{fmt, future::Future};
 
 use async_trait::async_trait;
 use cdm_models::Timestamp;
-use endpoint_api::{EndpointId, Error, ErrorKind, Result, Retry, RunId};
+use endpoint_api::{EndpointId, Error, ErrorKind, Outbox, Result, Retry, RunId};
 
 use crate::{
-    Annotations, Attempt, Catalog, Dataset, DatasetFilter, DatasetId, DatasetSpec, EndpointSpec, LoadFacts,
-    RegisteredEndpoint, Registration, RunEndFacts, RunFilter, RunRecord, RunStart,
+    AnnotationEdit, Annotations, Attempt, Catalog, Cause, Dataset, DatasetFilter, DatasetHistory, DatasetId,
+    DatasetSpec, EndpointSpec, LoadFacts, RegisteredEndpoint, Registration, RunEndFacts, RunFilter, RunRecord,
+    RunStart,
 };
 pub(crate) use cell::{Cell, Parameter, Row};
 
@@ -53,6 +57,12 @@ fn overtaken(operation: &'static str) -> Error {
     Error::new(ErrorKind::Conflict, operation, message).with_retry(Retry::Backoff)
 }
 
+/// What is not in the catalog, and so cannot be written about.
+fn no_such_dataset(operation: &'static str, dataset: &DatasetId) -> Error {
+    let message = "the catalog has no such dataset; it is there once it is registered";
+    Error::new(ErrorKind::Config, operation, message).with("dataset", dataset)
+}
+
 /// The catalog on an [`Engine`].
 #[derive(Debug)]
 pub(crate) struct SqlCatalog<E>(pub(crate) E);
@@ -71,16 +81,23 @@ impl<E: Engine> Catalog for SqlCatalog<E> {
         endpoints::list(&self.0).await
     }
 
-    async fn register_dataset(&self, spec: &DatasetSpec, at: Timestamp) -> Result<Registration> {
-        datasets::register(&self.0, spec, at).await
+    async fn register_dataset(&self, spec: &DatasetSpec, cause: &Cause, at: Timestamp) -> Result<Registration> {
+        datasets::register(&self.0, spec, cause, at).await
     }
 
     async fn record_load(&self, dataset: &DatasetId, load: &LoadFacts) -> Result<()> {
-        datasets::record_load(&self.0, dataset, load).await
+        loads::record(&self.0, dataset, load).await
     }
 
-    async fn annotate(&self, dataset: &DatasetId, annotations: &Annotations, at: Timestamp) -> Result<()> {
-        datasets::annotate(&self.0, dataset, annotations, at).await
+    async fn annotate(&self, dataset: &DatasetId, edit: &AnnotationEdit, at: Timestamp) -> Result<Annotations> {
+        annotations::annotate(&self.0, dataset, edit, at).await
+    }
+
+    async fn history(&self, dataset: &DatasetId) -> Result<DatasetHistory> {
+        Ok(DatasetHistory {
+            system: datasets::versions(&self.0, dataset).await?,
+            people: annotations::versions(&self.0, dataset).await?,
+        })
     }
 
     async fn dataset(&self, id: &DatasetId) -> Result<Option<Dataset>> {
@@ -105,6 +122,10 @@ impl<E: Engine> Catalog for SqlCatalog<E> {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>> {
         runs::list(&self.0, filter).await
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 
     async fn close(&self) -> Result<()> {

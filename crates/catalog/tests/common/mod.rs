@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use catalog::{Catalog, DatasetSpec};
+use catalog::{Catalog, DatasetSpec, UnitMapping};
 use cdm_models::{Model, ModelDescriptor, Timestamp};
 use endpoint_api::{EndpointId, Ingestion, Mode, ProvisionedModel, RunId, UnitDescriptor, UnitField, UnitId};
 use local_postgres::TestDatabase;
@@ -36,7 +36,7 @@ impl Store {
 
     /// Every row of every table, with what shows in PostgreSQL that it was written again or locked.
     pub(crate) async fn rows(&self) -> Vec<String> {
-        let tables = ["endpoint", "dataset", "dataset_annotation", "dataset_load", "run"];
+        let tables = ["endpoint", "dataset_version", "annotation_version", "dataset_load", "run", "outbox"];
         let mut rows = Vec::new();
         for table in tables {
             match self {
@@ -126,4 +126,23 @@ pub(crate) fn unit_spec() -> DatasetSpec {
     let field = UnitField { name: "name".into(), json_type: "string".into(), description: "What it is called.".into() };
     let unit = UnitDescriptor::new(UnitId::from_static("test.things"), "Things", vec![field]);
     DatasetSpec::of_unit(&unit, &endpoint("acme"), "https://acme.example", Some(&"test.thing".parse().unwrap()))
+}
+
+/// How things become rows, by a revision of their mapper.
+pub(crate) fn mapping(revision: u32) -> UnitMapping {
+    let mapping = serde_json::json!({
+        "revision": revision,
+        "fields": [
+            { "field": "cdm_id", "inputs": [
+                { "place": "configuration", "path": "source_system", "derivation": "transformed" },
+                { "place": "record", "path": "id", "derivation": "transformed" },
+            ] },
+            { "field": "part_of", "inputs": [
+                { "place": "record", "path": "whole.id", "derivation": "transformed", "when": "it is not whole" },
+            ] },
+            { "field": "labels", "inputs": [{ "place": "record", "path": "labels", "derivation": "identity" }] },
+        ],
+        "dropped": [{ "path": "picture", "why": "nobody looks at it" }],
+    });
+    serde_json::from_value(mapping).unwrap()
 }

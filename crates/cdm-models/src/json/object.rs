@@ -6,29 +6,43 @@ use crate::Json;
 /// A member of an object that is being written: where its `"key":value` stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
-    pub(super) from: usize,
+    from: usize,
     /// Behind the closing quote of the key.
-    pub(super) key_end: usize,
-    pub(super) end: usize,
+    key_end: usize,
+    end: usize,
+    /// The beginning of the key: of two keys of one length it nearly always tells which is the lesser.
+    prefix: u64,
     /// Whether there may be escapes in the key.
-    pub(super) is_escaped: bool,
+    is_escaped: bool,
 }
 
 impl Member {
+    /// The member that `text` ends with, from `from`; its key, in its quotes, ends at `key_end`.
+    pub(super) fn at_end_of(text: &str, from: usize, key_end: usize, is_escaped: bool) -> Self {
+        let mut prefix = [0; 8];
+        let key = text.as_bytes().get(from + 1..key_end).unwrap_or_default();
+        for (place, byte) in prefix.iter_mut().zip(key) {
+            *place = *byte;
+        }
+        Self { from, key_end, end: text.len(), prefix: u64::from_be_bytes(prefix), is_escaped }
+    }
+
     /// The key in its quotes.
     fn key<'t>(&self, text: &'t str) -> &'t str {
         text.get(self.from..self.key_end).unwrap_or_default()
     }
 
     /// The order by what the keys stand for: the shorter first.
+    #[inline]
     fn order(&self, other: &Self, text: &str) -> Ordering {
-        let by_length = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
-        let (key, other_key) = (self.key(text), other.key(text));
-        if !self.is_escaped && !other.is_escaped {
-            return by_length(key, other_key);
+        if self.is_escaped || other.is_escaped {
+            let decoded = |member: &Self| serde_json::from_str::<String>(member.key(text)).unwrap_or_default();
+            let (key, other_key) = (decoded(self), decoded(other));
+            return key.len().cmp(&other_key.len()).then_with(|| key.cmp(&other_key));
         }
-        let decoded = |key: &str| serde_json::from_str::<String>(key).unwrap_or_default();
-        by_length(&decoded(key), &decoded(other_key))
+        let length = |member: &Self| member.key_end - member.from;
+        let by_prefix = (length(self), self.prefix).cmp(&(length(other), other.prefix));
+        by_prefix.then_with(|| self.key(text).cmp(other.key(text)))
     }
 }
 
@@ -99,7 +113,11 @@ impl JsonObject {
 
     /// An object that will have about so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), ..Self::default() }
+        // About as many members as such an object has, so that none of this grows piece by piece.
+        let members = Vec::with_capacity(bytes / 64);
+        let canonicalizer =
+            Canonicalizer { members: Vec::with_capacity(16), scratch: String::with_capacity(bytes / 2) };
+        Self { text: String::with_capacity(bytes), members, canonicalizer }
     }
 
     /// Adds a member. `value` is any JSON text; a member that is inserted again replaces the first.
@@ -120,7 +138,7 @@ impl JsonObject {
         self.text.push(':');
         match self.canonicalizer.append(value, Numbers::Normalized, &mut self.text) {
             Ok(fit) => {
-                self.members.push(Member { from, key_end, end: self.text.len(), is_escaped });
+                self.members.push(Member::at_end_of(&self.text, from, key_end, is_escaped));
                 Ok(fit)
             }
             Err(error) => {

@@ -20,7 +20,11 @@ pub struct RawBatch {
     rejects: Vec<Reject>,
     incomplete: Vec<Incomplete>,
     resume_at: Option<Checkpoint>,
+    check: Option<Check>,
 }
+
+/// Looks whether a text is a record; says what was expected and what was found, and no value.
+type Check = fn(&str) -> Result<(), String>;
 
 #[derive(Debug)]
 struct Entry {
@@ -144,6 +148,7 @@ impl RawBatch {
             rejects: Vec::new(),
             incomplete: Vec::new(),
             resume_at: None,
+            check: None,
         })
     }
 
@@ -196,6 +201,17 @@ impl RawBatch {
         (0..self.entries.len()).filter_map(|index| self.record(index))
     }
 
+    /// Looks whether a text that the batch holds as a record is one, where the source has left that to whoever
+    /// reads the record; see [`RawBatchBuilder::unchecked`].
+    ///
+    /// # Errors
+    ///
+    /// The source's reject of what is none.
+    pub fn check(&self, record: &RawRecord<'_>) -> Result<(), Box<Reject>> {
+        let Some(check) = self.check else { return Ok(()) };
+        check(record.json).map_err(|reason| Box::new(Reject::at_source(record.origin, reason, record.json.as_bytes())))
+    }
+
     /// What the source could not read as a record.
     pub fn rejects(&self) -> &[Reject] {
         &self.rejects
@@ -235,6 +251,15 @@ impl RawBatchBuilder {
             key: record.key.map(Box::from),
             rank: if record.is_part { Rank::Part } else { Rank::Whole },
         });
+    }
+
+    /// The source has not looked whether what it puts into the batch are records: `check` does, and is called
+    /// for each one that is mapped. Those that a sink recognises have been looked at when they were stored. In
+    /// raw mode, where nobody looks at records again, a source looks itself.
+    #[must_use]
+    pub fn unchecked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+        self.0.check = Some(check);
+        self
     }
 
     /// Makes room for records of so many bytes in all.

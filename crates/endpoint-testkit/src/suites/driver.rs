@@ -135,6 +135,8 @@ async fn an_endpoint_has_the_roles_that_are_declared(workbench: Workbench) {
     let provisions = declared.sink.is_some_and(|sink| sink.autoprovision);
     assert_eq!(site.endpoint.source().is_some(), declared.source.is_some(), "source");
     assert_eq!(site.endpoint.sink().is_some(), declared.sink.is_some(), "sink");
+    let outbox = site.endpoint.sink().and_then(endpoint_api::Sink::outbox);
+    assert_eq!(outbox.is_some(), declared.sink.is_some_and(|sink| sink.outbox), "outbox");
     assert_eq!(site.endpoint.provisioner().is_some(), provisions, "provisioner");
     soon(site.endpoint.close()).await.unwrap();
 }

@@ -57,7 +57,7 @@ async fn an_aborted_load_leaves_nothing(workbench: Workbench) {
     site.assert_stored(&[]).await;
     let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("a", "kept", 1)]]).await.unwrap();
     assert_eq!(counted, counts(1, 0, 0, 0, 0), "the aborted row is not there, and the slice can be loaded");
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("a", "kept")]).await;
 }
 
@@ -70,7 +70,7 @@ async fn a_dropped_load_leaves_nothing(workbench: Workbench) {
     drop(load);
     let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("a", "kept", 1)]]).await.unwrap();
     assert_eq!(counted, counts(1, 0, 0, 0, 0));
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("a", "kept")]).await;
 }
 
@@ -107,7 +107,7 @@ async fn several_loads_are_open_at_once(workbench: Workbench) {
     for load in loads.into_iter().rev() {
         assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(1, 0, 0, 0, 0));
     }
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("k0", "x"), ("k1", "x"), ("k2", "x")]).await;
 }
 
@@ -126,7 +126,7 @@ async fn slices_with_the_same_keys_at_once_end_as_one_after_the_other(workbench:
     let counted = futures::future::join_all(loads).await;
     assert_eq!(counted.iter().map(|counts| counts.inserted).sum::<u64>(), 40, "{counted:?}");
     assert_eq!(counted.iter().map(|counts| counts.total()).sum::<u64>(), 160, "{counted:?}");
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     let expected: Vec<String> = (0..40).map(|key| format!("k{key:02}")).collect();
     site.assert_stored(&expected.iter().map(|key| (key.as_str(), "v3")).collect::<Vec<_>>()).await;
 }
@@ -142,7 +142,7 @@ async fn load_rejects(site: &Site, rejects: Vec<endpoint_api::Reject>) -> String
     write(load.as_mut(), &[put("good", "good", 1)]).await.unwrap();
     let receipt = soon(load.commit(Commit::default())).await.unwrap();
     assert_eq!((receipt.counts.rejected, receipt.counts.total()), (given, given + 1));
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     run_id
 }
 
@@ -240,7 +240,7 @@ async fn a_call_that_is_given_up_can_be_made_again(workbench: Workbench) {
     }
     let counted = load_slice(run.as_ref(), &plan(1)[0], &[&rows]).await.unwrap();
     assert_eq!(counted, counts(500, 0, 0, 0, 0));
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
 }
 
 async fn what_is_replayed_is_no_reject_any_more(workbench: Workbench) {

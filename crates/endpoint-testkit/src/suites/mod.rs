@@ -3,6 +3,7 @@
 mod driver;
 mod grants;
 mod loads;
+mod outbox;
 mod provision;
 mod raw;
 mod runs;
@@ -27,7 +28,7 @@ pub struct Test {
 
 /// Every test, suite by suite.
 pub fn tests() -> &'static [Test] {
-    const SUITES: [&[Test]; 8] = [
+    const SUITES: [&[Test]; 9] = [
         driver::TESTS,
         source::TESTS,
         raw::TESTS,
@@ -36,6 +37,7 @@ pub fn tests() -> &'static [Test] {
         runs::TESTS,
         provision::TESTS,
         grants::TESTS,
+        outbox::TESTS,
     ];
     static ALL: std::sync::OnceLock<Vec<Test>> = std::sync::OnceLock::new();
     let copy = |test: &Test| Test { ..*test };

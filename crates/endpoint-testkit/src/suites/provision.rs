@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Capabilities, Endpoint, ErrorKind, ProvisionPlan, Result};
+use endpoint_api::{Capabilities, Endpoint, ErrorKind, Finding, ProvisionPlan, Result};
 
 use super::{Test, takes_things, test};
 use crate::{
     model::{model, newer_model, put},
-    workbench::{Author, Site, Workbench, counts, failure, soon},
+    workbench::{Author, SINK, Site, Workbench, counts, failure, soon},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -16,7 +16,9 @@ pub(super) const TESTS: &[Test] = &[
     test!("provision", what_was_applied_is_followed_by_an_empty_plan, provisions, "PROV-02"),
     test!("provision", many_apply_one_plan_at_once, provisions, "PROV-03"),
     test!("provision", a_newer_model_is_added_to_its_table, provisions, "PROV-04"),
-    test!("provision", a_plan_for_another_state_is_refused, provisions, "PROV-05"),
+    test!("provision", a_plan_for_another_state_is_refused, provisions, "PROV-05", "PROV-06"),
+    test!("provision", what_adding_cannot_mend_is_refused, provisions, "PROV-07"),
+    test!("provision", a_plan_that_was_kept_is_carried_out_as_it_is, provisions, "PROV-08"),
 ];
 
 fn provisions(capabilities: &Capabilities, author: &Author) -> bool {
@@ -103,5 +105,42 @@ async fn a_plan_for_another_state_is_refused(workbench: Workbench) {
     assert_ne!(plan.hash(), of_nothing.hash());
     let error = failure("applying a plan for another state", apply(&*site.endpoint, &of_nothing).await);
     assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
+    let has_changed =
+        |object: &str| plan.state.objects().any(|(other, fingerprint)| other == object && fingerprint.is_some());
+    let changed: Vec<&str> =
+        of_nothing.state.objects().map(|(object, _)| object).filter(|object| has_changed(object)).collect();
+    assert!(!changed.is_empty(), "a plan names the state that it was made for: {:?}", plan.state);
+    assert!(changed.iter().any(|object| error.to_string().contains(object)), "{error} does not name {changed:?}");
     assert_eq!(plan_of(&*site.endpoint, &newer_model()).await, plan, "nothing was done");
+}
+
+async fn what_adding_cannot_mend_is_refused(workbench: Workbench) {
+    let site = workbench.site().await;
+    let before = plan_of(&*site.endpoint, &model()).await;
+    // As if something were in the way: whoever is asked to carry that out must not.
+    let in_the_way = Finding::incompatible("testkit", "is in the way", "put it away");
+    let refused = before.clone().differing(vec![in_the_way]);
+    let error = failure("applying a plan with something in the way", apply(&*site.endpoint, &refused).await);
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains("put it away"), "the way out is told: {error}");
+    assert_eq!(plan_of(&*site.endpoint, &model()).await, before, "nothing was done");
+}
+
+async fn a_plan_that_was_kept_is_carried_out_as_it_is(workbench: Workbench) {
+    let site = workbench.site().await;
+    let plan = plan_of(&*site.endpoint, &model()).await.for_endpoint(&SINK, "testkit.any");
+    let read = || ProvisionPlan::from_file(&plan.to_file(), &[model()]).unwrap();
+    let receipt = apply(&*site.endpoint, &read()).await.unwrap();
+    assert_eq!((receipt.changed, &receipt.models[0].plan_hash), (true, &plan.hash()), "the receipt names the plan");
+    let again = apply(&*site.reopened().await, &read()).await.unwrap();
+    assert_eq!((again.changed, again.models), (false, receipt.models), "the same receipt again");
+
+    // A plan that says something else than the sink would, although it is well formed, is not carried out.
+    let mut other = plan_of(&*site.endpoint, &newer_model()).await;
+    let before = other.clone();
+    let change = other.models[0].changes.first_mut().expect("the new field is to be added");
+    change.sql = Some("drop table somebody_elses".to_owned());
+    let error = failure("applying what the sink would not plan", apply(&*site.endpoint, &other).await);
+    assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
+    assert_eq!(plan_of(&*site.endpoint, &newer_model()).await, before, "nothing was done");
 }

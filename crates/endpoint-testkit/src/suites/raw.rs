@@ -54,7 +54,7 @@ async fn records_are_kept_to_the_byte(workbench: Workbench) {
         let receipt = soon(load.commit(Commit::default())).await.unwrap();
         assert_eq!((receipt.counts.inserted, receipt.counts.total()), (2, 2));
     }
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     assert_records(&site, &RECORDS);
 }
 
@@ -65,11 +65,11 @@ async fn a_slice_that_is_loaded_twice_is_there_once(workbench: Workbench) {
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     soon(load.write(batch(&RECORDS))).await.unwrap();
     let receipt = soon(load.commit(Commit::default())).await.unwrap();
-    soon(run.finish(RunEnd::Failed)).await.unwrap();
+    soon(run.finish(RunEnd::Failed, &[])).await.unwrap();
     let elsewhere = site.reopened().await;
     let run = soon(elsewhere.sink().unwrap().open_run(&raw_spec("run-2"))).await.unwrap();
     assert!(matches!(soon(run.begin(&plan(1)[0])).await.unwrap(), Begun::Committed(known) if known == receipt));
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     assert_records(&site, &RECORDS);
 }
 
@@ -86,7 +86,7 @@ async fn an_aborted_load_leaves_nothing(workbench: Workbench) {
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     soon(load.write(batch(&RECORDS))).await.unwrap();
     soon(load.commit(Commit::default())).await.unwrap();
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     assert_records(&site, &RECORDS);
 }
 
@@ -99,7 +99,7 @@ async fn rejects_are_kept(workbench: Workbench) {
     soon(load.reject(vec![given.clone(), given.clone()])).await.unwrap();
     soon(load.write(batch(&["{}"]))).await.unwrap();
     soon(load.commit(Commit::default())).await.unwrap();
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     let kept = soon(site.sink().rejects(&RejectQuery::newest(5))).await.unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!((kept[0].reason.as_str(), kept[0].raw.as_slice()), ("not JSON", given.raw.as_slice()));
@@ -120,6 +120,6 @@ async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
     let mut load = begin(new.as_ref(), &plan(1)[0]).await;
     soon(load.write(batch(&["{}"]))).await.unwrap();
     soon(load.commit(Commit::default())).await.unwrap();
-    soon(new.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(new.finish(RunEnd::Succeeded, &[])).await.unwrap();
     assert_records(&site, &["{}"]);
 }

@@ -48,7 +48,7 @@ async fn planned<'s>(site: &'s Site, run_id: &str, slices: usize) -> Box<dyn Run
 }
 
 async fn finish(run: Box<dyn Run + '_>, end: RunEnd) -> RunReceipt {
-    soon(run.finish(end)).await.unwrap()
+    soon(run.finish(end, &[])).await.unwrap()
 }
 
 async fn fences_rise(workbench: Workbench) {
@@ -136,7 +136,7 @@ async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
     for slice in plan(2) {
         load_slice(new.as_ref(), &slice, &[&[put(&format!("k{}", slice.index), "new", 1)]]).await.unwrap();
     }
-    soon(new.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(new.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("k0", "new"), ("k1", "new")]).await;
 }
 
@@ -147,10 +147,10 @@ async fn an_overtaken_run_cannot_end(workbench: Workbench) {
     let new = soon(elsewhere.sink().unwrap().open_run(&spec("run-b").overlap(Overlap::Takeover))).await.unwrap();
     let error = failure("storing a plan after being overtaken", soon(old.record_plan(&plan(1))).await);
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
-    let error = failure("ending after being overtaken", soon(old.finish(RunEnd::Failed)).await);
+    let error = failure("ending after being overtaken", soon(old.finish(RunEnd::Failed, &[])).await);
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     load_slice(new.as_ref(), &plan(1)[0], &[]).await.unwrap();
-    soon(new.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(new.finish(RunEnd::Succeeded, &[])).await.unwrap();
 }
 
 async fn a_run_that_is_alive_is_respected(workbench: Workbench) {
@@ -190,7 +190,7 @@ async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
     for slice in plan(2) {
         load_slice(run.as_ref(), &slice, &[]).await.unwrap();
     }
-    soon(run.finish(RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[]).await;
 }
 
@@ -218,7 +218,7 @@ async fn a_run_does_not_succeed_with_slices_left(workbench: Workbench) {
     let site = workbench.ready().await;
     let run = planned(&site, "run-a", 2).await;
     load_slice(run.as_ref(), &plan(2)[0], &[]).await.unwrap();
-    let error = failure("success with a slice left", soon(run.finish(RunEnd::Succeeded)).await);
+    let error = failure("success with a slice left", soon(run.finish(RunEnd::Succeeded, &[])).await);
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
 }
 

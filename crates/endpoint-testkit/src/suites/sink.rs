@@ -93,7 +93,7 @@ async fn load_of(site: &Site, fingerprint: &str, rows: &[Row]) -> Counts {
     let slices: Vec<Slice> = plan(1).into_iter().map(|slice| slice.of(resource(fingerprint))).collect();
     soon(run.record_plan(&slices)).await.unwrap();
     let counts = load_slice(run.as_ref(), &slices[0], &[rows]).await.unwrap();
-    soon(run.finish(endpoint_api::RunEnd::Succeeded)).await.unwrap();
+    soon(run.finish(endpoint_api::RunEnd::Succeeded, &[])).await.unwrap();
     counts
 }
 

@@ -59,7 +59,10 @@ type Item = (String, String);
 
 fn items(batches: &[RawBatch]) -> Vec<Item> {
     let of_batch = |batch: &RawBatch| {
-        let records = batch.records().map(|record| (record.origin.to_string(), record.json.to_owned()));
+        let records = batch.records().map(|record| match batch.check(&record) {
+            Ok(()) => (record.origin.to_string(), record.json.to_owned()),
+            Err(reject) => (reject.origin, format!("rejected: {}", reject.reason)),
+        });
         let rejects =
             batch.rejects().iter().map(|reject| (reject.origin.clone(), format!("rejected: {}", reject.reason)));
         records.chain(rejects).collect::<Vec<_>>()

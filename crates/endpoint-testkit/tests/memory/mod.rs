@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     PlansForEver,
     AppliesTwice,
     MakesWhilePlanning,
+    TellsNoState,
+    AppliesWhatIsRefused,
     ForgetsARecordWhenReadAgain,
     IgnoresTheCheckpoint,
     RecognisesEverything,
@@ -63,6 +65,12 @@ pub(crate) enum Fault {
     SucceedsWithSlicesLeft,
     ChangesTheCheckpoint,
     TakesEveryKey,
+    TellsBeforeTheCommit,
+    TellsOfNoEnd,
+    TellsTwice,
+    TellsTheNewestFirst,
+    DeliversAgain,
+    KeepsWhatWasDelivered,
 }
 
 /// A configuration with a description of each key.
@@ -116,7 +124,7 @@ impl fmt::Debug for Memory {
 }
 
 const EVERYTHING: SinkCapabilities =
-    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants();
+    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox();
 
 /// With every ability.
 pub(crate) struct Whole;
@@ -259,5 +267,6 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
             let of = state.raw.iter().filter(|((key, _), _)| *key == ingestion.to_string());
             of.flat_map(|(_, records)| records.clone()).collect()
         })
+        .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
 }

@@ -7,9 +7,9 @@ use std::{
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
     Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, GrantRequest, Grants, Ingestion,
-    Load, LoadReceipt, Mode, ModelPlan, Overlap, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner,
-    Purpose, Reject, RejectQuery, Replay, Result, Resume, Right, RoleRights, Run, RunEnd, RunReceipt, RunSpec, Sink,
-    Slice, StoredReject, Verification,
+    Load, LoadReceipt, Message, Mode, ModelPlan, Outbox, Overlap, PlanState, ProvisionPlan, ProvisionReceipt,
+    ProvisionedModel, Provisioner, Purpose, Reject, RejectQuery, Replay, Result, Resume, Right, RoleRights, Run,
+    RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification,
     arrow::array::{Array as _, StringArray},
     async_trait,
     batch::{Operation, Rank, SourceHashes},
@@ -180,6 +180,43 @@ impl Sink for Memory {
         };
         Ok(models.iter().map(verified).collect())
     }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        self.declares.outbox.then_some(self)
+    }
+}
+
+#[async_trait]
+impl Outbox for Memory {
+    async fn put(&self, messages: &[Message]) -> Result<()> {
+        self.lock().tell(messages, self.fault);
+        Ok(())
+    }
+
+    async fn waiting(&self, limit: usize) -> Result<Vec<endpoint_api::Waiting>> {
+        let state = self.lock();
+        let waiting = state.messages.iter().filter(|(_, (_, delivered))| !delivered);
+        let mut waiting: Vec<_> = waiting
+            .map(|(number, (message, _))| {
+                endpoint_api::Waiting::new(&message.queue, *number, &message.id, &message.payload)
+            })
+            .collect();
+        if self.fault == Fault::TellsTheNewestFirst {
+            waiting.reverse();
+        }
+        waiting.truncate(limit);
+        Ok(waiting)
+    }
+
+    async fn delivered(&self, messages: &[endpoint_api::Waiting]) -> Result<()> {
+        let mut state = self.lock();
+        for message in messages.iter().filter(|_| self.fault != Fault::DeliversAgain) {
+            if let Some((known, delivered)) = state.messages.get_mut(&message.number) {
+                *delivered |= known.id == message.id;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -223,7 +260,7 @@ impl Run for MemoryRun<'_> {
         ))))
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.memory.lock();
         let inserted = state.inserted;
         let standing = state.ingestions.get_mut(&self.ingestion.to_string()).unwrap();
@@ -238,7 +275,11 @@ impl Run for MemoryRun<'_> {
             standing.observations.remember(&plan);
         }
         standing.status = state::status(end);
-        Ok(RunReceipt::new(Some(inserted), standing.checkpoint.clone()))
+        let checkpoint = standing.checkpoint.clone();
+        if self.memory.fault != Fault::TellsOfNoEnd {
+            state.tell(messages, self.memory.fault);
+        }
+        Ok(RunReceipt::new(Some(inserted), checkpoint))
     }
 }
 
@@ -442,6 +483,9 @@ impl Load for MemoryLoad<'_> {
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
         let memory = self.memory;
         let mut state = memory.lock();
+        if memory.fault == Fault::TellsBeforeTheCommit {
+            state.tell(&commit.messages, memory.fault);
+        }
         let key = self.ingestion.to_string();
         if let Of::Slice(slice) = self.of {
             let is_mine = state.ingestions.get(&key).is_some_and(|standing: &Standing| standing.fence == self.fence);
@@ -458,6 +502,7 @@ impl Load for MemoryLoad<'_> {
         counts.rejected += self.rejected;
         counts.inserted += self.raw.len() as u64;
         self.store_rejects(&mut state);
+        state.tell(&commit.messages, memory.fault);
         let receipt = LoadReceipt::new(counts, commit.incomplete);
         match &self.of {
             Of::Slice(slice) => {
@@ -495,8 +540,11 @@ impl Provisioner for Memory {
         tokio::task::yield_now().await;
         let mut state = self.lock();
         let models: Vec<&ModelDescriptor> = plan.models.iter().map(|model| model.descriptor.as_ref()).collect();
-        let fresh = self::plan(&state, &models, Fault::None);
-        let changed = relational::is_needed(plan, &fresh)? || self.fault == Fault::AppliesTwice;
+        let told = if self.fault == Fault::TellsNoState { self.fault } else { Fault::None };
+        let fresh = self::plan(&state, &models, told);
+        let asked =
+            if self.fault == Fault::AppliesWhatIsRefused { plan.clone().differing(Vec::new()) } else { plan.clone() };
+        let changed = relational::due(&asked, fresh)? != relational::Due::Nothing || self.fault == Fault::AppliesTwice;
         if changed {
             make(&mut state, plan);
         }
@@ -545,18 +593,20 @@ fn plan(state: &State, models: &[&ModelDescriptor], fault: Fault) -> ProvisionPl
             None => vec![model.id.to_string()],
             Some((_, known)) => fields(model).into_iter().filter(|field| !known.contains(field)).collect(),
         };
-        let mut changes: Vec<Change> = missing
-            .into_iter()
-            .map(|object| Change { action: "make", object, reason: "it is missing".to_owned(), sql: None })
-            .collect();
+        let mut changes: Vec<Change> =
+            missing.into_iter().map(|object| Change::new("make", object, "it is missing")).collect();
         if fault == Fault::PlansForEver && changes.is_empty() {
-            let reason = "one never knows".to_owned();
-            changes.push(Change { action: "make", object: model.id.to_string(), reason, sql: None });
+            changes.push(Change::new("make", model.id.to_string(), "one never knows"));
         }
         let recorded = there.map(|(recorded, _)| recorded.clone());
         ModelPlan::new(Arc::new((*model).clone()), model.id.to_string(), changes, recorded)
     };
-    ProvisionPlan::new(Vec::new(), models.iter().map(of_model).collect())
+    let told = if fault == Fault::TellsNoState { &[] } else { models };
+    let as_it_is = told.iter().fold(PlanState::new(), |as_it_is, model| {
+        let known = state.tables.get(model.id.as_str());
+        as_it_is.with(model.id.as_str(), known.map(|(record, known)| format!("{} {}", record.version, known.join(" "))))
+    });
+    ProvisionPlan::new(as_it_is, Vec::new(), models.iter().map(of_model).collect())
 }
 
 fn make(state: &mut State, plan: &ProvisionPlan) {

@@ -3,8 +3,10 @@ use std::{
     sync::Weak,
 };
 
-use endpoint_api::{Checkpoint, LoadReceipt, ProvisionedModel, StoredReject};
+use endpoint_api::{Checkpoint, LoadReceipt, Message, ProvisionedModel, StoredReject};
 use relational::{Observations, ObservedSlice, Stored};
+
+use super::Fault;
 
 /// What is in a memory.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +21,8 @@ pub(crate) struct State {
     pub(crate) ledger: BTreeMap<(String, String, u64), (LoadReceipt, Option<Checkpoint>)>,
     /// The oldest first.
     pub(crate) rejects: Vec<StoredReject>,
+    /// By number, with whether each was delivered.
+    pub(crate) messages: BTreeMap<u64, (Message, bool)>,
     /// By ingestion and slice.
     pub(crate) raw: BTreeMap<(String, u64), Vec<Vec<u8>>>,
     pub(crate) clock: u64,
@@ -49,6 +53,21 @@ pub(crate) struct Standing {
 }
 
 impl State {
+    /// Puts messages at the end; what was delivered of other runs goes.
+    pub(crate) fn tell(&mut self, messages: &[Message], fault: Fault) {
+        for message in messages {
+            let is_known =
+                self.messages.values().any(|(known, _)| known.queue == message.queue && known.id == message.id);
+            if !is_known || fault == Fault::TellsTwice {
+                if fault != Fault::KeepsWhatWasDelivered {
+                    self.messages.retain(|_, (known, delivered)| !*delivered || known.about == message.about);
+                }
+                let next = self.messages.keys().next_back().map_or(1, |last| last + 1);
+                self.messages.insert(next, (message.clone(), false));
+            }
+        }
+    }
+
     /// A time that rises.
     pub(crate) fn now(&mut self) -> String {
         self.clock += 1;

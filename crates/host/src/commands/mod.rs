@@ -7,6 +7,7 @@ pub(crate) mod drivers;
 pub(crate) mod grants;
 pub(crate) mod ingest;
 pub(crate) mod init;
+pub(crate) mod lineage;
 pub(crate) mod new_driver;
 pub(crate) mod provision;
 pub(crate) mod rejects;

@@ -1,3 +1,4 @@
+use catalog::Cause;
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,13 +20,13 @@ pub(crate) async fn units(app: &App, id: &str) -> Result<Answer, Failure> {
     let mut table = Table::new(&["UNIT", "TITLE", "MODEL", "FIELDS"]).numbers_from(3);
     let mut json = Vec::with_capacity(units.len());
     for unit in &units {
-        let model = app.registry.model_of(&unit.id);
-        register_unit(catalog.as_ref(), &opened, unit, model.as_ref()).await?;
-        let model = model.map(|model| model.to_string());
+        let mapper = app.registry.mapper(&unit.id);
+        register_unit(catalog.as_ref(), &opened, unit, mapper, &Cause::Discovery).await?;
+        let model = mapper.map(|mapper| mapper.model());
         table.row([
             unit.id.to_string(),
             unit.title.to_owned(),
-            model.clone().unwrap_or_default(),
+            model.unwrap_or_default().to_owned(),
             unit.fields.len().to_string(),
         ]);
         json.push(json!({ "id": unit.id, "title": unit.title, "cdm_model_id": model, "fields": unit.fields }));

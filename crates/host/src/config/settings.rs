@@ -8,6 +8,7 @@ use endpoint_api::{EndpointId, Ingestion, Mode, UnitId, is_name};
 use ingest::MaxRejects;
 use serde_json::{Map, Value};
 
+use super::LineageSettings;
 use crate::failure::Failure;
 
 /// What a configuration file says.
@@ -17,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) base_dir: PathBuf,
     /// Where the catalog is kept.
     pub(crate) metadata_url: String,
+    /// Who is told of runs and datasets; `None` when nobody is.
+    pub(crate) lineage: Option<LineageSettings>,
     /// The endpoints in the order of the file.
     pub(crate) endpoints: Vec<EndpointSettings>,
     /// The ingestions in the order of the file.
@@ -86,6 +89,7 @@ impl Settings {
         let mut metadata = root.section("metadata")?;
         let metadata_url = metadata.text("url")?.unwrap_or_else(|| DEFAULT_METADATA.to_owned());
         metadata.end()?;
+        let lineage = LineageSettings::read(root.section("lineage")?)?;
 
         let mut endpoints = Vec::new();
         for mut section in root.section("endpoints")?.sections()? {
@@ -128,7 +132,7 @@ impl Settings {
         }
         refuse_twins(&ingestions)?;
         root.end()?;
-        Ok(Self { base_dir: base_dir.to_owned(), metadata_url, endpoints, ingestions })
+        Ok(Self { base_dir: base_dir.to_owned(), metadata_url, lineage, endpoints, ingestions })
     }
 
     /// The endpoint with that id.
@@ -150,7 +154,7 @@ fn refuse_twins(ingestions: &[IngestionSettings]) -> Result<(), Failure> {
 }
 
 /// A table of the file, whose keys are taken out one by one: what is left at the end is not known.
-struct Section {
+pub(super) struct Section {
     path: String,
     members: Map<String, Value>,
 }
@@ -171,7 +175,7 @@ impl Section {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn wrong(&self, key: Option<&str>, message: impl Into<String>) -> Failure {
+    pub(super) fn wrong(&self, key: Option<&str>, message: impl Into<String>) -> Failure {
         Failure::config(key.map_or_else(|| self.path.clone(), |key| self.path_of(key)), message)
     }
 
@@ -187,13 +191,25 @@ impl Section {
         self.members.into_iter().map(|(name, value)| Self::new(format!("{path}.{name}"), value)).collect()
     }
 
-    fn text(&mut self, key: &str) -> Result<Option<String>, Failure> {
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Failure> {
         match self.members.shift_remove(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(_) => Err(self.wrong(Some(key), "expected text")),
         }
+    }
+
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
+        match self.members.shift_remove(key) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.wrong(Some(key), "expected true or false")),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     fn required_text(&mut self, key: &str) -> Result<String, Failure> {
@@ -208,7 +224,7 @@ impl Section {
         self.members
     }
 
-    fn end(self) -> Result<(), Failure> {
+    pub(super) fn end(self) -> Result<(), Failure> {
         match self.members.keys().next() {
             Some(key) => Err(self.wrong(Some(key), "is not known here")),
             None => Ok(()),
@@ -270,6 +286,27 @@ mod tests {
             problem(&format!("{ingestion}mode = \"cdm\"\nmax_rejects = \"many\""))
                 .starts_with("ingest.issues.max_rejects: ")
         );
+    }
+
+    #[test]
+    fn events_have_one_receiver() {
+        let lineage = |text: &str| parse(&format!("[lineage]\n{text}")).map(|settings| settings.lineage);
+        assert!(lineage("").unwrap().is_none());
+        let problem = |text: &str| lineage(text).unwrap_err().to_string();
+        let one = "lineage: expected one receiver: `openlineage_url`, `file` or `stdout = true`";
+        assert_eq!(problem("namespace = \"n\""), one);
+        assert_eq!(problem("file = \"f\"\nstdout = true"), one);
+        assert_eq!(problem("stdout = \"yes\""), "lineage.stdout: expected true or false");
+        assert_eq!(problem("stdout = true\nurl = \"x\""), "lineage.url: is not known here");
+        assert_eq!(
+            problem("file = \"f\"\napi_key = \"hunter2\""),
+            "lineage.api_key: is sent to an `openlineage_url`, and there is none"
+        );
+        let seconds = "lineage.timeout_seconds: expected a number of seconds from 1 to 300";
+        assert_eq!(problem("file = \"f\"\ntimeout_seconds = 0"), seconds);
+        let settings = lineage("openlineage_url = \"http://x\"\napi_key = \"hunter2\"\ntimeout_seconds = 7").unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(settings.unwrap().timeout.as_secs(), 7);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::{
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Batch, Begun, Commit, Error, ErrorKind, Load, LoadReceipt, Reject, RejectQuery, Rejection, Replay, Result, Resume,
-    Retry, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification, async_trait, batch::SourceHashes,
+    Batch, Begun, Commit, Error, ErrorKind, Load, LoadReceipt, Message, Outbox, Reject, RejectQuery, Rejection, Replay,
+    Result, Resume, Retry, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification, async_trait,
+    batch::SourceHashes,
 };
 
 /// What befalls one load.
@@ -71,6 +72,10 @@ impl<S: Sink> Sink for FaultySink<S> {
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         self.sink.verify(models, repair).await
     }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        self.sink.outbox()
+    }
 }
 
 #[async_trait]
@@ -93,8 +98,8 @@ impl Run for FaultyRun<'_> {
         })
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
-        self.run.finish(end).await
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
+        self.run.finish(end, messages).await
     }
 }
 

@@ -15,13 +15,14 @@ use std::{
 use cdm_models::{Model, ModelDescriptor, Timestamp};
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, EndpointId, Error, ErrorKind, Incomplete, Ingestion, Load, LoadReceipt,
-    Mapped, Mapper, MapperEntry, Mode, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Replay, Result, Resume,
-    Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject, UnitDescriptor,
-    UnitId, Verification, async_trait,
+    Mapped, Mapper, MapperEntry, Message, Mode, Outbox, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Replay,
+    Result, Resume, Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject,
+    UnitDescriptor, UnitId, Verification, Waiting, async_trait,
     batch::{NewRecord, RawRecord, SourceHashes},
+    lineage::{Lineage, field, identity},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use ingest::{Job, Mapping, Options, RunReport, Silent, ingest, staging::MemoryStaging};
+use ingest::{Job, Mapping, Options, RunReport, Silent, Telling, ingest, staging::MemoryStaging};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,6 +54,8 @@ struct Record<'a> {
 impl Mapper for Things {
     const UNIT: &'static str = "test.things";
     const REVISION: u32 = 1;
+    const LINEAGE: Lineage =
+        Lineage { fields: &[field("cdm_id", &[identity("id")]), field("name", &[identity("name")])], dropped: &[] };
     type Model<'a> = Thing<'a>;
 
     fn new(_: &SourceIdentity) -> Result<Self> {
@@ -158,9 +161,16 @@ pub(crate) struct State {
     pub(crate) written: usize,
     pub(crate) aborted: u32,
     pub(crate) ends: Vec<RunEnd>,
+    /// What is in the outbox.
+    pub(crate) told: Vec<Message>,
 }
 
 impl State {
+    fn tell(&mut self, messages: &[Message]) {
+        let news = messages.iter().filter(|message| self.told.iter().all(|told| told.id != message.id));
+        self.told.extend(news.cloned().collect::<Vec<_>>());
+    }
+
     /// What the ledger says of each slice of the last run.
     pub(crate) fn receipts(&self) -> impl Iterator<Item = (u64, &LoadReceipt)> {
         let run = self.run.as_ref().map(|(run, ..)| run.as_str()).unwrap_or_default();
@@ -185,6 +195,8 @@ pub(crate) enum Fault {
 pub(crate) struct TestSink {
     pub(crate) state: Mutex<State>,
     pub(crate) faults: Mutex<VecDeque<Fault>>,
+    /// Whether it has an outbox of its own.
+    pub(crate) keeps_messages: bool,
 }
 
 struct TestRun<'s> {
@@ -239,6 +251,28 @@ impl Sink for TestSink {
     async fn verify(&self, _: &[Arc<ModelDescriptor>], _: bool) -> Result<Vec<Verification>> {
         Err(Error::unsupported("verify", "looking at rows"))
     }
+
+    fn outbox(&self) -> Option<&dyn Outbox> {
+        self.keeps_messages.then_some(self)
+    }
+}
+
+#[async_trait]
+impl Outbox for TestSink {
+    async fn put(&self, messages: &[Message]) -> Result<()> {
+        self.state.lock().unwrap().tell(messages);
+        Ok(())
+    }
+
+    async fn waiting(&self, _: usize) -> Result<Vec<Waiting>> {
+        let state = self.state.lock().unwrap();
+        let waiting = state.told.iter().zip(1..);
+        Ok(waiting.map(|(told, at)| Waiting::new(&told.queue, at, &told.id, &told.payload)).collect())
+    }
+
+    async fn delivered(&self, _: &[Waiting]) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -268,8 +302,9 @@ impl Run for TestRun<'_> {
         Ok(Begun::Load(Box::new(load)))
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.sink.state.lock().unwrap();
+        state.tell(messages);
         state.ends.push(end);
         if let Some(run) = &mut state.run {
             run.2 = Some(end);
@@ -342,6 +377,7 @@ impl Load for TestLoad<'_> {
             state.rejects.insert(reject.id(&self.run.ingestion), reject);
         }
         let receipt = LoadReceipt::new(counts, commit.incomplete);
+        state.tell(&commit.messages);
         let key = |slice| (self.run.resume.run_id.to_string(), slice);
         state.ledger.insert(key(self.slice), (receipt.clone(), commit.resume_at));
         let prefix = (0..).map_while(|slice| state.ledger.get(&key(slice)));
@@ -380,6 +416,17 @@ pub(crate) async fn run_into(
     options: Options,
     cancel: &CancellationToken,
 ) -> RunReport {
+    run_telling(source, sink, mode, options, cancel, None).await
+}
+
+pub(crate) async fn run_telling(
+    source: &TestSource,
+    sink: &dyn Sink,
+    mode: Mode,
+    options: Options,
+    cancel: &CancellationToken,
+    telling: Option<Telling<'_>>,
+) -> RunReport {
     static RUNS: AtomicU32 = AtomicU32::new(1);
     let model = Arc::new(ModelDescriptor::of::<Thing<'_>>().unwrap());
     let mapping = (mode == Mode::Cdm)
@@ -396,6 +443,7 @@ pub(crate) async fn run_into(
         staging: &MemoryStaging::default(),
         mapping,
         sink,
+        telling,
         options,
     };
     ingest(&job, &Silent, cancel).await

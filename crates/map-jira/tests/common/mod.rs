@@ -1,6 +1,11 @@
 //! Mapping a record as a host does, with the row as JSON.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod generators;
+pub(crate) mod leaves;
+pub(crate) mod observed;
+pub(crate) mod verdict;
+
 use cdm_models::Model;
 use endpoint_api::{
     EndpointId, Mapped, Mapper, Rejection, SourceIdentity,
@@ -9,7 +14,11 @@ use endpoint_api::{
 use serde_json::Value;
 
 pub(crate) fn mapper<M: Mapper>() -> M {
-    M::new(&SourceIdentity { endpoint: EndpointId::from_static("acme_jira"), system: "jira".into() }).unwrap()
+    mapper_of("jira")
+}
+
+fn mapper_of<M: Mapper>(system: &str) -> M {
+    M::new(&SourceIdentity { endpoint: EndpointId::from_static("acme_jira"), system: system.into() }).unwrap()
 }
 
 pub(crate) fn record<'a>(json: &'a str, parent: Option<Parent<'a>>) -> RawRecord<'a> {
@@ -23,7 +32,16 @@ pub(crate) const ON_ISSUE: Option<Parent<'static>> = Some(Parent { id: Some("100
 /// The row that a record becomes, as JSON in which fields that are null are left out, and its
 /// version time.
 pub(crate) fn map<M: Mapper>(json: &str, parent: Option<Parent<'_>>) -> Result<(Value, Option<String>), Rejection> {
-    let mapper = mapper::<M>();
+    map_from::<M>("jira", json, parent)
+}
+
+/// As [`map`], of a record of the source `system`.
+pub(crate) fn map_from<M: Mapper>(
+    system: &str,
+    json: &str,
+    parent: Option<Parent<'_>>,
+) -> Result<(Value, Option<String>), Rejection> {
+    let mapper = mapper_of::<M>(system);
     let record = record(json, parent);
     let Mapped { row, version_at } = mapper.map(&record)?;
     let row = to_json(&row);

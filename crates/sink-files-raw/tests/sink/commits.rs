@@ -94,7 +94,7 @@ async fn only_manifests_fences_and_records_stay() {
     let run = open_run(&endpoint, &spec("run-1")).await;
     run.record_plan(&plan(1)).await.unwrap();
     load(&*run, 0).await;
-    let receipt = run.finish(RunEnd::Succeeded).await.unwrap();
+    let receipt = run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!((receipt.rows, receipt.checkpoint), (Some(1), Some(checkpoint(0))));
     assert_eq!(
         files(folder.path()),
@@ -122,7 +122,7 @@ async fn the_manifests_say_what_is_written_down() {
     load.write(batch(&[record(0), record(1)])).await.unwrap();
     load.reject(vec![crate::rejects::reject(3, b"bad")]).await.unwrap();
     load.commit(Commit::new(Some(checkpoint(7)), Vec::new())).await.unwrap();
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
 
     let [slice] = slices(folder.path()).try_into().unwrap();
     let file = |file: &sink_files_raw::CommittedFile, name: &str| {
@@ -185,7 +185,7 @@ async fn the_checkpoint_stays_before_the_first_gap() {
         assert_eq!(seen, at.map(checkpoint), "after slice {index}");
     }
     drop(loads);
-    assert_eq!(run.finish(RunEnd::Succeeded).await.unwrap().checkpoint, Some(checkpoint(14)));
+    assert_eq!(run.finish(RunEnd::Succeeded, &[]).await.unwrap().checkpoint, Some(checkpoint(14)));
 }
 
 /// The checkpoint in the newest manifest of a slice.

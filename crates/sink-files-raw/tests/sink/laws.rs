@@ -135,7 +135,7 @@ async fn session(endpoint: &dyn Endpoint, folder: &Path, steps: &[Step], end: En
         End::Dropped => {}
         End::Failed => {
             drop(open);
-            run.finish(RunEnd::Failed).await.unwrap();
+            run.finish(RunEnd::Failed, &[]).await.unwrap();
         }
         End::Overtaken => {
             let other = sink(folder).await;
@@ -151,7 +151,7 @@ async fn session(endpoint: &dyn Endpoint, folder: &Path, steps: &[Step], end: En
 async fn assert_exactly_once(endpoint: &dyn Endpoint, folder: &Path, expected: &Expected) {
     let rows: usize = expected.slices.values().map(|(records, _)| records.len()).sum();
     let run = endpoint.sink().unwrap().open_run(&spec("run-1")).await.unwrap();
-    let receipt = run.finish(RunEnd::Interrupted).await.unwrap();
+    let receipt = run.finish(RunEnd::Interrupted, &[]).await.unwrap();
     assert_eq!((receipt.rows, receipt.checkpoint), (Some(rows as u64), expected.checkpoint()));
     let mut found = BTreeMap::new();
     for slice in slices(folder) {

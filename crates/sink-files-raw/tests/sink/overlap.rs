@@ -41,7 +41,7 @@ async fn a_run_can_wait_for_the_other() {
     let early = tokio::time::timeout(Duration::from_millis(500), &mut waiting).await;
     assert!(early.is_err(), "it did not wait");
     load(&*run, 0).await;
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     let run = waiting.await.unwrap();
     assert_eq!((run.resume().run_id.as_str(), run.resume().fence), ("run-2", 2));
     assert_eq!(run.resume().checkpoint, Some(checkpoint(0)));
@@ -68,10 +68,10 @@ async fn an_overtaken_run_can_commit_nothing_more() {
     assert_eq!(error(later.commit(Commit::default()).await).kind(), ErrorKind::Fenced);
     assert_eq!(error(old.begin(&slice(1)).await).kind(), ErrorKind::Fenced);
     assert_eq!(error(old.record_plan(&plan(3)).await).kind(), ErrorKind::Fenced);
-    assert_eq!(error(old.finish(RunEnd::Failed).await).kind(), ErrorKind::Fenced);
+    assert_eq!(error(old.finish(RunEnd::Failed, &[]).await).kind(), ErrorKind::Fenced);
 
     load(&*new, 1).await;
-    new.finish(RunEnd::Succeeded).await.unwrap();
+    new.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!(records(folder.path()), [record(0), record(2), record(1)]);
     assert_eq!(record_files(folder.path()), named_files(folder.path()));
 }
@@ -202,7 +202,7 @@ async fn a_run_that_was_killed_stands_in_nobodys_way() {
     assert_eq!((resume.plan.as_ref(), resume.committed.len()), (Some(&plan(2)), 1));
     assert_eq!(record_files(folder.path()), named_files(folder.path()), "what it left behind was swept");
     load(&*run, 1).await;
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!(records(folder.path()), [record(0), record(1)]);
 }
 

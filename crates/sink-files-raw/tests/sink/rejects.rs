@@ -24,7 +24,7 @@ async fn run_with(folder: &std::path::Path, spec: RunSpec, rejected: Vec<Reject>
     let mut load = begin(&*run, 0).await;
     load.reject(rejected).await.unwrap();
     load.commit(Commit::default()).await.unwrap();
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn an_unfinished_run_is_continued() {
         let receipts = [load(&*run, 0).await, load(&*run, 2).await];
         match end {
             None => drop(run),
-            Some(end) => drop(run.finish(end).await.unwrap()),
+            Some(end) => drop(run.finish(end, &[]).await.unwrap()),
         }
 
         let endpoint = sink(folder.path()).await;
@@ -29,7 +29,7 @@ async fn an_unfinished_run_is_continued() {
         assert_eq!(resume.committed, [(0, receipts[0].clone()), (2, receipts[1].clone())].into());
         assert_eq!(committed(&*run, 2).await, receipts[1]);
         load(&*run, 1).await;
-        let receipt = run.finish(RunEnd::Succeeded).await.unwrap();
+        let receipt = run.finish(RunEnd::Succeeded, &[]).await.unwrap();
         assert_eq!((receipt.rows, receipt.checkpoint), (Some(3), Some(checkpoint(2))));
         assert_eq!(records(folder.path()), [record(0), record(2), record(1)]);
     }
@@ -43,7 +43,7 @@ async fn a_run_that_has_ended_for_good_is_followed_by_a_new_one() {
         let run = open_run(&endpoint, &spec("run-1")).await;
         run.record_plan(&plan(1)).await.unwrap();
         load(&*run, 0).await;
-        run.finish(end).await.unwrap();
+        run.finish(end, &[]).await.unwrap();
 
         let run = open_run(&endpoint, &spec("run-2")).await;
         let resume = run.resume();
@@ -52,7 +52,7 @@ async fn a_run_that_has_ended_for_good_is_followed_by_a_new_one() {
         assert_eq!(resume.checkpoint, Some(checkpoint(0)), "the next run reads on from there");
         run.record_plan(&plan(2)).await.unwrap();
         load(&*run, 0).await;
-        assert_eq!(run.finish(RunEnd::Interrupted).await.unwrap().rows, Some(2), "of all runs together");
+        assert_eq!(run.finish(RunEnd::Interrupted, &[]).await.unwrap().rows, Some(2), "of all runs together");
     }
 }
 
@@ -98,7 +98,7 @@ async fn a_run_cannot_succeed_with_a_slice_missing() {
     let run = open_run(&endpoint, &spec("run-1")).await;
     run.record_plan(&plan(2)).await.unwrap();
     load(&*run, 0).await;
-    let refused = error(run.finish(RunEnd::Succeeded).await);
+    let refused = error(run.finish(RunEnd::Succeeded, &[]).await);
     assert_eq!(refused.kind(), ErrorKind::Internal);
     assert!(refused.to_string().contains("slice: 1"), "{refused}");
     let run = open_run(&endpoint, &spec("run-2")).await;
@@ -125,7 +125,7 @@ async fn ingestions_do_not_stand_in_each_others_way() {
     let others = open_run(&endpoint, &RunSpec::new(ingestion_of("test.others"), "run-1".parse().unwrap())).await;
     assert_eq!((things.resume().fence, others.resume().fence), (1, 2));
     load(&*things, 0).await;
-    others.finish(RunEnd::Succeeded).await.unwrap();
+    others.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!(records(folder.path()), [record(0)]);
 }
 

@@ -279,7 +279,7 @@ pub(crate) async fn load(sink: &PgCdm, slices: &[&[&[Row<'_>]]]) -> Result<Count
     for (slice, batches) in plan(slices.len()).iter().zip(slices) {
         counts += load_slice(run.as_ref(), slice, batches).await?;
     }
-    run.finish(endpoint_api::RunEnd::Succeeded).await?;
+    run.finish(endpoint_api::RunEnd::Succeeded, &[]).await?;
     Ok(counts)
 }
 

@@ -164,13 +164,19 @@ pub(crate) async fn failure(endpoint: &dyn Endpoint, name: &str) -> Error {
 impl Harvest {
     pub(crate) fn add(&mut self, batches: Vec<RawBatch>) {
         for mut batch in batches {
-            self.records.extend(batch.records().map(|record| Record {
-                origin: record.origin.to_string(),
-                json: record.json.to_owned(),
-                parent_id: record.parent.and_then(|parent| parent.id).map(str::to_owned),
-                parent_key: record.parent.and_then(|parent| parent.key).map(str::to_owned),
-                rank: record.rank,
-            }));
+            for record in batch.records() {
+                // As whoever maps them does it.
+                match batch.check(&record) {
+                    Err(reject) => self.rejects.push(*reject),
+                    Ok(()) => self.records.push(Record {
+                        origin: record.origin.to_string(),
+                        json: record.json.to_owned(),
+                        parent_id: record.parent.and_then(|parent| parent.id).map(str::to_owned),
+                        parent_key: record.parent.and_then(|parent| parent.key).map(str::to_owned),
+                        rank: record.rank,
+                    }),
+                }
+            }
             self.checkpoint = batch.resume_at().cloned().or(self.checkpoint.take());
             for note in batch.incomplete() {
                 match self.incomplete.iter_mut().find(|known| known.merges(note)) {

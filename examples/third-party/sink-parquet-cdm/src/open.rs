@@ -115,7 +115,13 @@ async fn attempt_to_open(
 
 async fn refuse_unprovisioned(store: &Store, model: &ModelDescriptor) -> Result<()> {
     let fits = match ModelSchema::read(store, &model.id, OPEN).await? {
-        Some(schema) => schema.extended(&ModelSchema::of(model)?)?.is_none(),
+        Some(schema) => schema
+            .extended(&ModelSchema::of(model)?)
+            .map_err(|difference| {
+                let message = format!("the model's folder {difference}; move it away and provision again");
+                Error::new(ErrorKind::Conflict, OPEN, message).with("model", &model.id)
+            })?
+            .is_none(),
         None => false,
     };
     if fits && store.manifest(OPEN).await?.models.contains_key(&model.id) {

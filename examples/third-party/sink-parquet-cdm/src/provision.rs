@@ -2,9 +2,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
-    Change, Error, ErrorKind, GrantRequest, Grants, ModelPlan, ProvisionPlan, ProvisionReceipt, ProvisionedModel,
-    Provisioner, Result, Retry, async_trait,
+    Change, Error, Finding, GrantRequest, Grants, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt,
+    ProvisionedModel, Provisioner, Result, async_trait,
 };
+use relational::{Due, due};
 
 use crate::{
     driver::ParquetEndpoint,
@@ -39,22 +40,31 @@ impl Provisioner for ParquetEndpoint {
 
 async fn plan(store: &Store, manifest: &Manifest, models: &[Arc<ModelDescriptor>]) -> Result<ProvisionPlan> {
     let mut support = Vec::new();
-    if manifest.sequence == 0 {
+    let is_made = manifest.sequence != 0;
+    let mut state = PlanState::new().with(layout::manifest().to_string(), is_made.then(|| "manifest".to_owned()));
+    if !is_made {
         support.push(change("create", layout::manifest(), "the sink keeps there what is committed".to_owned()));
     }
     let mut plans = Vec::with_capacity(models.len());
+    let mut differences = Vec::new();
     for model in models {
         let (existing, wanted) = (ModelSchema::read(store, &model.id, PLAN).await?, ModelSchema::of(model)?);
         let path = layout::schema(&model.id);
+        let record = manifest.models.get(&model.id);
+        let fingerprint = existing.as_ref().map(|existing| fingerprint(existing, record));
+        state = state.with(path.to_string(), fingerprint);
         let mut changes = Vec::new();
-        match existing {
+        match existing.map(|existing| existing.extended(&wanted)) {
             None => changes.push(change("create", path, format!("files of rows of {} stand beside it", model.id))),
-            Some(existing) if existing.extended(&wanted)?.is_some() => {
+            Some(Ok(Some(_))) => {
                 changes.push(change("extend", path, format!("{} {} has more fields", model.id, model.version)));
             }
-            Some(_) => {}
+            Some(Ok(None)) => {}
+            Some(Err(difference)) => {
+                let way_out = "move the model's folder away and provision again";
+                differences.push(Finding::incompatible(path.to_string(), difference, way_out));
+            }
         }
-        let record = manifest.models.get(&model.id);
         if !changes.is_empty() || record.is_none_or(|record| record.version < model.version) {
             let reason = format!("the folder is known to fit {} {}", model.id, model.version);
             changes.push(change("record", layout::manifest(), reason));
@@ -62,11 +72,21 @@ async fn plan(store: &Store, manifest: &Manifest, models: &[Arc<ModelDescriptor>
         let recorded = record.map(recorded).transpose()?;
         plans.push(ModelPlan::new(Arc::clone(model), model.id.to_string(), changes, recorded));
     }
-    Ok(ProvisionPlan::new(support, plans))
+    Ok(ProvisionPlan::new(state, support, plans).differing(differences))
+}
+
+/// What a plan could depend on, of a model's folder.
+fn fingerprint(schema: &ModelSchema, record: Option<&ModelRecord>) -> String {
+    let version = record.map(|record| record.version.to_string()).unwrap_or_default();
+    let fields = schema.fields.iter().map(|field| (field.name.as_str(), field.logical_type.to_string()));
+    let fields: Vec<(&str, String)> = fields.collect();
+    let schema_version = schema.version.to_string();
+    let texts = [version.as_str(), &schema_version, &schema.key];
+    PlanState::fingerprint_of(texts.into_iter().chain(fields.iter().flat_map(|(name, kind)| [*name, kind])))
 }
 
 fn change(action: &'static str, object: object_store::path::Path, reason: String) -> Change {
-    Change { action, object: object.to_string(), reason, sql: None }
+    Change::new(action, object.to_string(), reason)
 }
 
 fn recorded(record: &ModelRecord) -> Result<ProvisionedModel> {
@@ -79,26 +99,23 @@ async fn apply(store: &Arc<Store>, wanted: &ProvisionPlan) -> Result<ProvisionRe
     let models: Vec<Arc<ModelDescriptor>> = wanted.models.iter().map(|model| Arc::clone(&model.descriptor)).collect();
     let mut locked = store.lock(APPLY).await?;
     // Under the lock nobody else provisions: what is found now is what is changed.
-    let fresh = plan(store, &locked.manifest, &models).await?;
-    let changed = !fresh.is_empty();
-    if changed && fresh.hash() != wanted.hash() {
-        let message = "the sink has changed since the plan was made; plan again";
-        return Err(Error::new(ErrorKind::Outdated, APPLY, message).with_retry(Retry::Backoff));
-    }
+    let changed = due(wanted, plan(store, &locked.manifest, &models).await?)? != Due::Nothing;
     if changed {
         let touched: BTreeSet<&str> =
-            fresh.models.iter().filter(|model| !model.changes.is_empty()).map(|model| model.table.as_str()).collect();
+            wanted.models.iter().filter(|model| !model.changes.is_empty()).map(|model| model.table.as_str()).collect();
         for model in models.iter().filter(|model| touched.contains(model.id.as_str())) {
-            let wanted = ModelSchema::of(model)?;
+            let needed = ModelSchema::of(model)?;
             let schema = match ModelSchema::read(store, &model.id, APPLY).await? {
-                None => Some(wanted),
-                Some(existing) => existing.extended(&wanted)?,
+                None => Some(needed),
+                Some(existing) => existing
+                    .extended(&needed)
+                    .map_err(|_| internal(APPLY, "a schema does not fit that the plan fitted"))?,
             };
             if let Some(schema) = schema {
                 store.write(&layout::schema(&model.id), to_json(&schema, APPLY)?, APPLY).await?;
             }
             let provisioned_at = now().to_string();
-            let record = ModelRecord { version: model.version.clone(), plan_hash: fresh.hash(), provisioned_at };
+            let record = ModelRecord { version: model.version.clone(), plan_hash: wanted.hash(), provisioned_at };
             locked.manifest.models.insert(model.id.clone(), record);
         }
         locked = locked.publish(APPLY).await?;

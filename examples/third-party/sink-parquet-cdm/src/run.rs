@@ -4,7 +4,9 @@ use std::{
 };
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Begun, Ingestion, LoadReceipt, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait};
+use endpoint_api::{
+    Begun, Ingestion, LoadReceipt, Message, Result, Resume, Run, RunEnd, RunId, RunReceipt, Slice, async_trait,
+};
 use relational::Seen;
 
 use crate::{error::carry_through, index::Index, load::ParquetLoad, open::Alive, store::Store};
@@ -94,7 +96,7 @@ impl Run for ParquetRun {
         Ok(Begun::Load(Box::new(ParquetLoad::new(Arc::clone(&self.loading), slice.index, observation))))
     }
 
-    async fn finish(self: Box<Self>, end: RunEnd) -> Result<RunReceipt> {
+    async fn finish(self: Box<Self>, end: RunEnd, _: &[Message]) -> Result<RunReceipt> {
         carry_through(FINISH, finish(Arc::clone(&self.loading), end)).await
     }
 }

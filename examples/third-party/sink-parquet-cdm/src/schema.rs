@@ -75,14 +75,10 @@ impl ModelSchema {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] with the difference when rows of `wanted` do not fit beside those of this one.
-    pub(crate) fn extended(&self, wanted: &Self) -> Result<Option<Self>> {
-        let conflict = |message: String| {
-            let message = format!("{message}; move the model's folder away and provision again");
-            Error::new(ErrorKind::Conflict, "plan", message).with("model", &self.model)
-        };
+    /// The difference, when rows of `wanted` do not fit beside those of this one.
+    pub(crate) fn extended(&self, wanted: &Self) -> std::result::Result<Option<Self>, String> {
         if self.key != wanted.key {
-            return Err(conflict(format!("the key is `{}` in the files and `{}` in the model", self.key, wanted.key)));
+            return Err(format!("has the key `{}`, and the model `{}`", self.key, wanted.key));
         }
         let mut extended = self.clone();
         for field in &wanted.fields {
@@ -90,13 +86,10 @@ impl ModelSchema {
                 Some(known) if known.logical_type == field.logical_type => {}
                 Some(known) => {
                     let (is, wanted) = (known.logical_type, field.logical_type);
-                    return Err(conflict(format!("`{}` is {is} in the files and {wanted} in the model", field.name)));
+                    return Err(format!("has `{}` as {is}, and the model as {wanted}", field.name));
                 }
                 None if field.nullable => extended.fields.push(field.clone()),
-                None => {
-                    let message = format!("`{}` is missing in the files and cannot be null in the model", field.name);
-                    return Err(conflict(message));
-                }
+                None => return Err(format!("lacks `{}`, which cannot be null in the model", field.name)),
             }
         }
         if wanted.version > self.version {

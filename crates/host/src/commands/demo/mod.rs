@@ -42,13 +42,13 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let url = cluster.as_ref().map(|cluster| cluster.url("postgres"));
     let config = folder.configure(url.as_deref().map_or(Warehouse::File, Warehouse::Server))?;
 
-    let app = App { registry: app.registry.clone(), config, signals: app.signals.clone() };
+    let app = App { registry: app.registry.clone(), config, signals: app.signals.clone(), output: app.output };
     let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
     show.say(&format!(
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
         folder.shown()
     ));
-    let provisioned = provision::provision(&app, "warehouse", &[], provision::Purpose::Apply).await?;
+    let provisioned = provision::provision(&app, "warehouse", &[], false, &provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
     show.step("ingest", ingestion::ingest(&app, &[], Options::default()).await?)?;
     show.say("All of the tables once more from the beginning: nothing has changed, so nothing is written.\n");

@@ -1,13 +1,14 @@
 use catalog::{Catalog, DatasetId, LoadFacts, RunEndFacts, RunOutcome, RunRecord, RunStart};
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{Error, ErrorKind, Ingestion, Result, RunId};
-use ingest::{Job, Options, RunReport, RunStatus, staging::MemoryStaging};
+use endpoint_api::{Error, ErrorKind, Ingestion, MapperEntry, Result, RunId};
+use ingest::{Job, Options, RunReport, RunStatus, Telling, staging::MemoryStaging};
 use tokio::sync::mpsc;
 
 use super::prepare::Ready;
 use crate::{
     app::App,
     failure::{Exit, Failure, exit_of},
+    lineage::Reporting,
     metadata::now,
     progress::Progress,
 };
@@ -20,7 +21,13 @@ pub(super) struct Ran {
 }
 
 /// Carries out one run and writes down in the catalog how it began and how it ended.
-pub(super) async fn execute(app: &App, catalog: &dyn Catalog, ready: Ready<'_>, options: Options) -> Ran {
+pub(super) async fn execute(
+    app: &App,
+    catalog: &dyn Catalog,
+    ready: Ready<'_>,
+    reporting: Option<&Reporting<'_>>,
+    options: Options,
+) -> Ran {
     let mut log = RunLog {
         catalog,
         name: &ready.settings.name,
@@ -29,7 +36,7 @@ pub(super) async fn execute(app: &App, catalog: &dyn Catalog, ready: Ready<'_>, 
         began: now(),
         written: None,
     };
-    let (report, dataset) = run(app, ready, &mut log, options).await;
+    let (report, dataset) = run(app, ready, &mut log, reporting, options).await;
     let mut exit = match (report.status, &report.error) {
         (RunStatus::Succeeded, _) => Exit::Ok,
         _ if report.over_max_rejects => Exit::TooManyRejects,
@@ -56,9 +63,10 @@ async fn run(
     app: &App,
     ready: Ready<'_>,
     log: &mut RunLog<'_>,
+    reporting: Option<&Reporting<'_>>,
     mut options: Options,
 ) -> (RunReport, Option<DatasetId>) {
-    let Ready { settings, source, sink, run_id, mapping, dataset, .. } = ready;
+    let Ready { settings, source, sink, unit, run_id, mapping, dataset } = ready;
     let failed = |error| RunReport::failed(run_id.clone(), log.ingestion.clone(), log.model.clone(), error);
     let dataset = match dataset {
         Ok(dataset) => dataset,
@@ -71,7 +79,17 @@ async fn run(
     options.max_rejects = options.max_rejects.or(settings.max_rejects);
     let staging = MemoryStaging::default();
     let ingestion = log.ingestion.clone();
-    let job = Job { ingestion, run_id, source, staging: &staging, mapping, sink, options };
+    let mapper = mapping.as_ref().and_then(|_| app.registry.mapper(&unit.id));
+    let lineage = mapper.map(MapperEntry::lineage);
+    let events = match reporting {
+        Some(reporting) => match reporting.events_of(&ingestion, &unit.id, dataset.as_ref(), lineage).await {
+            Ok(events) => Some(events),
+            Err(error) => return (failed(error), dataset),
+        },
+        None => None,
+    };
+    let telling = events.as_ref().map(|events| Telling { teller: events, outbox: log.catalog.outbox() });
+    let job = Job { ingestion, run_id, source, staging: &staging, mapping, sink, telling, options };
 
     let (opened, mut announced) = mpsc::unbounded_channel();
     let work = async {

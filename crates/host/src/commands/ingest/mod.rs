@@ -17,6 +17,7 @@ use crate::{
     config::{IngestionSettings, Settings},
     endpoints::{Opened, find, open},
     failure::{Exit, Failure},
+    lineage::{Reporting, Transport},
     metadata::{open_catalog, register_endpoint},
 };
 
@@ -38,16 +39,29 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
         ready.admit(app, catalog.as_ref()).await?;
     }
 
+    let reporting = match &settings.lineage {
+        Some(lineage) => {
+            let transport = Transport::of(lineage, &settings.base_dir, app.output)?;
+            Some(Reporting::new(lineage, transport, catalog.as_ref(), endpoints.values()))
+        }
+        None => None,
+    };
     let mut records = Vec::with_capacity(ready.len());
     let (mut failure, mut exit) = (None, Exit::Ok);
-    for ready in ready {
-        if app.signals.cancel().is_cancelled() {
-            break;
+    let work = async {
+        for ready in ready {
+            if app.signals.cancel().is_cancelled() {
+                break;
+            }
+            let ran = execute::execute(app, catalog.as_ref(), ready, reporting.as_ref(), options).await;
+            records.push(ran.record);
+            exit = exit.or(ran.exit);
+            failure = failure.take().or(ran.failure);
         }
-        let ran = execute::execute(app, catalog.as_ref(), ready, options).await;
-        records.push(ran.record);
-        exit = exit.or(ran.exit);
-        failure = failure.or(ran.failure);
+    };
+    match &reporting {
+        Some(reporting) => reporting.courier.beside(work).await,
+        None => work.await,
     }
     if let Some(signal) = app.signals.exit() {
         exit = signal;

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use autoprovision::Target;
-use catalog::{Catalog, DatasetId};
+use catalog::{Catalog, Cause, DatasetId};
 use endpoint_api::{EndpointId, Error, Mode, RunId, UnitDescriptor};
 use ingest::{Mapping, retry};
 use uuid::Uuid;
@@ -79,10 +79,12 @@ impl Ready<'_> {
     /// A sink that is not provisioned stops everything; one that cannot be asked fails its own run.
     pub(super) async fn admit(&mut self, app: &App, catalog: &dyn Catalog) -> Result<(), Failure> {
         let model = self.mapping.as_ref().map(|mapping| mapping.model());
-        let unit = register_unit(catalog, &self.source, &self.unit, model.map(|model| &model.id)).await?;
+        let mapper = app.registry.mapper(&self.unit.id);
+        let cause = Cause::Run(self.run_id.clone());
+        let unit = register_unit(catalog, &self.source, &self.unit, mapper, &cause).await?;
         let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
-        let target = Target::new(&self.sink.id, provisioner, catalog);
-        let attempt = async || target.admit(model, &unit, now()).await;
+        let target = Target::new(&self.sink.id, self.sink.driver.id(), provisioner, catalog);
+        let attempt = async || target.admit(model, &unit, &self.run_id, now()).await;
         self.dataset = match retry("asking the sink", app.signals.cancel(), attempt).await {
             Ok(dataset) => Ok(Some(dataset)),
             Err(error) if exit_of(error.kind()) == Exit::Usage => {

@@ -110,7 +110,7 @@ async fn rows_rejects_receipt_and_checkpoint_come_together() {
     assert_eq!(committed(run.as_ref(), &plan(2)[1]).await, receipt);
     let load = begin(run.as_ref(), &plan(2)[0]).await;
     load.commit(Commit::default()).await.unwrap();
-    let receipt = run.finish(RunEnd::Succeeded).await.unwrap();
+    let receipt = run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!((receipt.checkpoint, receipt.rows), (Some(Checkpoint(json!(2))), Some(1)));
 }
 
@@ -124,7 +124,7 @@ async fn a_reject_that_comes_again_keeps_its_first_time_and_takes_the_last_run()
         let mut load = begin(run.as_ref(), &plan(1)[0]).await;
         load.reject(lines.map(a_reject).collect()).await.unwrap();
         load.commit(Commit::default()).await.unwrap();
-        run.finish(RunEnd::Succeeded).await.unwrap();
+        run.finish(RunEnd::Succeeded, &[]).await.unwrap();
         if first.is_empty() {
             first = rejects(&endpoint).await;
         }

@@ -107,11 +107,11 @@ async fn another_program_that_loads_the_same_model_is_seen() {
     let mut other_load = begin(other_run.as_ref(), &plan(1)[0]).await;
     write(other_load.as_mut(), &[put("a", "new", 2)]).await;
     other_load.commit(Commit::default()).await.unwrap();
-    other_run.finish(RunEnd::Succeeded).await.unwrap();
+    other_run.finish(RunEnd::Succeeded, &[]).await.unwrap();
 
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("a", "old", 1)]).await;
     assert_eq!(load.commit(Commit::default()).await.unwrap().counts, counts(0, 0, 0, 1, 0));
-    let receipt = run.finish(RunEnd::Succeeded).await.unwrap();
+    let receipt = run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     assert_eq!(receipt.rows, Some(1), "of all ingestions");
 }

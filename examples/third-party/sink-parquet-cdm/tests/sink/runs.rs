@@ -24,7 +24,7 @@ async fn a_failed_run_is_continued_with_its_id_its_plan_and_its_observation() {
     let mut load = begin(run.as_ref(), &plan(2)[0]).await;
     write(load.as_mut(), &[put("a", "x", 1)]).await;
     let receipt = load.commit(Commit::default()).await.unwrap();
-    run.finish(RunEnd::Failed).await.unwrap();
+    run.finish(RunEnd::Failed, &[]).await.unwrap();
 
     let run = open_run(&endpoint, &spec("second")).await;
     let resume = run.resume();
@@ -35,7 +35,7 @@ async fn a_failed_run_is_continued_with_its_id_its_plan_and_its_observation() {
     assert_eq!(run.record_plan(&plan(3)).await.unwrap_err().kind(), ErrorKind::Conflict);
     run.record_plan(&plan(2)).await.unwrap();
     let fence = resume.fence;
-    let refused = error(run.finish(RunEnd::Succeeded).await);
+    let refused = error(run.finish(RunEnd::Succeeded, &[]).await);
     assert_eq!(refused.kind(), ErrorKind::Internal, "slice 1 is not committed");
 
     // It stayed open, its process is gone, and a restart begins anew.
@@ -56,7 +56,7 @@ async fn a_run_that_is_alive_is_respected() {
     let waiting = sink.open_run(&waiting);
     tokio::pin!(waiting);
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "it waits");
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     let run = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
     assert_eq!(run.resume().run_id.as_str(), "three");
     // One that has died does not stand in the way.
@@ -78,13 +78,13 @@ async fn a_run_that_was_overtaken_commits_nothing_more() {
     assert_eq!(error(load.commit(Commit::default()).await).kind(), ErrorKind::Fenced);
     assert_eq!(error(overtaken.begin(&plan(1)[0]).await).kind(), ErrorKind::Fenced);
     assert_eq!(error(overtaken.record_plan(&plan(1)).await).kind(), ErrorKind::Fenced);
-    assert_eq!(error(overtaken.finish(RunEnd::Failed).await).kind(), ErrorKind::Fenced);
+    assert_eq!(error(overtaken.finish(RunEnd::Failed, &[]).await).kind(), ErrorKind::Fenced);
     assert_eq!(files(folder.path()), [""; 0]);
     assert_eq!(rejects(&endpoint).await.len(), 0);
     let mut load = begin(newer.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("a", "x", 1)]).await;
     load.commit(Commit::default()).await.unwrap();
-    newer.finish(RunEnd::Succeeded).await.unwrap();
+    newer.finish(RunEnd::Succeeded, &[]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn slices_that_are_loaded_at_once_add_up() {
         assert_eq!(counts.stale, if is_first { 0 } else { 20 });
     }
     assert_eq!(inserted, 20);
-    assert_eq!(run.finish(RunEnd::Succeeded).await.unwrap().rows, Some(20));
+    assert_eq!(run.finish(RunEnd::Succeeded, &[]).await.unwrap().rows, Some(20));
 }
 
 #[tokio::test]

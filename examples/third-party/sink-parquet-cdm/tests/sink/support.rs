@@ -217,7 +217,7 @@ pub(crate) async fn load(endpoint: &Arc<dyn Endpoint>, slices: &[&[&[Row<'_>]]])
         }
         counts += load.commit(Commit::default()).await.unwrap().counts;
     }
-    run.finish(RunEnd::Succeeded).await.unwrap();
+    run.finish(RunEnd::Succeeded, &[]).await.unwrap();
     counts
 }
 

@@ -1,71 +1,30 @@
 use std::fmt::Write as _;
 
-use catalog::{Dataset, DatasetFilter, DatasetId, Subject};
+use catalog::{Annotations, Dataset, Subject};
 use serde_json::{Value, json};
 
+use super::{find, model_version, rows, to_json};
 use crate::{
     answer::Answer,
     app::App,
     failure::Failure,
-    metadata::open_catalog,
     table::{Table, grouped},
 };
 
-/// Lists the datasets.
-pub(crate) async fn list(app: &App) -> Result<Answer, Failure> {
-    let catalog = open_catalog(&app.settings()?).await?;
-    let datasets = catalog.datasets(&DatasetFilter::all()).await?;
-    catalog.close().await?;
-    let mut table = Table::new(&["DATASET", "LOCATION", "MODEL", "LAST LOAD", "ROWS"]).numbers_from(4);
-    for dataset in &datasets {
-        table.row([
-            dataset.spec.id().to_string(),
-            dataset.spec.location().to_owned(),
-            model_version(dataset).unwrap_or_default(),
-            dataset.last_load.as_ref().map(|load| load.at.to_string()).unwrap_or_default(),
-            rows(dataset).map(grouped).unwrap_or_default(),
-        ]);
-    }
-    let text = if datasets.is_empty() {
-        "no datasets; `cdm units` and `cdm provision` register them\n".to_owned()
-    } else {
-        table.render()
-    };
-    Ok(Answer::new("datasets", datasets.iter().map(to_json).collect::<Vec<_>>(), text))
-}
-
 /// Shows a dataset with its fields.
 pub(crate) async fn show(app: &App, id: &str) -> Result<Answer, Failure> {
-    let dataset_id: DatasetId = id.parse().map_err(|error: endpoint_api::Error| Failure::usage(error.to_string()))?;
-    let catalog = open_catalog(&app.settings()?).await?;
-    let dataset = catalog.dataset(&dataset_id).await?;
+    let (catalog, dataset) = find(app, id).await?;
     catalog.close().await?;
-    let message = || Failure::not_found(format!("the catalog has no dataset `{id}`; `cdm catalog list` lists them"));
-    let dataset = dataset.ok_or_else(message)?;
-    let mut json = to_json(&dataset);
-    if let (Some(members), Value::Object(more)) = (json.as_object_mut(), details(&dataset)) {
-        members.extend(more);
-    }
-    Ok(Answer::new("dataset", json, to_text(&dataset)))
+    Ok(answer(&dataset))
 }
 
-fn to_json(dataset: &Dataset) -> Value {
-    let spec = &dataset.spec;
-    let sink = match spec.subject() {
-        Subject::CdmTable { sink, .. } => Some(sink),
-        _ => None,
-    };
-    json!({
-        "id": spec.id(),
-        "kind": spec.kind(),
-        "location": spec.location(),
-        "domain": spec.domain(),
-        "labels": spec.labels(),
-        "cdm_model_id": spec.cdm_model(),
-        "model_version": model_version(dataset),
-        "sink_endpoint_id": sink,
-        "rows": rows(dataset),
-    })
+/// A dataset with all that is known of it.
+pub(super) fn answer(dataset: &Dataset) -> Answer {
+    let mut json = to_json(dataset);
+    if let (Some(members), Value::Object(more)) = (json.as_object_mut(), details(dataset)) {
+        members.extend(more);
+    }
+    Answer::new("dataset", json, to_text(dataset))
 }
 
 /// What is shown of a dataset only when it is asked for.
@@ -80,6 +39,8 @@ fn details(dataset: &Dataset) -> Value {
         "description": people.description.as_deref().unwrap_or(spec.description()),
         "owner": people.owner,
         "tags": people.tags,
+        "notes": people.notes,
+        "expectations": expectations(people),
         "fields": spec.fields(),
         "upstream": spec.upstream(),
         "provisioned": provisioned,
@@ -87,6 +48,15 @@ fn details(dataset: &Dataset) -> Value {
         "version": dataset.version,
         "registered_at": dataset.registered_at.to_string(),
         "updated_at": dataset.updated_at.to_string(),
+        "annotated_at": dataset.annotated_at.map(|at| at.to_string()),
+    })
+}
+
+fn expectations(people: &Annotations) -> Value {
+    let rows = people.expectations.rows;
+    json!({
+        "every": people.expectations.every.map(|every| every.to_string()),
+        "rows": rows.map(|rows| json!({ "from": rows.from(), "to": rows.to() })),
     })
 }
 
@@ -108,11 +78,13 @@ fn to_text(dataset: &Dataset) -> String {
     line("version", model_version(dataset).unwrap_or_default());
     line("made from", joined(&mut spec.upstream().iter().map(ToString::to_string)));
     line("owner", people.owner.clone().unwrap_or_default());
-    line("tags", joined(&mut people.tags.iter().flatten().cloned()));
+    line("tags", joined(&mut people.tags.iter().cloned()));
     line("rows", rows(dataset).map(grouped).unwrap_or_default());
     if let Some(load) = &dataset.last_load {
         line("last load", format!("{} by run {}", load.at, load.run_id));
     }
+    line("loaded every", people.expectations.every.map(|every| every.to_string()).unwrap_or_default());
+    line("rows within", people.expectations.rows.map(|rows| rows.to_string()).unwrap_or_default());
     let mut fields = Table::new(&["FIELD", "TYPE", "NULL", "WHAT IT IS"]);
     for field in spec.fields() {
         let null = match field.nullable {
@@ -127,17 +99,16 @@ fn to_text(dataset: &Dataset) -> String {
             null.to_owned(),
             format!("{}{reference}", field.description.replace('\n', " ")),
         ]);
+        if let Some(note) = people.notes.get(&field.name) {
+            fields.row([String::new(), String::new(), String::new(), format!("» {}", note.replace('\n', " "))]);
+        }
     }
-    format!("{text}\n{}", fields.render())
+    format!("{text}\n{}{}", fields.render(), other_notes(dataset))
 }
 
-fn model_version(dataset: &Dataset) -> Option<String> {
-    match dataset.spec.subject() {
-        Subject::CdmTable { version, .. } => Some(version.to_string()),
-        _ => None,
-    }
-}
-
-fn rows(dataset: &Dataset) -> Option<u64> {
-    dataset.last_load.as_ref().and_then(|load| load.rows)
+/// Notes about fields that the dataset does not tell of.
+fn other_notes(dataset: &Dataset) -> String {
+    let known = |name: &str| dataset.spec.fields().iter().any(|field| field.name == name);
+    let others = dataset.annotations.notes.iter().filter(|(name, _)| !known(name));
+    others.map(|(name, note)| format!("{name} » {}\n", note.replace('\n', " "))).collect()
 }

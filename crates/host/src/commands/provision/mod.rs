@@ -1,0 +1,184 @@
+mod text;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use autoprovision::{Plan, Target};
+use cdm_models::ModelDescriptor;
+use endpoint_api::{ErrorKind, ModelPattern, ProvisionPlan, ProvisionedModel, Provisioner};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    answer::Answer,
+    app::App,
+    commands::provision::text::{Palette, Summary, to_text},
+    endpoints::{Opened, check_config, find, open},
+    failure::{Exit, Failure},
+    metadata::{now, open_catalog, register_endpoint},
+};
+
+/// What provisioning is to come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Do what is to be done.
+    Apply,
+    /// Do what a plan in a file says, and nothing else.
+    ApplyFile(PathBuf),
+    /// Show what is to be done, and write it to a file when one is named.
+    Plan(Option<PathBuf>),
+    /// Only tell whether there is something to do.
+    Check,
+}
+
+/// Creates the tables of the models that match on a sink, and registers them. Where `adopts`, tables that are there
+/// and not on record are taken over.
+pub(crate) async fn provision(
+    app: &App,
+    sink: &str,
+    patterns: &[ModelPattern],
+    adopts: bool,
+    purpose: &Purpose,
+) -> Result<Answer, Failure> {
+    let settings = app.settings()?;
+    let endpoint = find(&settings, sink)?;
+    let (driver, _) = check_config(app, &settings, endpoint)?;
+    let declares = driver.capabilities().sink.is_some_and(|sink| sink.autoprovision);
+    if !declares {
+        let message = format!("`{sink}` ({}) has no tables to provision; see `cdm drivers`", driver.id());
+        return Err(Failure::usage(message));
+    }
+    let supported: Vec<_> = app.registry.supported_models(driver.capabilities()).cloned().collect();
+    let models = matching(&supported, patterns)?;
+    let from_file = match purpose {
+        Purpose::ApplyFile(path) => Some(read_plan(path, &supported)?),
+        _ => None,
+    };
+
+    let opened = open(app, &settings, endpoint).await?;
+    let catalog = open_catalog(&settings).await?;
+    let target = Target::new(&opened.id, driver.id(), provisioner(&opened)?, catalog.as_ref()).adopting(adopts);
+    let answer = match purpose {
+        Purpose::Apply | Purpose::ApplyFile(_) => {
+            register_endpoint(catalog.as_ref(), &opened).await?;
+            let hash = from_file.as_ref().map(ProvisionPlan::hash);
+            let done = match from_file {
+                Some(plan) => target.apply(plan, now()).await,
+                None => target.provision(&models, now()).await,
+            };
+            match done {
+                Ok(done) => {
+                    let is_old = hash.is_some() && !done.changed;
+                    let json = to_json(sink, &done.plan, done.changed, hash, &done.records);
+                    let summary = Summary::Done(done.records.first().filter(|_| is_old));
+                    Answer::of(json, to_text(sink, &done.plan, &summary, &Palette::of_stdout()))
+                }
+                // What is in the way is shown beside the error.
+                Err(error) if error.kind() == ErrorKind::Conflict && hash.is_none() => {
+                    refused(sink, target.plan(&models).await?, error.into())
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Purpose::Plan(out) => {
+            let plan = target.plan(&models).await?;
+            match (plan.sink.refusal(), out) {
+                (Some(refusal), Some(_)) => refused(sink, plan, refusal.into()),
+                (_, out) => {
+                    if let Some(path) = out {
+                        write_plan(path, &plan.sink)?;
+                    }
+                    planned(sink, &plan, &Summary::Planned(out.as_deref()))
+                }
+            }
+        }
+        Purpose::Check => planned(sink, &target.plan(&models).await?, &Summary::Checked),
+    };
+    catalog.close().await?;
+    opened.endpoint.close().await?;
+    Ok(answer)
+}
+
+/// The answer of a plan that is only shown.
+fn planned(sink: &str, plan: &Plan, summary: &Summary<'_>) -> Answer {
+    let exit = if plan.is_drift() { Exit::Changes } else { Exit::Ok };
+    let json = to_json(sink, plan, false, Some(plan.sink.hash()), &[]);
+    Answer::of(json, to_text(sink, plan, summary, &Palette::of_stdout())).exit(exit)
+}
+
+/// The answer of a plan that is not carried out.
+fn refused(sink: &str, plan: Plan, failure: Failure) -> Answer {
+    let exit = failure.exit();
+    planned(sink, &plan, &Summary::Checked).failed(Some(failure)).exit(exit)
+}
+
+fn read_plan(path: &Path, known: &[Arc<ModelDescriptor>]) -> Result<ProvisionPlan, Failure> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Failure::failed("it is no plan: it is no text").at(shown.as_str()),
+        _ => Failure::usage(format!("the plan cannot be read: {error}")).at(shown.as_str()),
+    })?;
+    ProvisionPlan::from_file(&text, known).map_err(|error| Failure::from(error).at(shown))
+}
+
+fn write_plan(path: &Path, plan: &ProvisionPlan) -> Result<(), Failure> {
+    let written = fs::write(path, plan.to_file());
+    written
+        .map_err(|error| Failure::usage(format!("the plan cannot be written: {error}")).at(path.display().to_string()))
+}
+
+pub(super) fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
+    opened.endpoint.provisioner().ok_or_else(|| {
+        let message = format!("the driver {} declares that it provisions, and does not", opened.driver.id());
+        Failure::internal(message)
+    })
+}
+
+/// The models that match one of the patterns; all when there is none. A pattern that matches nothing is
+/// a mistake.
+pub(super) fn matching(
+    supported: &[Arc<ModelDescriptor>],
+    patterns: &[ModelPattern],
+) -> Result<Vec<Arc<ModelDescriptor>>, Failure> {
+    if let Some(lost) = patterns.iter().find(|pattern| supported.iter().all(|model| !pattern.matches(&model.id))) {
+        let known: Vec<&str> = supported.iter().map(|model| model.id.as_str()).collect();
+        let message = format!("no model matches `{}`; the sink takes {}", lost.as_str(), known.join(", "));
+        return Err(Failure::usage(message));
+    }
+    let matches =
+        |model: &ModelDescriptor| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(&model.id));
+    Ok(supported.iter().filter(|model| matches(model)).cloned().collect())
+}
+
+fn to_json(
+    sink: &str,
+    plan: &Plan,
+    changed: bool,
+    hash: Option<String>,
+    records: &[ProvisionedModel],
+) -> Map<String, Value> {
+    let models: Vec<Value> = plan
+        .models()
+        .enumerate()
+        .map(|(index, model)| {
+            json!({
+                "model": model.plan.descriptor.id,
+                "version": model.plan.descriptor.version,
+                "table": model.plan.table,
+                "dataset_id": model.dataset,
+                "changes": model.changes().collect::<Vec<_>>(),
+                "provisioned": records.get(index).or(model.plan.recorded.as_ref()),
+            })
+        })
+        .collect();
+    Map::from_iter([
+        ("sink".to_owned(), Value::from(sink)),
+        ("changed".to_owned(), Value::from(changed)),
+        ("plan_hash".to_owned(), Value::from(hash.unwrap_or_else(|| plan.sink.hash()))),
+        ("support".to_owned(), json!({ "changes": plan.sink.support })),
+        ("models".to_owned(), Value::from(models)),
+        ("findings".to_owned(), json!(plan.sink.findings())),
+    ])
+}
