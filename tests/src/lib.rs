@@ -8,6 +8,7 @@ mod pooler;
 mod program;
 mod receiver;
 mod role;
+mod roles;
 mod sandbox;
 pub mod torture;
 
@@ -17,4 +18,5 @@ pub use pooler::{Pooler, unprivileged_user};
 pub use program::{Ran, Running, cdm};
 pub use receiver::{Mood, Received, Receiver};
 pub use role::Role;
+pub use roles::Roles;
 pub use sandbox::Sandbox;

@@ -33,9 +33,14 @@ rm -rf "$FOLDER"
 impl Pooler {
     /// Starts a pooler with further settings: `("server_lifetime", "1")`.
     pub fn before(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Self {
+        Self::to(sandbox.database_url(), settings)
+    }
+
+    /// As [`before`](Self::before), in front of a database at that URL, with its role.
+    pub fn to(url: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("cdm-pgbouncer-").tempdir().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let (user, server) = sandbox.database_url().split_once("://").unwrap().1.rsplit_once('@').unwrap();
+        let (user, server) = url.split_once("://").unwrap().1.rsplit_once('@').unwrap();
         let ((user, password), (place, database)) = (user.split_once(':').unwrap(), server.split_once('/').unwrap());
         let (host, server_port) = place.split_once(':').unwrap();
         let mut configuration = format!(

@@ -214,7 +214,13 @@ fn a_privilege_that_is_lacking_is_named_and_the_run_goes_on_when_it_is_granted()
     connect(&sandbox, sandbox.database_url());
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     connect(&sandbox, &role.url());
-    assert_eq!(failed_check(&sandbox), format!("role {name} may not use schema cdm_work; grant USAGE on it"));
+    let answer = sandbox.cdm(["check", "warehouse"]).expect(1);
+    for missing in [
+        format!("role {name} may not load; it lacks USAGE on schema cdm_work, SELECT, INSERT, UPDATE on _cdm_fence, "),
+        format!("role {name} may not provision; it lacks USAGE and CREATE on schema cdm_work (tables go there), "),
+    ] {
+        assert!(answer.to_string().contains(&missing), "{missing}: {answer}");
+    }
     sandbox.ask(&format!("revoke temporary on database {database} from public"));
     let mut run_id = None;
     for (missing, grant) in [

@@ -14,8 +14,8 @@ use cdm_models::{
     work::{Item, User},
 };
 use endpoint_api::{
-    Change, EndpointId, Error, ErrorKind, Finding, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt,
-    ProvisionedModel, Provisioner, Result, RunId, async_trait,
+    Change, EndpointId, Error, ErrorKind, Finding, GrantRequest, Grants, ModelPlan, PlanState, ProvisionPlan,
+    ProvisionReceipt, ProvisionedModel, Provisioner, Result, RunId, async_trait,
 };
 
 fn run() -> RunId {
@@ -72,6 +72,10 @@ impl Provisioner for Shelf {
             records.push(record);
         }
         Ok(ProvisionReceipt::new(true, records))
+    }
+
+    async fn grants(&self, _: &GrantRequest, _: &[&ModelDescriptor]) -> Result<Grants> {
+        Err(Error::unsupported("say the rights", "saying the rights of roles, of which a shelf has none,"))
     }
 }
 

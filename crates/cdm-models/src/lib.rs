@@ -38,6 +38,7 @@ mod descriptor;
 pub mod json;
 mod model;
 mod model_id;
+mod released;
 mod value;
 pub mod work;
 
@@ -45,6 +46,7 @@ pub use cdm_id::cdm_id;
 pub use descriptor::{FieldDescriptor, LogicalType, ModelDescriptor, ModelError};
 pub use model::{Model, ModelEntry, registered_models};
 pub use model_id::{InvalidId, ModelId, is_dotted_id};
+pub use released::{Breach, ReleasedModel};
 pub use value::{Date, InvalidTime, Json, RawJson, Timestamp};
 
 #[doc(hidden)]

@@ -46,6 +46,8 @@ pub struct SinkCapabilities {
     pub replay: bool,
     /// It finds rows that are not as they were loaded.
     pub verify: bool,
+    /// It says which rights its roles need at the least.
+    pub grants: bool,
     /// It keeps messages in an outbox, in the transactions of what they tell of.
     pub outbox: bool,
 }
@@ -98,6 +100,7 @@ impl Capabilities {
             add(sink.transactional, "sink.transactional");
             add(sink.replay, "sink.replay");
             add(sink.verify, "sink.verify");
+            add(sink.grants, "sink.grants");
             add(sink.outbox, "sink.outbox");
             for model in models.into_iter().filter(|model| sink.supports(model)) {
                 add(true, &format!("sink.{}", model.domain()));
@@ -128,6 +131,7 @@ impl SinkCapabilities {
         transactional: false,
         replay: false,
         verify: false,
+        grants: false,
         outbox: false,
     };
 
@@ -170,6 +174,13 @@ impl SinkCapabilities {
     #[must_use]
     pub const fn verify(mut self) -> Self {
         self.verify = true;
+        self
+    }
+
+    /// Says which rights its roles need at the least: [`Provisioner::grants`](crate::Provisioner::grants).
+    #[must_use]
+    pub const fn grants(mut self) -> Self {
+        self.grants = true;
         self
     }
 

@@ -16,7 +16,7 @@ pub use finding::{Finding, FindingClass};
 pub use plan::{ModelPlan, PlannedFor, ProvisionPlan};
 pub use state::PlanState;
 
-use crate::Result;
+use crate::{GrantRequest, Grants, Result};
 
 /// An endpoint that creates the tables of a model.
 ///
@@ -40,6 +40,14 @@ pub trait Provisioner: Send + Sync {
     ///
     /// A plan that [`ProvisionPlan::refusal`] speaks against MUST be refused with that error, with nothing done.
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt>;
+
+    /// Says which rights provisioning, loading and reading these models need at the least, and how they are
+    /// given. Requires [`SinkCapabilities::grants`](crate::SinkCapabilities::grants).
+    ///
+    /// MUST change nothing, and MUST NOT need the roles, or the tables, to be there already. What gives the
+    /// rights MUST be safe to run again. A name that no role can have is
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants>;
 }
 
 /// What a sink has on record of a provisioned model.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use crate::{Outcome, Verdict};
 
 /// The abilities that the matrix shows, each with the beginning of the names of the tests that prove it.
-const ABILITIES: [(&str, &[&str]); 10] = [
+const ABILITIES: [(&str, &[&str]); 11] = [
     ("registry, configuration", &["driver::"]),
     ("source", &["source::"]),
     ("sink.raw", &["raw::"]),
@@ -13,6 +13,7 @@ const ABILITIES: [(&str, &[&str]); 10] = [
     ("sink.autoprovision", &["provision::"]),
     ("sink.replay", &["replay::"]),
     ("sink.verify", &["verify::"]),
+    ("sink.grants", &["grants::"]),
     ("sink.outbox", &["outbox::"]),
 ];
 

@@ -9,7 +9,7 @@ use endpoint_testkit::{Kit, Verdict, support_matrix, tests};
 use memory::{Fault, Loose, Modest, Whole, kit};
 
 /// What is wrong, and the test that must show it.
-const BROKEN: [(Fault, &str); 40] = [
+const BROKEN: [(Fault, &str); 42] = [
     (Fault::LastWriteWins, "sink::a_stale_version_never_wins"),
     (Fault::PartReplacesWhole, "sink::a_part_never_replaces_a_whole"),
     (Fault::SwallowsRejects, "sink::rejects_are_kept_once_with_all_they_tell"),
@@ -17,6 +17,8 @@ const BROKEN: [(Fault, &str); 40] = [
     (Fault::LeaksThePassword, "driver::an_endpoint_shows_no_secret"),
     (Fault::ClaimsReplay, "replay::what_is_replayed_is_no_reject_any_more"),
     (Fault::ClaimsVerify, "verify::what_was_loaded_is_found_as_it_was"),
+    (Fault::ClaimsGrants, "grants::rights_are_said_before_anything_is_there"),
+    (Fault::ShowsPlumbingToReaders, "grants::a_reader_sees_more_only_when_that_is_asked_for"),
     (Fault::CheckpointBeforeTheData, "run::the_checkpoint_moves_over_the_gap_free_prefix"),
     (Fault::ComparesNoFence, "run::an_overtaken_run_commits_nothing"),
     (Fault::KeepsWhatIsAborted, "sink::an_aborted_load_leaves_nothing"),

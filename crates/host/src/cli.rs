@@ -1,7 +1,7 @@
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use endpoint_api::{ModelPattern, Overlap, Registry};
+use endpoint_api::{GrantRequest, ModelPattern, Overlap, Registry};
 use ingest::MaxRejects;
 
 use crate::{
@@ -110,6 +110,19 @@ enum Command {
     /// is changed. To have a plan approved first, write it to a file with `--plan --out` and carry out exactly that
     /// with `--apply`: it is refused when the sink has changed since.
     Provision(ProvisionArgs),
+    /// Print the least rights of the roles that provision, load and read, as statements that give them.
+    ///
+    /// Nothing is connected to: an administrator runs what is printed, before the first `cdm provision` and again
+    /// whenever that has made a table or a column.
+    Grants {
+        /// The sink.
+        sink: String,
+        /// Only the models that match, such as `cdm.work.*`; again for more. All when none is given.
+        #[arg(long = "model", value_name = "PATTERN")]
+        models: Vec<ModelPattern>,
+        #[command(flatten)]
+        roles: Roles,
+    },
     /// Read from a source and load a sink, as configured under [ingest].
     Ingest {
         /// The ingestions; all when none is named.
@@ -198,6 +211,37 @@ impl ProvisionArgs {
             (None, _, true) => Purpose::Check,
             _ => Purpose::Apply,
         }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Roles {
+    /// The role that tables belong to; nobody logs in as it. As the sink's configuration says, else `cdm_owner`.
+    #[arg(long, value_name = "ROLE")]
+    owner: Option<String>,
+    /// The role that makes tables.
+    #[arg(long, value_name = "ROLE", default_value = "cdm_provisioner")]
+    provisioner: String,
+    /// The role that loads.
+    #[arg(long, value_name = "ROLE", default_value = "cdm_loader")]
+    loader: String,
+    /// The role that reads.
+    #[arg(long, value_name = "ROLE", default_value = "cdm_reader")]
+    reader: String,
+    /// Let the reader see the plumbing columns, too: from which run a row is, when it was deleted.
+    #[arg(long)]
+    with_plumbing: bool,
+    /// Let the reader see the rejects.
+    #[arg(long)]
+    with_rejects: bool,
+}
+
+impl From<Roles> for GrantRequest {
+    fn from(roles: Roles) -> Self {
+        Self::new(roles.provisioner, roles.loader, roles.reader)
+            .owner(roles.owner)
+            .with_plumbing(roles.with_plumbing)
+            .with_rejects(roles.with_rejects)
     }
 }
 
@@ -354,6 +398,9 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             Command::Provision(args) => {
                 let purpose = args.purpose();
                 commands::provision::provision(&app, &args.sink, &args.models, args.adopt, &purpose).await
+            }
+            Command::Grants { sink, models, roles } => {
+                commands::grants::grants(&app, &sink, &models, &roles.into()).await
             }
             Command::Ingest { names, full, max_rejects, on_overlap, parallel } => {
                 let options = ingest::Options { full, max_rejects, overlap: on_overlap.into(), parallel };

@@ -81,6 +81,13 @@ impl TestDatabase {
         query(&self.config(), statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
     }
 
+    /// The rows of statements, asked as another role, or why it is refused. Blocks.
+    pub fn query_as(&self, role: &str, password: &str, statements: &str) -> Result<Vec<Row>, Error> {
+        let mut config = self.config();
+        config.user(role).password(password);
+        query(&config, statements)
+    }
+
     /// How to connect to it as the superuser.
     pub fn config(&self) -> Config {
         let mut config = self.superuser.clone();

@@ -117,14 +117,14 @@ impl Connector {
         self.connect_with(&self.target.config).await
     }
 
-    /// Connects and gives the session settings, such as `cdm.session`, as it starts; neither names nor values hold
-    /// space. A pooler refuses that, or does not pass it on.
+    /// Connects and gives the session settings, such as `cdm.session`, as it starts. A pooler refuses that, or does not
+    /// pass it on.
     pub async fn connect_with_settings(&self, settings: &[(&str, String)]) -> Result<Client, tokio_postgres::Error> {
         let mut config = self.target.config.clone();
         let mut options = config.get_options().unwrap_or_default().to_owned();
         for (name, value) in settings {
             // Writing to a String cannot fail.
-            let _ = write!(options, " -c {name}={value}");
+            let _ = write!(options, " -c {name}={}", escaped(value));
         }
         config.options(options.trim_start());
         self.connect_with(&config).await
@@ -143,9 +143,27 @@ impl Connector {
     }
 }
 
+/// A value as it stands among options, which spaces part.
+fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        if character == '\\' || character.is_ascii_whitespace() || character == '\u{b}' {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_keeps_its_spaces_and_backslashes() {
+        assert_eq!(escaped("2000"), "2000");
+        assert_eq!(escaped(r"the owner\s"), r"the\ owner\\s");
+    }
 
     #[test]
     fn a_url_names_a_server_and_what_is_demanded_of_it() {

@@ -1,6 +1,6 @@
 use endpoint_api::{Change, Execution, Finding, PlanState};
 
-use crate::{Column, ColumnType, Identifier, Index, Table};
+use crate::{Column, ColumnType, Identifier, Index, Table, View};
 
 /// A table as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,13 @@ pub trait Dialect {
     /// The statement that makes an index on a table that the same plan makes, or on one that was there before:
     /// then those who write go on meanwhile, where the database can do that.
     fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement;
+
+    /// The statement that makes a view, with its comment where the database has one, on a table that the same plan
+    /// makes, or on one that was there before.
+    fn create_view(&self, view: &View, is_new_table: bool) -> Statement;
+
+    /// The statement that adds columns at the end of a view.
+    fn extend_view(&self, view: &View) -> Statement;
 
     /// The statement that drops an index whose building has failed; `None` where that leaves nothing behind.
     fn drop_failed_index(&self, table: &Identifier, index: &Index) -> Option<Statement>;

@@ -7,6 +7,7 @@
 //! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
 //! - [`plan()`]: what a sink lacks so that models can be loaded;
+//! - [`View`]: the major versions of a model, each in a table of its own;
 //! - [`state`]: what a sink remembers of each ingestion, and how a run goes on from there;
 //! - [`Tally`]: what became of the records of a load, so that every one is accounted for;
 //! - [`merge`] and [`Ledger`]: what a load does to the rows that are stored, and where each ingestion stands,
@@ -30,6 +31,7 @@ pub mod support;
 mod table;
 mod tally;
 mod turns;
+mod versions;
 
 pub use columns::{BatchColumn, batch_columns, row_columns};
 pub use diff::{ActualColumn, ActualIndex, ActualKind, ActualTable, Dialect, Difference, Remedy, Statement, compare};
@@ -44,3 +46,4 @@ pub use plan::{Due, Found, due, plan, provisioned, recorded, require, table_name
 pub use table::{Column, ColumnType, Index, Table};
 pub use tally::{Merged, Tally};
 pub use turns::{Turn, Turns};
+pub use versions::{ActualView, VIEW_MARK, View, older_tables, view_names};

@@ -18,16 +18,44 @@ impl Naming {
     }
 
     /// The table of a model: the prefix and the model's id without a leading `cdm.`, with underscores
-    /// for dots. With the prefix `cdm_`, `cdm.work.item` is in `cdm_work_item`.
+    /// for dots. With the prefix `cdm_`, `cdm.work.item` is in `cdm_work_item`, and from its second major
+    /// version on in a table beside that: `cdm_work_item_v2`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] when that is too long for a name or is the name of a table of the sink's
     /// own.
-    pub fn table(&self, model: &ModelId) -> Result<Identifier> {
+    pub fn table(&self, model: &ModelDescriptor) -> Result<Identifier> {
+        self.of_major(&model.id, model.version.major)
+    }
+
+    /// The table of a major version of a model.
+    ///
+    /// # Errors
+    ///
+    /// As [`table`](Self::table).
+    pub fn of_major(&self, model: &ModelId, major: u64) -> Result<Identifier> {
+        match major {
+            0 | 1 => self.name(model, ""),
+            _ => self.name(model, &format!("_v{major}")),
+        }
+    }
+
+    /// The view of a major version of a model, which readers may use from the second one on:
+    /// `cdm_work_item_view_v2`.
+    ///
+    /// # Errors
+    ///
+    /// As [`table`](Self::table).
+    pub fn view(&self, model: &ModelId, major: u64) -> Result<Identifier> {
+        self.name(model, &format!("_view_v{}", major.max(1)))
+    }
+
+    fn name(&self, model: &ModelId, suffix: &str) -> Result<Identifier> {
         let id = model.as_str();
         let short = id.strip_prefix("cdm.").unwrap_or(id).replace('.', "_");
-        let name = Identifier::new(format!("{}{short}", self.prefix)).map_err(|error| error.with("model", model))?;
+        let name =
+            Identifier::new(format!("{}{short}{suffix}", self.prefix)).map_err(|error| error.with("model", model))?;
         if support::NAMES.contains(&name.as_str()) {
             let message =
                 format!("`{}` is the name of a table of the sink's own; choose another prefix", name.as_str());
@@ -40,19 +68,20 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// Beside those of [`table`](Self::table), when two models would share a table.
+    /// Beside those of [`table`](Self::table), when two models would share a table, or one the view of another.
     pub fn tables(&self, models: &[&ModelDescriptor]) -> Result<Vec<Identifier>> {
         let mut taken: HashMap<Identifier, &ModelId> = HashMap::new();
         let mut names = Vec::with_capacity(models.len());
         for model in models {
-            let name = self.table(&model.id)?;
-            match taken.insert(name.clone(), &model.id) {
-                Some(other) if *other != model.id => {
-                    let message = format!("the models `{other}` and `{}` would share the table {name}", model.id);
+            let table = self.table(model)?;
+            let view = (model.version.major > 1).then(|| self.view(&model.id, model.version.major)).transpose()?;
+            for name in [&table].into_iter().chain(&view) {
+                if let Some(other) = taken.insert(name.clone(), &model.id).filter(|other| **other != model.id) {
+                    let message = format!("the models `{other}` and `{}` would share the name {name}", model.id);
                     return Err(Error::new(ErrorKind::Config, "name a table", message));
                 }
-                _ => names.push(name),
             }
+            names.push(table);
         }
         Ok(names)
     }
@@ -65,10 +94,13 @@ mod tests {
     #[test]
     fn a_model_has_one_table() {
         let table = |prefix: &str, id: &'static str| {
-            Naming::new(prefix).table(&ModelId::from_static(id)).map(|name| name.as_str().to_owned())
+            Naming::new(prefix).of_major(&ModelId::from_static(id), 1).map(|name| name.as_str().to_owned())
         };
         assert_eq!(table("cdm_", "cdm.work.item").unwrap(), "cdm_work_item");
         assert_eq!(table("", "acme.team").unwrap(), "acme_team");
+        let (naming, item) = (Naming::new("cdm_"), ModelId::from_static("cdm.work.item"));
+        assert_eq!(naming.of_major(&item, 2).unwrap().as_str(), "cdm_work_item_v2");
+        assert_eq!(naming.view(&item, 1).unwrap().as_str(), "cdm_work_item_view_v1");
         let error = table(&"p".repeat(60), "cdm.work.item").unwrap_err().to_string();
         assert!(error.contains("has 69 bytes as a name") && error.contains("model: cdm.work.item"), "{error}");
         assert_eq!(

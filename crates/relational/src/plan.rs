@@ -6,7 +6,9 @@ use endpoint_api::{
     Result, Retry,
 };
 
-use crate::{ActualKind, ActualTable, Dialect, Difference, Identifier, Naming, Table, compare, support};
+use crate::{
+    ActualKind, ActualTable, ActualView, Dialect, Difference, Identifier, Naming, Table, compare, support, versions,
+};
 
 /// What is there, of the tables that models need.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub struct Found {
     pub tables: HashMap<String, ActualTable>,
     /// What is on record of model tables, by name.
     pub recorded: HashMap<String, ProvisionedModel>,
+    /// The views of models that exist, by name; see [`view_names`](crate::view_names).
+    pub views: HashMap<String, ActualView>,
 }
 
 /// What is on record of a model table, from the columns of [`support::MODEL`]; the time in microseconds since
@@ -35,7 +39,8 @@ pub fn recorded(table: &str, version: &str, plan_hash: String, provisioned_at: i
     Ok(ProvisionedModel::new(version, plan_hash, provisioned_at))
 }
 
-/// The names of all tables that models need: those of the sink's own, and one for each model.
+/// The names of all tables that models need: those of the sink's own, and one for each model. Of older major
+/// versions see [`older_tables`](crate::older_tables).
 ///
 /// # Errors
 ///
@@ -82,6 +87,10 @@ pub fn plan(
                     || changes.iter().any(|change| change.object == finding.object)
             });
         }
+        let Difference { changes, findings } = versions::compare(model, naming, found, dialect)?;
+        difference.changes.extend(changes);
+        difference.findings.extend(findings);
+        state = versions::observe(state, model, naming, found, dialect)?;
         let is_foreign = recorded.is_none() && actual.is_some_and(|actual| actual.kind != ActualKind::Other);
         let mut changes = difference.changes;
         if is_foreign {

@@ -36,6 +36,11 @@ pub(crate) const OF_A_ROW: [(&str, ColumnType); 5] = [
     (CHANGES, ColumnType::Int32),
 ];
 
+/// Whether a column of that name is the sink's own and not a model's.
+pub fn is_plumbing(column: &str) -> bool {
+    column.starts_with("_cdm_")
+}
+
 /// The plumbing columns in their order.
 pub fn columns() -> Vec<Column> {
     let required = |name, column_type, comment| Column::new(name, column_type, comment).required();

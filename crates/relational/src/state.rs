@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, RunEnd, RunSpec,
     batch::{Rank, Stage},
@@ -49,6 +50,15 @@ pub fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<
         let message = format!("the {what} that is stored cannot be read; was it written by a newer version?");
         Error::new(ErrorKind::Data, "read state", message).caused_by(error)
     })
+}
+
+/// Under which name a sink keeps where an ingestion stands. Into each major version of a model it goes by itself,
+/// with a checkpoint of its own: what was read for the one is still to be read for the other.
+pub fn key(ingestion: &Ingestion, model: &ModelDescriptor) -> String {
+    match model.version.major {
+        0 | 1 => ingestion.to_string(),
+        major => format!("{ingestion}/v{major}"),
+    }
 }
 
 /// A newer run of the ingestion holds a newer fence.

@@ -115,7 +115,7 @@ impl Table {
         let mut columns = Vec::with_capacity(model.fields.len() + 10);
         for field in &model.fields {
             let column = Identifier::new(&field.name).map_err(|error| error.with("model", &model.id))?;
-            if column.as_str().starts_with("_cdm_") {
+            if plumbing::is_plumbing(column.as_str()) {
                 let message = format!("field `{}`: names that begin with `_cdm_` are the sink's own", field.name);
                 return Err(Error::new(ErrorKind::Config, "make a table", message).with("model", &model.id));
             }

@@ -83,6 +83,7 @@ async fn attempt(sink: &PgCdm, plan: &ProvisionPlan) -> Result<ProvisionReceipt>
     };
     let session = apart.as_ref().unwrap_or(&guard);
 
+    sink.act_as_owner(session).await?;
     // Under the lock nobody else provisions: what is found now is what the statements meet.
     let fresh = sink.plan_in(session, &models).await?;
     let due = due(plan, fresh)?;
@@ -95,6 +96,7 @@ async fn attempt(sink: &PgCdm, plan: &ProvisionPlan) -> Result<ProvisionReceipt>
         Due::Rest(changes) => build(sink, changes.iter()).await?,
         Due::Nothing => {}
     }
+    sink.look_as_owner(session).await?;
     let after = sink.plan_in(session, &models).await?;
     if apart.is_some() {
         guard.batch(APPLY, "commit").await?;
@@ -170,7 +172,7 @@ async fn record(sink: &PgCdm, session: &Session, plan: &ProvisionPlan) -> Result
         Identifier::derived(support::MODEL),
     );
     for model in plan.models.iter().filter(|model| !model.changes.is_empty()) {
-        let table = sink.naming().table(&model.descriptor.id)?;
+        let table = sink.naming().table(&model.descriptor)?;
         let (id, version) = (model.descriptor.id.as_str(), model.descriptor.version.to_string());
         session
             .execute(
@@ -193,7 +195,7 @@ async fn build(sink: &PgCdm, changes: impl Iterator<Item = &Change>) -> Result<(
             ("lock_timeout", limit(execution.lock_timeout_ms)),
             ("statement_timeout", limit(execution.statement_timeout_ms)),
         ];
-        let session = Session::open_with(sink.connector(), &settings).await?;
+        let session = sink.open_as_owner(&settings).await.map_err(|error| at(error, change))?;
         // A pooler may have kept the settings from the server.
         let limit = execution.statement_timeout_ms.map_or(Duration::MAX, Duration::from_millis);
         let limit = limit.saturating_add(Duration::from_secs(5));

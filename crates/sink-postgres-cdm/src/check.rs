@@ -1,8 +1,8 @@
 use endpoint_api::{CheckReport, ErrorKind, Result};
-use tokio_postgres::types::Type;
 
 use crate::{
     endpoint::PgCdm,
+    introspect, rights,
     session::{Session, column},
 };
 
@@ -11,14 +11,7 @@ const OLDEST: i32 = 140_000;
 
 const SERVER: &str = "\
 select current_setting('server_version'), current_setting('server_version_num')::int,
-       current_setting('server_encoding'), pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
-       has_database_privilege(current_database(), 'TEMPORARY'),
-       has_database_privilege(current_database(), 'CREATE'),
-       current_user::text";
-
-const SCHEMA: &str = "\
-select has_schema_privilege(n.oid, 'USAGE'), has_schema_privilege(n.oid, 'CREATE')
-from pg_namespace n where n.nspname = $1";
+       current_setting('server_encoding'), pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
 
 /// Looks whether the server can be used.
 pub(crate) async fn check(endpoint: &PgCdm) -> Result<CheckReport> {
@@ -41,8 +34,6 @@ async fn look(endpoint: &PgCdm, session: &Session, report: &mut CheckReport) -> 
     let (version, number): (String, i32) = (column(&server, 0)?, column(&server, 1)?);
     let encoding: String = column(&server, 2)?;
     let read_only: bool = column(&server, 3)?;
-    let (may_make_temporary, may_make_schema): (bool, bool) = (column(&server, 4)?, column(&server, 5)?);
-    let role: String = column(&server, 6)?;
 
     let is_known = number >= OLDEST;
     report.add(
@@ -56,29 +47,25 @@ async fn look(endpoint: &PgCdm, session: &Session, report: &mut CheckReport) -> 
     let writable =
         if read_only { "the server is read-only; connect to the primary" } else { "the server takes writes" };
     report.add("writable", !read_only, writable);
-    let temporary = if may_make_temporary {
-        format!("role {role} may make temporary tables")
-    } else {
-        format!("role {role} may not make temporary tables; grant TEMPORARY on the database")
-    };
-    report.add("temporary tables", may_make_temporary, temporary);
 
-    let name = endpoint.schema().as_str();
-    let (ok, detail) = match session.query_opt("check", SCHEMA, &[(&name, Type::TEXT)]).await? {
-        Some(schema) => match (column(&schema, 0)?, column(&schema, 1)?) {
-            (true, true) => (true, format!("schema {name} is there; role {role} may make tables in it")),
-            (true, false) => (true, format!("schema {name} is there; role {role} may use it but make no tables in it")),
-            (false, _) => (false, format!("role {role} may not use schema {name}; grant USAGE on it")),
-        },
-        None if may_make_schema => (true, format!("schema {name} is not there yet; role {role} may make it")),
-        None => (
-            false,
-            format!(
-                "schema {name} is not there, and role {role} may not make it; make it or grant CREATE on the database"
-            ),
+    let provisioning = rights::provisioning(endpoint, session).await?;
+    let (name, role) = (endpoint.schema().as_str(), provisioning.role());
+    let is_there = introspect::schema_exists(session, endpoint.schema()).await?;
+    let detail = match (is_there, provisioning.nothing()) {
+        (true, _) => format!("schema {name} is there"),
+        (false, true) => format!("schema {name} is not there yet; role {role} may make it"),
+        (false, false) => format!(
+            "schema {name} is not there, and role {role} may not make it; make it or grant CREATE on the database"
         ),
     };
-    report.add("schema", ok, detail);
+    report.add("schema", is_there || provisioning.nothing(), detail);
+
+    // One role may provision and another load: what this one is not for is no fault of it.
+    let loading = rights::loading(endpoint, session).await?;
+    let is_provisioner = endpoint.owner().is_some() && provisioning.nothing();
+    let hint = format!("`cdm grants {}` says what gives it", endpoint.id());
+    report.add("provisioning", provisioning.nothing() || loading.nothing(), provisioning.told(&hint));
+    report.add("loading", loading.nothing() || is_provisioner, loading.told(&hint));
     report.server_version = Some(version);
     Ok(())
 }

@@ -28,6 +28,9 @@ pub struct Config {
     /// The schema of the tables; it is made when it is missing and the role may make it.
     #[serde(default = "default_schema")]
     schema: String,
+    /// The role that the schema's tables belong to, such as `cdm_owner`: who provisions becomes that role (`set
+    /// role`), and who loads does not. When it is not given, tables belong to whoever provisions.
+    owner_role: Option<String>,
     /// What the names of the model tables begin with: with `cdm_` the items are in `cdm_work_item`.
     #[serde(default = "default_prefix")]
     table_prefix: String,
@@ -71,6 +74,11 @@ impl Config {
 
     pub(crate) fn schema(&self) -> Result<Identifier> {
         Identifier::new(&self.schema).map_err(|error| error.with("key", "schema"))
+    }
+
+    /// The role that tables belong to.
+    pub(crate) fn owner(&self) -> Result<Option<Identifier>> {
+        self.owner_role.as_deref().map(role).transpose().map_err(|error| error.with("key", "owner_role"))
     }
 
     pub(crate) fn naming(&self) -> Result<Naming> {
@@ -152,6 +160,19 @@ impl Config {
         }
         Ok(Target::new(postgres, tls, "cdm"))
     }
+}
+
+/// Checks the name of a role.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] when no role can have it.
+pub(crate) fn role(name: &str) -> Result<Identifier> {
+    if name.starts_with("pg_") || matches!(name, "public" | "none") {
+        let message = format!("`{name}` is no name of a role: the server keeps it for itself");
+        return Err(Error::new(ErrorKind::Config, "name a role", message));
+    }
+    Identifier::new(name)
 }
 
 #[cfg(test)]

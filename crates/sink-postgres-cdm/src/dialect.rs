@@ -1,5 +1,5 @@
 use endpoint_api::{Execution, Stage, TableLock};
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View};
 
 use crate::budget::Budget;
 
@@ -26,6 +26,16 @@ pub(crate) fn literal(text: &str) -> String {
 impl Postgres {
     fn qualified(&self, table: &Identifier) -> String {
         format!("{}.{table}", self.schema)
+    }
+
+    fn view(&self, how: &str, view: &View) -> String {
+        format!(
+            "{how} {name} as\nselect {} from {};\ncomment on view {name} is {}",
+            names(&view.columns),
+            self.qualified(&view.table),
+            literal(&view.comment),
+            name = self.qualified(&view.name),
+        )
     }
 
     /// A statement of the transaction that takes a lock, if it takes one that others can be waiting for. None of
@@ -119,6 +129,16 @@ impl Dialect for Postgres {
         } else {
             self.concurrently(format!("create index concurrently {on}"), table, true)
         }
+    }
+
+    fn create_view(&self, view: &View, is_new_table: bool) -> Statement {
+        let lock = (!is_new_table).then(|| self.lock("access share", &view.table));
+        self.in_transaction(self.view("create view", view), lock)
+    }
+
+    fn extend_view(&self, view: &View) -> Statement {
+        let lock = self.lock("access exclusive", &view.name);
+        self.in_transaction(self.view("create or replace view", view), Some(lock))
     }
 
     fn drop_failed_index(&self, table: &Identifier, index: &Index) -> Option<Statement> {

@@ -21,7 +21,7 @@ impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
     const CAPABILITIES: Capabilities = Capabilities::NONE
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().outbox());
+        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox());
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -42,6 +42,7 @@ impl Driver for CdmPostgres {
     fn validate(config: &Config) -> Result<()> {
         config.target()?;
         config.schema()?;
+        config.owner()?;
         config.naming().map(|_| ())
     }
 
@@ -51,6 +52,7 @@ impl Driver for CdmPostgres {
         Ok(PgCdm {
             id: context.endpoint,
             schema: config.schema()?,
+            owner: config.owner()?,
             naming: config.naming()?,
             connector,
             retention: config.retention(),
@@ -65,6 +67,7 @@ register_driver!(CdmPostgres);
 pub struct PgCdm {
     id: EndpointId,
     schema: Identifier,
+    owner: Option<Identifier>,
     naming: Naming,
     connector: Connector,
     retention: Retention,
@@ -84,6 +87,11 @@ impl fmt::Debug for PgCdm {
 impl PgCdm {
     pub(crate) fn schema(&self) -> &Identifier {
         &self.schema
+    }
+
+    /// The role that tables belong to, where it is not whoever makes them.
+    pub(crate) fn owner(&self) -> Option<&Identifier> {
+        self.owner.as_ref()
     }
 
     pub(crate) fn naming(&self) -> &Naming {

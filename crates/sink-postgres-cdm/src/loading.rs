@@ -7,7 +7,7 @@ use endpoint_api::{Ingestion, Result, RunId};
 use postgres_client::Connector;
 use relational::{
     Seen, Turns,
-    state::{Retention, signed},
+    state::{self, Retention, signed},
 };
 
 use crate::{
@@ -46,12 +46,12 @@ impl<'e> Loading<'e> {
         Self {
             connector: endpoint.connector(),
             retention: endpoint.retention(),
+            key: state::key(&ingestion, &target.model),
             idle: Mutex::default(),
             tables: SupportTables::of(endpoint.schema()),
             statements: Statements::of(&target),
             straight: AtomicBool::new(target.is_plain),
             target,
-            key: ingestion.to_string(),
             ingestion,
             seen: Arc::new(Seen::new(run_id.as_str())),
             run_id,

@@ -2,7 +2,8 @@ use std::collections::HashMap;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Change, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
+    Change, GrantRequest, Grants, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result,
+    async_trait,
 };
 use relational::{Found, Identifier, Statement, recorded, support};
 use tokio_postgres::Row;
@@ -11,19 +12,25 @@ use crate::{
     apply::apply,
     dialect::Postgres,
     endpoint::PgCdm,
-    introspect,
+    grants, introspect,
     session::{Microseconds, Session, column},
+    views,
 };
 
 #[async_trait]
 impl Provisioner for PgCdm {
     async fn plan(&self, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
         let session = Session::open(self.connector()).await?;
+        self.look_as_owner(&session).await?;
         self.plan_in(&session, models).await
     }
 
     async fn apply(&self, plan: &ProvisionPlan) -> Result<ProvisionReceipt> {
         apply(self, plan).await
+    }
+
+    async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants> {
+        grants::grants(self, request, models)
     }
 }
 
@@ -31,8 +38,14 @@ impl PgCdm {
     pub(crate) async fn plan_in(&self, session: &Session, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
         let names = relational::table_names(self.naming(), models)?;
         let schema = self.schema();
-        let tables = introspect::tables(session, schema, &names).await?;
+        let mut tables = introspect::tables(session, schema, &names).await?;
         let recorded = if tables.contains_key(support::MODEL) { self.recorded(session).await? } else { HashMap::new() };
+        let older = relational::older_tables(self.naming(), models, &recorded)?;
+        if !older.is_empty() {
+            tables.extend(introspect::tables(session, schema, &older).await?);
+        }
+        let views = relational::view_names(self.naming(), models, &recorded)?;
+        let views = views::views(session, schema, &views).await?;
         let dialect = Postgres { schema: schema.clone(), budget: self.budget(), lz4: has_lz4(session).await? };
         let has_schema = introspect::schema_exists(session, schema).await?;
         let mut first = Vec::new();
@@ -42,7 +55,7 @@ impl PgCdm {
             first.push(change.by(sql, execution));
         }
         let state = PlanState::new().with(schema.as_str(), has_schema.then(|| "schema".to_owned()));
-        relational::plan(models, self.naming(), &Found { state, tables, recorded }, first, &dialect)
+        relational::plan(models, self.naming(), &Found { state, tables, recorded, views }, first, &dialect)
     }
 
     /// What is on record of model tables.

@@ -11,8 +11,8 @@ use endpoint_api::{
 use relational::{
     Identifier, Observations, ObservedSlice,
     state::{
-        Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed, status,
-        to_json, unsigned,
+        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed,
+        status, to_json, unsigned,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -75,7 +75,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let (session, is_direct) = Session::open_telling(endpoint.connector()).await?;
     let target = endpoint.target(&session, model).await?;
     let tables = SupportTables::of(endpoint.schema());
-    let key = spec.ingestion.to_string();
+    let key = state::key(&spec.ingestion, &target.model);
     let (standing, fence) = take_fence(&session, &tables, &target, spec, &key).await?;
 
     let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
@@ -157,6 +157,7 @@ async fn standing(
     let statement = format!(
         "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
          (i.holder = 'heartbeat' and i.beat_at > clock_timestamp() - interval '{SILENCE} seconds') is true or exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
+         and (a.backend_start is not null or a.application_name like 'cdm%') \
          and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence \
          from {} i where i.ingestion = $1 for update",
         tables.ingestion

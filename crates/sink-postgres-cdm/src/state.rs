@@ -57,7 +57,7 @@ impl Target {
         naming: &Naming,
         model: Arc<ModelDescriptor>,
     ) -> Result<Self> {
-        let name = naming.table(&model.id)?;
+        let name = naming.table(&model)?;
         let names = relational::table_names(naming, &[&model])?;
         let actual = introspect::tables(session, schema, &names).await?;
         let dialect = Postgres { schema: schema.clone(), budget: Budget::default(), lz4: false };

@@ -25,12 +25,17 @@ async fn a_check_tells_what_was_looked_at_and_changes_nothing() {
     let report = bench.sink.check().await.unwrap();
     assert!(report.ok() && report.server_version.is_some());
     let lines = show(&report);
-    assert_eq!(lines.len(), 6);
-    assert_eq!(lines[5], "ok schema: schema cdm_work is not there yet; role postgres may make it");
+    assert_eq!(lines.len(), 7);
+    assert_eq!(lines[4], "ok schema: schema cdm_work is not there yet; role postgres may make it");
     assert_eq!(bench.value("select count(*) from pg_namespace where nspname = 'cdm_work'").await, "0");
     bench.provision().await;
     let lines = show(&bench.sink.check().await.unwrap());
-    assert_eq!(lines[5], "ok schema: schema cdm_work is there; role postgres may make tables in it");
+    let expected = [
+        "ok schema: schema cdm_work is there",
+        "ok provisioning: role postgres may provision",
+        "ok loading: role postgres may load",
+    ];
+    assert_eq!(lines[4..], expected);
 }
 
 #[tokio::test]
@@ -54,9 +59,13 @@ async fn a_check_of_a_server_that_is_no_good_says_why() {
         [
             "FAILED writable: the server is read-only; connect to the primary".to_owned(),
             format!(
-                "FAILED temporary tables: role {role} may not make temporary tables; grant TEMPORARY on the database"
+                "FAILED provisioning: role {role} may not provision; it lacks USAGE and CREATE on schema cdm_work \
+                 (tables go there); `cdm grants warehouse` says what gives it"
             ),
-            format!("FAILED schema: role {role} may not use schema cdm_work; grant USAGE on it"),
+            format!(
+                "FAILED loading: role {role} may not load; it lacks TEMPORARY on the database (rows that have changed \
+                 are staged), USAGE on schema cdm_work; `cdm grants warehouse` says what gives it"
+            ),
         ]
     );
     bench.execute(&format!("drop owned by {role}; drop role {role}")).await;

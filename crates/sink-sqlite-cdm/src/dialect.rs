@@ -1,5 +1,5 @@
 use endpoint_api::{Execution, Stage, TableLock};
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View};
 
 use crate::database::PATIENCE;
 
@@ -29,6 +29,12 @@ fn statement(sql: String, scans_table: bool) -> Statement {
         statement_timeout_ms: None,
     };
     Statement { sql, execution }
+}
+
+fn create_view(view: &View) -> String {
+    let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
+    let (name, table) = (&view.name, &view.table);
+    format!("create view {name} as /* {} */\nselect {} from {table}", view.comment, columns.join(", "))
 }
 
 impl Dialect for Sqlite {
@@ -71,6 +77,16 @@ impl Dialect for Sqlite {
     fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement {
         let sql = format!("create index {} on {table} ({})", index.name, Identifier::derived(&index.column));
         statement(sql, !is_new_table)
+    }
+
+    /// The text of a view is kept with the comment in it.
+    fn create_view(&self, view: &View, _: bool) -> Statement {
+        statement(create_view(view), false)
+    }
+
+    /// A view cannot be replaced; nobody sees it missing, since both happen in one transaction.
+    fn extend_view(&self, view: &View) -> Statement {
+        statement(format!("drop view {};\n{}", view.name, create_view(view)), false)
     }
 
     fn drop_failed_index(&self, _: &Identifier, _: &Index) -> Option<Statement> {

@@ -34,6 +34,7 @@ mod stage;
 mod stored;
 mod target;
 mod verify;
+mod views;
 
 pub use config::Config;
 pub use endpoint::{CdmSqlite, SqliteCdm};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use endpoint_api::{Ingestion, RunId};
-use relational::{Seen, Turns};
+use relational::{Seen, Turns, state};
 
 use crate::{database::Database, merge::Merging, stage::Staging, stored::Lookup, target::Target};
 
@@ -24,12 +24,12 @@ pub(crate) struct Loading {
 impl Loading {
     pub(crate) fn new(database: Database, target: Target, ingestion: Ingestion, run_id: RunId, fence: u64) -> Self {
         Self {
+            key: state::key(&ingestion, &target.model),
             lookup: Lookup::of(&target),
             staging: Staging::of(&target),
             merging: Merging::of(&target),
             database,
             target,
-            key: ingestion.to_string(),
             ingestion,
             seen: Arc::new(Seen::new(run_id.as_str())),
             run_id,

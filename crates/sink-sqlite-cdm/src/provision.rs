@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait};
+use endpoint_api::{
+    Error, GrantRequest, Grants, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result, async_trait,
+};
 use relational::{Due, Found, Naming, due, provisioned, recorded, support};
 use rusqlite::{Connection, params};
 use sqlite_client::Access;
@@ -12,6 +14,7 @@ use crate::{
     dialect::Sqlite,
     endpoint::SqliteCdm,
     introspect,
+    views::views,
 };
 
 const APPLY: &str = "apply";
@@ -35,6 +38,10 @@ impl Provisioner for SqliteCdm {
         let (database, naming, plan) = (self.database().clone(), self.naming().clone(), plan.clone());
         OWNER.blocking(move || apply(&database, &naming, &plan)).await
     }
+
+    async fn grants(&self, _: &GrantRequest, _: &[&ModelDescriptor]) -> Result<Grants> {
+        Err(Error::unsupported("say the rights", "saying the rights of roles, of which a file has none,"))
+    }
 }
 
 fn plan_in(connection: Option<&Connection>, naming: &Naming, models: &[&ModelDescriptor]) -> Result<ProvisionPlan> {
@@ -44,6 +51,10 @@ fn plan_in(connection: Option<&Connection>, naming: &Naming, models: &[&ModelDes
         if found.tables.contains_key(support::MODEL) {
             found.recorded = records(connection)?;
         }
+        found
+            .tables
+            .extend(introspect::tables(connection, &relational::older_tables(naming, models, &found.recorded)?)?);
+        found.views = views(connection, &relational::view_names(naming, models, &found.recorded)?)?;
     }
     relational::plan(models, naming, &found, Vec::new(), &Sqlite)
 }
@@ -96,7 +107,7 @@ fn carry_out(connection: &Connection, naming: &Naming, plan: &ProvisionPlan) -> 
         support::MODEL,
     );
     for model in plan.models.iter().filter(|model| !model.changes.is_empty()) {
-        let table = naming.table(&model.descriptor.id)?;
+        let table = naming.table(&model.descriptor)?;
         let (id, version) = (model.descriptor.id.as_str(), model.descriptor.version.to_string());
         connection.execute(&statement, params![table.as_str(), id, version, hash, now]).during(APPLY)?;
     }

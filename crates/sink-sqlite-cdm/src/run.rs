@@ -12,7 +12,7 @@ use endpoint_api::{
 use relational::{
     Naming, Observations, ObservedSlice,
     state::{
-        Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, receipt,
+        self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, receipt,
         signed, status, to_json, unsigned,
     },
     support,
@@ -98,7 +98,7 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
     let connection = database.open()?;
     let model = spec.model.clone().ok_or_else(|| Error::unsupported(OPEN, "loading source-shaped records"))?;
     let target = Target::find(&connection, naming, model).map_err(|error| database.unprovisioned(error))?;
-    let key = spec.ingestion.to_string();
+    let key = state::key(&spec.ingestion, &target.model);
     connection.execute_batch("begin immediate").during(OPEN)?;
     let standing = standing(&connection, &database, &target, &key)?;
     if spec.overlap != Overlap::Takeover && standing.as_ref().is_some_and(Standing::is_alive) {

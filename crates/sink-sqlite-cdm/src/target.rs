@@ -26,7 +26,7 @@ impl Target {
     ///
     /// As [`require`] says.
     pub(crate) fn find(connection: &Connection, naming: &Naming, model: Arc<ModelDescriptor>) -> Result<Self> {
-        let table = naming.table(&model.id)?;
+        let table = naming.table(&model)?;
         let actual = introspect::tables(connection, &relational::table_names(naming, &[&model])?)?;
         let mut fields = require(&model, &table, &actual, &Sqlite)?.columns;
         fields.truncate(model.fields.len());

@@ -72,7 +72,7 @@ fn write_all(files: Vec<Generated>, check: bool) -> Done {
     Err(format!("not up to date: {}; run `cargo xtask generate`", stale.join(", ")).into())
 }
 
-fn work_models() -> Vec<&'static ModelEntry> {
+pub(crate) fn work_models() -> Vec<&'static ModelEntry> {
     let mut models: Vec<&ModelEntry> = inventory::iter::<ModelEntry>.into_iter().collect();
     models.retain(|model| model.id().starts_with("cdm.work."));
     models.sort_by_key(|model| model.id());

@@ -3,6 +3,7 @@
 mod bench;
 mod generate;
 mod policy;
+mod release_models;
 mod setup;
 mod steps;
 mod test;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Write down the work models as they are, as their release; refused where one breaks with its last one.
+    ReleaseModels,
     /// Write the generated documentation.
     Generate {
         /// Change nothing; fail when something is not up to date.
@@ -53,6 +56,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test => test::test(),
+        Command::ReleaseModels => release_models::release_models(),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Setup => setup::servers().map(|_| ()),
         Command::Torture { kills, seed } => setup::servers().and_then(|_| torture::torture(kills, seed)),

@@ -1,6 +1,6 @@
 //! What is known of a driver before anything is configured, and of an endpoint before anything is done.
 
-use endpoint_api::{ErrorKind, OpenContext, Registry, RejectQuery, Replay, is_dotted_id};
+use endpoint_api::{ErrorKind, GrantRequest, OpenContext, Registry, RejectQuery, Replay, is_dotted_id};
 use serde_json::{Value, json};
 
 use super::{Test, test};
@@ -187,6 +187,10 @@ async fn what_is_not_declared_is_unsupported(workbench: Workbench) {
     }
     if !declared.verify {
         unsupported("verify", failure("a verification", soon(sink.verify(&[model()], false)).await));
+    }
+    if let Some(provisioner) = site.endpoint.provisioner().filter(|_| !declared.grants) {
+        let request = GrantRequest::new("provisioner", "loader", "reader");
+        unsupported("grants", failure("asking for rights", soon(provisioner.grants(&request, &[&model()])).await));
     }
     // Rejects can be asked of every sink, once it has a place for them.
     match soon(sink.rejects(&RejectQuery::newest(1))).await {

@@ -1,6 +1,7 @@
 //! The tests, by what they ask of a driver.
 
 mod driver;
+mod grants;
 mod loads;
 mod outbox;
 mod provision;
@@ -27,7 +28,7 @@ pub struct Test {
 
 /// Every test, suite by suite.
 pub fn tests() -> &'static [Test] {
-    const SUITES: [&[Test]; 8] = [
+    const SUITES: [&[Test]; 9] = [
         driver::TESTS,
         source::TESTS,
         raw::TESTS,
@@ -35,6 +36,7 @@ pub fn tests() -> &'static [Test] {
         loads::TESTS,
         runs::TESTS,
         provision::TESTS,
+        grants::TESTS,
         outbox::TESTS,
     ];
     static ALL: std::sync::OnceLock<Vec<Test>> = std::sync::OnceLock::new();

@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     LeaksThePassword,
     ClaimsReplay,
     ClaimsVerify,
+    ClaimsGrants,
+    ShowsPlumbingToReaders,
     AnswersWhatItDoesNotDeclare,
     CheckpointBeforeTheData,
     ComparesNoFence,
@@ -122,7 +124,7 @@ impl fmt::Debug for Memory {
 }
 
 const EVERYTHING: SinkCapabilities =
-    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().outbox();
+    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox();
 
 /// With every ability.
 pub(crate) struct Whole;

@@ -6,10 +6,10 @@ use std::{
 
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
-    Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt,
-    Message, Mode, ModelPlan, Outbox, Overlap, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel,
-    Provisioner, Reject, RejectQuery, Replay, Result, Resume, Run, RunEnd, RunReceipt, RunSpec, Sink, Slice,
-    StoredReject, Verification,
+    Batch, Begun, CdmBatch, Change, Checkpoint, Commit, Counts, Error, ErrorKind, GrantRequest, Grants, Ingestion,
+    Load, LoadReceipt, Message, Mode, ModelPlan, Outbox, Overlap, PlanState, ProvisionPlan, ProvisionReceipt,
+    ProvisionedModel, Provisioner, Purpose, Reject, RejectQuery, Replay, Result, Resume, Right, RoleRights, Run,
+    RunEnd, RunReceipt, RunSpec, Sink, Slice, StoredReject, Verification,
     arrow::array::{Array as _, StringArray},
     async_trait,
     batch::{Operation, Rank, SourceHashes},
@@ -550,6 +550,35 @@ impl Provisioner for Memory {
         }
         let recorded = models.iter().map(|model| state.tables[model.id.as_str()].0.clone()).collect();
         Ok(ProvisionReceipt::new(changed, recorded))
+    }
+
+    async fn grants(&self, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Grants> {
+        self.refuses(self.declares.grants, Fault::ClaimsGrants, "grants")?;
+        let owner = request.owner.as_deref().unwrap_or("owner");
+        let names = [owner, &request.provisioner, &request.loader, &request.reader];
+        let is_twice = |name: &&str| names.iter().filter(|other| *other == name).count() > 1;
+        if names.iter().any(|name| name.is_empty() || is_twice(name)) {
+            return Err(Error::new(ErrorKind::Config, "say the rights", "a role needs a name of its own"));
+        }
+        let shown = request.with_plumbing || self.fault == Fault::ShowsPlumbingToReaders;
+        let tables = || models.iter().map(|model| model.id.to_string());
+        let role = |purpose, name, privileges: &[&'static str]| {
+            let right = |table| Right::new(privileges, table, "there is no other way");
+            tables().map(right).fold(RoleRights::new(purpose, name), RoleRights::may)
+        };
+        let mut reader = role(Purpose::Reader, request.reader.as_str(), &["read"]);
+        for (is_seen, object) in [(shown, "_cdm_plumbing"), (request.with_rejects, "_cdm_reject")] {
+            if is_seen {
+                reader = reader.may(Right::new(&["read"], object, "it was asked for"));
+            }
+        }
+        let roles = vec![
+            role(Purpose::Owner, owner, &["have"]),
+            role(Purpose::Provisioner, request.provisioner.as_str(), &["make"]),
+            role(Purpose::Loader, request.loader.as_str(), &["read", "write"]),
+            reader,
+        ];
+        Ok(Grants::new(roles, names.join("\n")))
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod drivers;
+pub(crate) mod grants;
 pub(crate) mod ingest;
 pub(crate) mod init;
 pub(crate) mod lineage;

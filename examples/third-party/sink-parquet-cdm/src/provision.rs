@@ -2,8 +2,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cdm_models::{ModelDescriptor, Timestamp};
 use endpoint_api::{
-    Change, Finding, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt, ProvisionedModel, Provisioner, Result,
-    async_trait,
+    Change, Error, Finding, GrantRequest, Grants, ModelPlan, PlanState, ProvisionPlan, ProvisionReceipt,
+    ProvisionedModel, Provisioner, Result, async_trait,
 };
 use relational::{Due, due};
 
@@ -31,6 +31,10 @@ impl Provisioner for ParquetEndpoint {
     async fn apply(&self, wanted: &ProvisionPlan) -> Result<ProvisionReceipt> {
         let (store, wanted) = (Arc::clone(self.store()), wanted.clone());
         carry_through(APPLY, async move { apply(&store, &wanted).await }).await
+    }
+
+    async fn grants(&self, _: &GrantRequest, _: &[&ModelDescriptor]) -> Result<Grants> {
+        Err(Error::unsupported("say the rights", "saying the rights of roles, of which a folder has none,"))
     }
 }
 

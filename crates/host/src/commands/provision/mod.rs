@@ -129,7 +129,7 @@ fn write_plan(path: &Path, plan: &ProvisionPlan) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("the plan cannot be written: {error}")).at(path.display().to_string()))
 }
 
-fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
+pub(super) fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {
     opened.endpoint.provisioner().ok_or_else(|| {
         let message = format!("the driver {} declares that it provisions, and does not", opened.driver.id());
         Failure::internal(message)
