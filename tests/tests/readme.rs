@@ -150,7 +150,7 @@ fn the_demonstration_also_runs_on_a_server_of_its_own() {
     for _ in 0..2 {
         let shown = sandbox.people(&["demo", "--postgres"]);
         assert_eq!(shown.code, Some(0), "{shown:?}");
-        for expected in ["45 changes made", "cdm_work.cdm_work_item", "harbour: Cranes", "The server is gone"] {
+        for expected in ["47 changes made", "cdm_work.cdm_work_item", "harbour: Cranes", "The server is gone"] {
             assert!(shown.out.contains(expected), "{expected}: {}", shown.out);
         }
         let url = fs::read_to_string(sandbox.path("cdm-demo/warehouse.url")).unwrap();
