@@ -49,7 +49,7 @@ fn a_model_of_another_crate_is_provisioned_loaded_and_found() {
     assert!(takes.contains(&Value::from("acme.fleet.ship")), "{takes:?}");
 
     let plan = toy(&sandbox, &["provision", "harbour", "--model", "acme.**", "--plan"], 3);
-    assert_eq!(plan["models"][0]["table"], "acme.acme_fleet_ship");
+    assert_eq!(plan["models"][0]["table"], "acme.acme_fleet_ship_v2");
     toy(&sandbox, &["provision", "harbour", "--model", "acme.**"], 0);
     toy(&sandbox, &["provision", "harbour", "--model", "acme.**", "--check"], 0);
 
@@ -57,7 +57,7 @@ fn a_model_of_another_crate_is_provisioned_loaded_and_found() {
     assert_eq!((&run["read"], &run["inserted"], &run["rejected"]), (&3.into(), &2.into(), &1.into()));
     assert_eq!(run["model"], "acme.fleet.ship");
     assert_eq!(
-        sandbox.ask("select cdm_id, name, tonnes, crew, ports, launched_at at time zone 'utc', properties from acme.acme_fleet_ship order by 1"),
+        sandbox.ask("select cdm_id, name, tonnes, crew, ports, launched_at at time zone 'utc', properties from acme.acme_fleet_ship_v2 order by 1"),
         [
             ["acme:fleet:ship:acme:1", "Vega", "1200.5", "14", "{Oslo,Łódź}", "1999-12-31 22:59:59", r#"{"a": [], "b": 1}"#],
             ["acme:fleet:ship:acme:2", "Ørn", "null", "null", "{}", "null", "null"],

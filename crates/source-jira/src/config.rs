@@ -28,8 +28,7 @@ pub struct Config {
     #[schemars(range(min = 1024))]
     pub(crate) max_record_bytes: u64,
     /// About how many bytes of a plain `.jsonl` file make one slice, which is what is loaded and tried
-    /// again as one. 8 MiB by default; towards the end of a file slices become smaller, down to 1 MiB. Other
-    /// files are one slice each.
+    /// again as one. 8 MiB by default. Other files are one slice each.
     #[serde(default = "default_slice_bytes")]
     #[schemars(range(min = 4096))]
     pub(crate) slice_bytes: u64,

@@ -117,7 +117,7 @@ pub(crate) fn survey(file: &ExportFile, slice_bytes: u64, stop: &Stop) -> Result
     let unreadable = |error| failed("plan", "read the file", &file.name, error);
     for _ in 0..ATTEMPTS {
         let before = FileStat::of(&file.path).map_err(unreadable)?;
-        let mut cutter = file.has_ranges().then(|| Cutter::new(slice_bytes, before.bytes));
+        let mut cutter = file.has_ranges().then(|| Cutter::new(slice_bytes));
         let (bytes, hash) = hash(&file.path, stop, |chunk| {
             if let Some(cutter) = &mut cutter {
                 cutter.push(chunk);
@@ -170,54 +170,31 @@ fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u6
     })
 }
 
-/// Towards the end of a file ranges become smaller, down to this: of several that are loaded at once none is
-/// left alone for long while the others have nothing to do any more.
-const LAST_BYTES: u64 = 1024 * 1024;
-
-/// So much of what is left goes into a range at most.
-const SHARE: u64 = 8;
-
 /// Cuts a file into ranges of whole lines while it goes by.
 struct Cutter {
     slice_bytes: u64,
-    /// The length of the file.
-    length: u64,
     ranges: Vec<LineRange>,
     /// The range that is being filled; its end is not known yet.
     start: u64,
     first_line: u64,
-    /// How large it is to become.
-    wanted: u64,
     /// How much has gone by.
     bytes: u64,
     line: u64,
 }
 
 impl Cutter {
-    fn new(slice_bytes: u64, length: u64) -> Self {
-        let mut cutter =
-            Self { slice_bytes, length, ranges: Vec::new(), start: 0, first_line: 1, wanted: 0, bytes: 0, line: 1 };
-        cutter.begin(0);
-        cutter
-    }
-
-    fn begin(&mut self, start: u64) {
-        self.start = start;
-        self.first_line = self.line;
-        let share = self.length.saturating_sub(start) / SHARE;
-        self.wanted = match self.length > self.slice_bytes {
-            true => share.clamp(self.slice_bytes.min(LAST_BYTES), self.slice_bytes),
-            false => self.slice_bytes,
-        };
+    fn new(slice_bytes: u64) -> Self {
+        Self { slice_bytes, ranges: Vec::new(), start: 0, first_line: 1, bytes: 0, line: 1 }
     }
 
     fn push(&mut self, chunk: &[u8]) {
         for newline in memchr::memchr_iter(b'\n', chunk) {
             self.line += 1;
             let end = self.bytes + u64::try_from(newline).unwrap_or(u64::MAX) + 1;
-            if end - self.start >= self.wanted {
+            if end - self.start >= self.slice_bytes {
                 self.ranges.push(LineRange { start: self.start, end, first_line: self.first_line });
-                self.begin(end);
+                self.start = end;
+                self.first_line = self.line;
             }
         }
         self.bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
@@ -319,21 +296,6 @@ mod tests {
         assert_eq!(survey(&empty, 1, &Stop::default()).unwrap().1, [LineRange { start: 0, end: 0, first_line: 1 }]);
         let (_root, closed) = export(b"a\n");
         assert_eq!(survey(&closed, 1, &Stop::default()).unwrap().1, [LineRange { start: 0, end: 2, first_line: 1 }]);
-    }
-
-    #[test]
-    fn towards_the_end_of_a_file_ranges_become_smaller() {
-        let line = "x".repeat(1023) + "\n";
-        let (_root, file) = export(line.repeat(20 * 1024).as_bytes());
-        let sizes = |slice_bytes| {
-            let ranges = survey(&file, slice_bytes, &Stop::default()).unwrap().1;
-            ranges.iter().map(|range| (range.end - range.start) >> 10).collect::<Vec<_>>()
-        };
-        assert_eq!(sizes(32 << 20), [20 * 1024], "one that is no larger than a range is one");
-        let few = sizes(2 << 20);
-        assert_eq!((few.first(), few.iter().sum()), (Some(&2048), 20 * 1024));
-        assert!(few.is_sorted_by(|a, b| a >= b) && few.iter().rev().skip(1).all(|size| *size >= 1024), "{few:?}");
-        assert!(few.contains(&1024), "{few:?}");
     }
 
     #[test]

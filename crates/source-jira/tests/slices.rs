@@ -267,7 +267,7 @@ async fn a_file_that_changes_while_it_is_read_is_outdated_before_the_last_batch(
         if settled {
             export.age("issues.jsonl", 60);
         }
-        let endpoint = export.open_with(json!({ "path": ".", "slice_bytes": 64 << 20 })).await;
+        let endpoint = export.open().await;
         let slices = plan(&*endpoint, "issues", Mode::Raw, None).await;
         let unit = unit("issues");
         let mut stream = endpoint.source().unwrap().read(&unit, &slices[0]);
