@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     endpoint::PgCdm,
-    session::{Session, column},
+    session::{SHORT_TRANSACTION, Session, column},
     state::SupportTables,
 };
 
@@ -49,7 +49,7 @@ impl Outbox for PgCdm {
     async fn put(&self, messages: &[Message]) -> Result<()> {
         let session = Session::open(self.connector()).await?;
         let tables = SupportTables::of(self.schema());
-        session.batch(PUT, "begin; set local lock_timeout = '10s'; set local search_path = ''").await?;
+        session.batch(PUT, &format!("begin; {SHORT_TRANSACTION}")).await?;
         let mut queues: Vec<&str> = messages.iter().map(|message| message.queue.as_str()).collect();
         queues.sort_unstable();
         queues.dedup();

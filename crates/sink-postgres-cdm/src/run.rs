@@ -24,7 +24,7 @@ use crate::{
     load::PgLoad,
     loading::Loading,
     outbox, retention,
-    session::{Session, column},
+    session::{SHORT_TRANSACTION, Session, column},
     state::{SupportTables, Target},
 };
 
@@ -118,7 +118,7 @@ async fn take_fence(
     let began = Instant::now();
     loop {
         session.batch(operation, "begin").await?;
-        session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
+        session.batch(operation, SHORT_TRANSACTION).await?;
         let standing = standing(session, tables, target, &spec.ingestion, key).await?;
         let alive = standing.as_ref().is_some_and(Standing::is_alive);
         if !alive || spec.overlap == Overlap::Takeover {
@@ -279,7 +279,7 @@ impl Run for PgRun<'_> {
         let fresh = if self.session.is_closed() { Some(Session::open(self.loading.connector).await?) } else { None };
         let session = fresh.as_ref().unwrap_or(&*self.session);
         session.batch(operation, "begin").await?;
-        session.batch(operation, "set local lock_timeout = '10s'; set local search_path = ''").await?;
+        session.batch(operation, SHORT_TRANSACTION).await?;
         let statement = format!(
             "select plan::text, checkpoint::text, prefix from {} where ingestion = $1 and fence = $2 for update",
             self.loading.tables.ingestion

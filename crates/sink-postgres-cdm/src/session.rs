@@ -15,6 +15,11 @@ pub(crate) struct Session {
     client: Client,
 }
 
+/// How a transaction of a few short statements is set up. A program that is frozen in the midst of one would hold
+/// where its ingestion stands for as long as it is frozen, and nobody could take over from it.
+pub(crate) const SHORT_TRANSACTION: &str = "\
+set local lock_timeout = '10s'; set local idle_in_transaction_session_timeout = '10s'; set local search_path = ''";
+
 /// A parameter of a statement with its type, so that the server need not be asked for it.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
