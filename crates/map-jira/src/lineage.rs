@@ -1,7 +1,7 @@
 //! What each mapper declares about where its fields come from, and what it drops.
 
 use endpoint_api::lineage::{
-    Dropped, Lineage, dropped, field, identity, kept, kept_rest, parent_id, source_system, transformed,
+    Dropped, Input, Lineage, dropped, field, identity, kept, kept_rest, parent_id, source_system, transformed,
 };
 
 const DOCUMENT: &str = "it is a document and not text";
@@ -160,26 +160,27 @@ const DROPPED_OF_ISSUE: &[Dropped] = &[
     dropped("issueId", "the reference to the item tells it").when("it is the id of the record's issue"),
 ];
 
+/// By whom a comment or a worklog is.
+const AUTHOR: &[Input] =
+    &[source_system(), transformed("author.accountId"), transformed("author.key"), transformed("author.name")];
+
+/// Who may see a comment or a worklog; older servers say it beside the record.
+const VISIBILITY: &[Input] = &[
+    transformed("visibility.type"),
+    transformed("visibility.value"),
+    transformed("roleLevel").when(NO_VISIBILITY),
+    transformed("groupLevel").when(NO_ROLE),
+];
+
 pub(crate) const COMMENTS: Lineage = Lineage {
     fields: &[
         field("cdm_id", &[source_system(), parent_id(), transformed("id")]),
         field("source_system", &[source_system().as_it_is()]),
         field("source_comment_id", &[identity("id")]),
         field("item_cdm_id", &[source_system(), parent_id()]),
-        field(
-            "author_cdm_id",
-            &[source_system(), transformed("author.accountId"), transformed("author.key"), transformed("author.name")],
-        ),
+        field("author_cdm_id", AUTHOR),
         field("body", &[transformed("body")]),
-        field(
-            "visibility",
-            &[
-                transformed("visibility.type"),
-                transformed("visibility.value"),
-                transformed("roleLevel").when(NO_VISIBILITY),
-                transformed("groupLevel").when(NO_ROLE),
-            ],
-        ),
+        field("visibility", VISIBILITY),
         field("created_at", &[identity("created")]),
         field("updated_at", &[identity("updated")]),
         field("source_url", &[identity("self")]),
@@ -198,22 +199,11 @@ pub(crate) const WORKLOGS: Lineage = Lineage {
         field("source_system", &[source_system().as_it_is()]),
         field("source_worklog_id", &[identity("id")]),
         field("item_cdm_id", &[source_system(), parent_id()]),
-        field(
-            "author_cdm_id",
-            &[source_system(), transformed("author.accountId"), transformed("author.key"), transformed("author.name")],
-        ),
+        field("author_cdm_id", AUTHOR),
         field("started_at", &[identity("started")]),
         field("time_spent_seconds", &[identity("timeSpentSeconds")]),
         field("comment", &[transformed("comment")]),
-        field(
-            "visibility",
-            &[
-                transformed("visibility.type"),
-                transformed("visibility.value"),
-                transformed("roleLevel").when(NO_VISIBILITY),
-                transformed("groupLevel").when(NO_ROLE),
-            ],
-        ),
+        field("visibility", VISIBILITY),
         field("created_at", &[identity("created")]),
         field("updated_at", &[identity("updated")]),
         field("source_url", &[identity("self")]),
