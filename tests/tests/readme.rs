@@ -48,7 +48,7 @@ fn lasting(text: &str) -> String {
 /// Without the counts that tell which of several slices with records of one key came first: updated, unchanged,
 /// stale and duplicate; their sum follows from the others.
 fn in_any_order(text: &str) -> String {
-    let counts = Regex::new(r"(?m)(succeeded +\d+ +\d+)( +\d+){4}").unwrap();
+    let counts = Regex::new(r"(?m)(succeeded +[\d,]+ +[\d,]+)( +[\d,]+){4}").unwrap();
     counts.replace_all(text, "$1").into_owned()
 }
 
