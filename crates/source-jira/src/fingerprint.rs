@@ -3,12 +3,13 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     path::Path,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use endpoint_api::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
 
 use crate::{
     error::{failed, outdated},
@@ -23,22 +24,18 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How often a file is read anew that changes while it is read.
 const ATTEMPTS: usize = 3;
 
-/// So much is read at once: enough for several cores to hash together.
-const CHUNK_BYTES: u64 = 1024 * 1024;
-
-/// So many chunks are there at once: one is read, one waits, and one is hashed.
-const BUFFERS: usize = 3;
-
-/// What is smaller is hashed by one core sooner than it is shared among several.
-const SHARED_BYTES: usize = 128 * 1024;
+/// So much is read at once.
+const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     /// The length of the file.
     pub(crate) bytes: u64,
-    /// BLAKE3 of its contents, in hexadecimal.
-    pub(crate) blake3: String,
+    /// XXH3 of its contents, 128 bits in hexadecimal, as `xxh128sum` prints them: nothing else of a run can begin
+    /// before it is known, and a file is told from what it was, not from what somebody made to look like it.
+    #[serde(alias = "blake3")]
+    pub(crate) xxh3: String,
     /// When it was modified, in nanoseconds since 1970, where a later change would show in that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) modified_ns: Option<i64>,
@@ -67,7 +64,7 @@ pub(crate) struct FileStat {
 impl Fingerprint {
     /// Whether the contents are the same.
     pub(crate) fn is_same_content(&self, other: &Self) -> bool {
-        self.bytes == other.bytes && self.blake3 == other.blake3
+        self.bytes == other.bytes && self.xxh3 == other.xxh3
     }
 
     /// Whether the file system already tells that the file is in this state.
@@ -118,7 +115,7 @@ pub(crate) fn survey(file: &ExportFile, slice_bytes: u64, stop: &Stop) -> Result
     for _ in 0..ATTEMPTS {
         let before = FileStat::of(&file.path).map_err(unreadable)?;
         let mut cutter = file.has_ranges().then(|| Cutter::new(slice_bytes));
-        let (bytes, hash) = hash(&file.path, stop, |chunk| {
+        let (bytes, xxh3) = hash(&file.path, stop, |chunk| {
             if let Some(cutter) = &mut cutter {
                 cutter.push(chunk);
             }
@@ -128,46 +125,29 @@ pub(crate) fn survey(file: &ExportFile, slice_bytes: u64, stop: &Stop) -> Result
         if bytes == before.bytes && before.is_same(&after) {
             let modified_ns = before.modified_ns.filter(|_| before.is_settled());
             let ranges = cutter.map(Cutter::finish).unwrap_or_default();
-            return Ok((Fingerprint { bytes, blake3: hash.to_hex().to_string(), modified_ns }, ranges));
+            return Ok((Fingerprint { bytes, xxh3, modified_ns }, ranges));
         }
     }
     let message = "the file changes while it is read; run again when the export is complete";
     Err(Error::new(ErrorKind::Conflict, "plan", message).with("file", &file.name))
 }
 
-/// The length and the hash of a file, which is read in chunks; each is shown to `look`. While one chunk is
-/// hashed the next is read: nothing else of a run can begin before this has ended.
-fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u64, blake3::Hash)> {
+/// The length and the hash of a file, which is read in chunks; each is shown to `look`.
+fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u64, String)> {
     let mut input = stop.over(File::open(path)?);
-    let (filled, chunks) = mpsc::sync_channel::<Vec<u8>>(1);
-    let (emptied, buffers) = mpsc::channel();
-    std::thread::scope(|scope| {
-        let hashing = scope.spawn(move || {
-            let mut hasher = blake3::Hasher::new();
-            for chunk in chunks {
-                if chunk.len() < SHARED_BYTES {
-                    hasher.update(&chunk)
-                } else {
-                    hasher.update_rayon(&chunk)
-                };
-                let _ = emptied.send(chunk); // at the end nobody needs it any more
-            }
-            (hasher.count(), hasher.finalize())
-        });
-        for place in 0.. {
-            let mut chunk = if place < BUFFERS { Vec::new() } else { buffers.recv().unwrap_or_default() };
-            chunk.clear();
-            if (&mut input).take(CHUNK_BYTES).read_to_end(&mut chunk)? == 0 {
-                break;
-            }
-            look(&chunk);
-            if filled.send(chunk).is_err() {
-                break;
-            }
+    let mut hasher = XxHash3_128::new();
+    let mut bytes = 0;
+    let mut chunk = Vec::new();
+    loop {
+        chunk.clear();
+        let read = (&mut input).take(CHUNK_BYTES).read_to_end(&mut chunk)?;
+        if read == 0 {
+            return Ok((bytes, format!("{:032x}", hasher.finish_128())));
         }
-        drop(filled);
-        hashing.join().map_err(|_| io::Error::other("the hashing panicked"))
-    })
+        hasher.write(&chunk);
+        look(&chunk);
+        bytes += u64::try_from(read).unwrap_or(u64::MAX);
+    }
 }
 
 /// Cuts a file into ranges of whole lines while it goes by.
@@ -230,29 +210,28 @@ impl Confirmations {
             return Ok(());
         }
         let is_planned = stat.bytes == planned.bytes && {
-            let blake3 = match self.known(&file.name, &stat) {
-                Some(blake3) => blake3,
+            let xxh3 = match self.known(&file.name, &stat) {
+                Some(xxh3) => xxh3,
                 None => {
-                    let (_, hash) = hash(&file.path, stop, |_| {}).map_err(unreadable)?;
-                    let blake3 = hash.to_hex().to_string();
-                    self.remember(&file.name, stat, &blake3);
-                    blake3
+                    let (_, xxh3) = hash(&file.path, stop, |_| {}).map_err(unreadable)?;
+                    self.remember(&file.name, stat, &xxh3);
+                    xxh3
                 }
             };
-            blake3 == planned.blake3
+            xxh3 == planned.xxh3
         };
         if is_planned { Ok(()) } else { Err(outdated(&file.name, "the file has changed")) }
     }
 
     fn known(&self, name: &str, stat: &FileStat) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(name).filter(|(known, _)| known.is_same(stat)).map(|(_, blake3)| blake3.clone())
+        known.get(name).filter(|(known, _)| known.is_same(stat)).map(|(_, xxh3)| xxh3.clone())
     }
 
-    fn remember(&self, name: &str, stat: FileStat, blake3: &str) {
+    fn remember(&self, name: &str, stat: FileStat, xxh3: &str) {
         if stat.is_settled() {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(name.to_owned(), (stat, blake3.to_owned()));
+            known.insert(name.to_owned(), (stat, xxh3.to_owned()));
         }
     }
 }
@@ -358,7 +337,7 @@ mod tests {
         assert_eq!(known(), None, "just written");
         touch(&file, LONG_AGO);
         confirmations.confirm(&file, &planned, &Stop::default()).unwrap();
-        assert_eq!(known(), Some(planned.blake3.clone()));
+        assert_eq!(known(), Some(planned.xxh3.clone()));
         touch(&file, LONG_AGO * 2);
         assert_eq!(known(), None, "another state");
     }

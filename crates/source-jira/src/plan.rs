@@ -101,7 +101,7 @@ impl SliceSpec {
 
     fn slice(&self, index: usize) -> Result<Slice> {
         let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
-        let resource = Resource { name: self.file.clone(), fingerprint: self.state.blake3.clone() };
+        let resource = Resource { name: self.file.clone(), fingerprint: self.state.xxh3.clone() };
         Ok(Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec).of(resource))
     }
 }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn state(hash: &str) -> Fingerprint {
-        Fingerprint { bytes: 10, blake3: hash.into(), modified_ns: None }
+        Fingerprint { bytes: 10, xxh3: hash.into(), modified_ns: None }
     }
 
     fn changed(name: &str, ranges: &[(u64, u64)]) -> Changed {
@@ -253,16 +253,16 @@ mod tests {
     fn a_checkpoint_has_the_form_that_is_documented() {
         let file = FileRead { state: state("ab"), cuts: None };
         let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file)].into() };
-        let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab" } } });
+        let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab" } } });
         assert_eq!(read.checkpoint().unwrap().0, unsettled);
         let file = read.files.get_mut("issues.jsonl").unwrap();
         file.state.modified_ns = Some(7);
-        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "blake3": "ab", "modified_ns": 7 } } });
+        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab", "modified_ns": 7 } } });
         assert_eq!(read.checkpoint().unwrap().0, settled);
         let range = |start, end, first_line| LineRange { start, end, first_line };
         read.files.get_mut("issues.jsonl").unwrap().cuts = Cuts::of(&[range(0, 6, 1), range(6, 10, 3)], 5);
         let cut = json!({ "files": { "issues.jsonl": {
-            "bytes": 10, "blake3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
+            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
         } } });
         assert_eq!(read.checkpoint().unwrap().0, cut);
         assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);
