@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunId, RunReceipt, RunSpec};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
 
 /// How often a run begins anew because its source changed while it was read.
 const REPLANS: u32 = 3;
+
+/// So many slices wait for their commits while others are read and written, where several are loaded at once.
+const COMMITTING: usize = 1;
 
 /// Carries a job out.
 ///
@@ -75,7 +79,10 @@ async fn carry_out(
     observer.opened(&report.run_id);
 
     let chronicle = job.telling.map(|telling| Chronicle::of(telling, job.sink, run.resume()));
-    let work = Work { job, run: run.as_ref(), chronicle: chronicle.as_ref(), observer, cancel };
+    // In raw mode records are written in the order in which they stand in the source.
+    let at_once = if job.mapping.is_some() { job.options.parallel.get().min(Semaphore::MAX_PERMITS) } else { 1 };
+    let places = Semaphore::new(at_once);
+    let work = Work { job, run: run.as_ref(), chronicle: chronicle.as_ref(), observer, cancel, places: &places };
     let mut outcome = load_slices(&work, report).await;
     let mut end = end_of(&outcome);
     // Nobody but the newer run may say how this ends.
@@ -123,6 +130,9 @@ pub(crate) struct Work<'w, 'j> {
     pub(crate) chronicle: Option<&'w Chronicle<'w>>,
     pub(crate) observer: &'w dyn Observer,
     pub(crate) cancel: &'w CancellationToken,
+    /// For the slices that are read and written at once: one that waits for its commit has none, and the next one
+    /// is under way meanwhile.
+    pub(crate) places: &'w Semaphore,
 }
 
 /// Loads every slice of the plan that is not committed yet.
@@ -145,11 +155,14 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
     resume.committed.values().for_each(|receipt| report.add(receipt));
     let mut open = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index));
     observer.planned(open.clone().count());
-    // In raw mode records are written in the order in which they stand in the source.
-    let at_once = if job.mapping.is_some() { job.options.parallel.get() } else { 1 };
+    let at_once = match work.places.available_permits() {
+        1 => 1,
+        several => several + COMMITTING,
+    };
     // After a slice has failed, those that are under way come to their end; none is begun or tried again.
     let stop = cancel.child_token();
-    let load = |slice| retry("loading a slice", &stop, async move || slice::load(work, slice).await);
+    let stopped = &stop;
+    let load = |slice| retry("loading a slice", stopped, async move || slice::load(work, slice, stopped).await);
     let mut loading = FuturesUnordered::new();
     let mut outcome = Ok(());
     loop {

@@ -1,5 +1,6 @@
 use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Job, Observer, portions::Portions, retry::interrupted, run::Work, staging::StageWriter};
 
@@ -11,17 +12,22 @@ struct Handed {
     incomplete: Vec<Incomplete>,
 }
 
-/// Loads one slice: reads it into a stage and takes it from there into the sink.
-pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice) -> Result<LoadReceipt> {
-    let receipt = load_into_sink(work, slice).await?;
+/// Loads one slice: reads it into a stage and takes it from there into the sink. It waits for a place among those
+/// that are loaded at once, and is not begun after `stop`.
+pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+    let receipt = load_into_sink(work, slice, stop).await?;
     if let Some(chronicle) = work.chronicle {
         chronicle.loaded(slice.index, receipt.counts.total()).await?;
     }
     Ok(receipt)
 }
 
-async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice) -> Result<LoadReceipt> {
+async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
     let Work { job, run, observer, cancel, .. } = *work;
+    let place = work.places.acquire().await;
+    if stop.is_cancelled() {
+        return Err(interrupted());
+    }
     let mut load = match run.begin(slice).await? {
         Begun::Load(load) => load,
         Begun::Committed(receipt) => return Ok(receipt),
@@ -46,6 +52,7 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice) -> Result<LoadReceip
             return Err(error);
         }
     };
+    drop(place);
     let mut commit = Commit::new(handed.resume_at, handed.incomplete);
     if let Some(chronicle) = work.chronicle {
         commit = chronicle.of_commit(commit, slice.index, handed.records)?;
