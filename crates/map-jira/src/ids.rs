@@ -50,21 +50,30 @@ impl Ids {
         Some(cdm_id(entity, &self.system, &[parent, &[&source_id]].concat()))
     }
 
-    /// The CDM id of the object that `value` shows; `None` when it shows no `id`.
+    /// The CDM id of an embedded object, by the `id` that it shows; `None` when it shows none.
     pub(crate) fn of_object(
         &self,
         entity: &str,
-        value: Option<&str>,
+        shown: Option<[Option<&str>; 1]>,
         field: &str,
     ) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some([object_id]) = shown(value, ["id"], field)? else { return Ok(None) };
+        let Some([object_id]) = shown else { return Ok(None) };
         let object_id = id(object_id, format_args!("{field}.id"))?;
         Ok(object_id.map(|object_id| self.of(entity, &[&object_id])))
     }
 
     /// The CDM id of the user that `value` shows; `None` when it shows no more than a display name.
     pub(crate) fn of_user(&self, value: Option<&str>, field: &str) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some(user_ids) = shown(value, USER_IDS, field)? else { return Ok(None) };
+        self.of_shown_user(shown(value, USER_IDS, field)?, field)
+    }
+
+    /// As [`of_user`](Self::of_user), by the [`USER_IDS`] that an object shows.
+    pub(crate) fn of_shown_user(
+        &self,
+        shown: Option<[Option<&str>; USER_IDS.len()]>,
+        field: &str,
+    ) -> Result<Option<Cow<'static, str>>, Rejection> {
+        let Some(user_ids) = shown else { return Ok(None) };
         for (name, user_id) in USER_IDS.into_iter().zip(user_ids) {
             if let Some(user_id) = id(user_id, format_args!("{field}.{name}"))? {
                 return Ok(Some(self.of("user", &[&user_id])));

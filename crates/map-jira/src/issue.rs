@@ -6,7 +6,7 @@ use endpoint_api::{
 };
 
 use crate::{
-    ids::{Ids, shown},
+    ids::{Ids, USER_IDS, shown},
     keep::{Properties, RawObject},
     lineage,
     record::Record,
@@ -69,21 +69,16 @@ impl JiraIssues {
             _ => None,
         };
 
-        // An object of which one member is mapped is kept beside it, without its pictures.
-        let mut take = |name: &str, pictures: &[&str]| {
-            let value = fields.take(name);
-            raw_fields.keep_without(name, value, pictures);
-            value
-        };
-        let project = take("project", &["avatarUrls"]);
-        let parent = take("parent", &[]);
-        let reporter = take("reporter", &["avatarUrls"]);
-        let assignee = take("assignee", &["avatarUrls"]);
-        let creator = take("creator", &["avatarUrls"]);
-        let issue_type = take("issuetype", &["iconUrl"]);
-        let status = take("status", &["iconUrl"]);
-        let priority = take("priority", &["iconUrl"]);
-        let resolution = take("resolution", &[]);
+        // An object of which some members are mapped is kept beside them, without its pictures.
+        let project = raw_fields.keep_shown("project", fields.take("project"), &["avatarUrls"], ["id"])?;
+        let parent = raw_fields.keep_shown("parent", fields.take("parent"), &[], ["id"])?;
+        let mut user = |name| raw_fields.keep_shown(name, fields.take(name), &["avatarUrls"], USER_IDS);
+        let (reporter, assignee, creator) = (user("reporter")?, user("assignee")?, user("creator")?);
+        let issue_type = raw_fields.keep_shown("issuetype", fields.take("issuetype"), &["iconUrl"], ["name"])?;
+        let status =
+            raw_fields.keep_shown("status", fields.take("status"), &["iconUrl"], ["name", "statusCategory"])?;
+        let priority = raw_fields.keep_shown("priority", fields.take("priority"), &["iconUrl"], ["name"])?;
+        let resolution = raw_fields.keep_shown("resolution", fields.take("resolution"), &[], ["name"])?;
 
         let (status, status_category, status_category_name) = status_of(status)?;
         let description = fields.take("description");
@@ -99,9 +94,9 @@ impl JiraIssues {
             source_url: source_url.or(resource),
             project_cdm_id: self.0.of_object("project", project, "fields.project")?,
             parent_cdm_id: self.0.of_object("item", parent, "fields.parent")?,
-            reporter_cdm_id: self.0.of_user(reporter, "fields.reporter")?,
-            assignee_cdm_id: self.0.of_user(assignee, "fields.assignee")?,
-            creator_cdm_id: self.0.of_user(creator, "fields.creator")?,
+            reporter_cdm_id: self.0.of_shown_user(reporter, "fields.reporter")?,
+            assignee_cdm_id: self.0.of_shown_user(assignee, "fields.assignee")?,
+            creator_cdm_id: self.0.of_shown_user(creator, "fields.creator")?,
             issue_type: name_of(issue_type, "fields.issuetype")?,
             status,
             status_category,
@@ -145,18 +140,17 @@ fn drop_page(fields: &mut Record<'_>, name: &str, records: &str) {
     }
 }
 
-/// The name of a named object, such as a priority.
-fn name_of<'a>(value: Option<&'a str>, field: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let Some([name]) = shown(value, ["name"], field)? else { return Ok(None) };
+/// The name that a named object shows, such as a priority.
+fn name_of<'a>(object: Option<[Option<&'a str>; 1]>, field: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let Some([name]) = object else { return Ok(None) };
     text(name, format_args!("{field}.name"))
 }
 
 type Status<'a> = (Option<Cow<'a, str>>, Option<StatusCategory>, Option<Cow<'a, str>>);
 
 /// A status: its name, and its category by the key, because names are localised.
-fn status_of(value: Option<&str>) -> Result<Status<'_>, Rejection> {
-    let status = shown(value, ["name", "statusCategory"], "fields.status")?;
-    let Some([name, category]) = status else { return Ok((None, None, None)) };
+fn status_of<'a>(object: Option<[Option<&'a str>; 2]>) -> Result<Status<'a>, Rejection> {
+    let Some([name, category]) = object else { return Ok((None, None, None)) };
     let name = text(name, "fields.status.name")?;
     let category = shown(category, ["key", "name"], "fields.status.statusCategory")?;
     let Some([key, category_name]) = category else { return Ok((name, None, None)) };

@@ -6,7 +6,7 @@ use cdm_models::{
 };
 use endpoint_api::Rejection;
 
-use crate::record::Record;
+use crate::{record::Record, values::expected};
 
 /// An object in the shape of the source record, of members as they were received.
 #[derive(Debug, Default)]
@@ -29,6 +29,41 @@ impl RawObject {
             self.name(name);
             push_without(value, leave_out, &mut self.0);
         }
+    }
+
+    /// As [`keep_without`](Self::keep_without), of a value that must be an object, and in the same pass those of its
+    /// members that `names` names, as [`shown`](crate::ids::shown) tells them.
+    pub(crate) fn keep_shown<'a, const N: usize>(
+        &mut self,
+        name: &str,
+        value: Option<&'a str>,
+        leave_out: &[&str],
+        names: [&str; N],
+    ) -> Result<Option<[Option<&'a str>; N]>, Rejection> {
+        let Some(value) = value else { return Ok(None) };
+        self.name(name);
+        let (start, mut found, mut is_shorter) = (self.0.len(), [None; N], false);
+        for member in members(value) {
+            let Ok((member, shown)) = member else {
+                return Err(expected("an object", value, format_args!("fields.{name}")));
+            };
+            let place = names.iter().position(|known| *known == member);
+            if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+                *place = Some(shown).filter(|shown| *shown != "null");
+            }
+            if leave_out.contains(&member.as_ref()) {
+                is_shorter = true;
+            } else if !leave_out.is_empty() && shown != "null" {
+                push_member(&member, shown, start, &mut self.0);
+            }
+        }
+        if is_shorter {
+            self.0.push_str(if self.0.len() == start { "{}" } else { "}" });
+        } else {
+            self.0.truncate(start);
+            push_without(value, leave_out, &mut self.0);
+        }
+        Ok(Some(found))
     }
 
     /// Adds another object as a member, unless it is empty.
@@ -80,13 +115,18 @@ fn push_members(json: &str, leave_out: &[&str], out: &mut String) -> Result<(), 
         if value == "null" || leave_out.contains(&name.as_ref()) {
             continue;
         }
-        out.push(if out.len() == start { '{' } else { ',' });
-        quote(&name, out);
-        out.push(':');
-        out.push_str(value);
+        push_member(&name, value, start, out);
     }
     out.push_str(if out.len() == start { "{}" } else { "}" });
     Ok(())
+}
+
+/// Appends a member to an object that stands in `out` from `start`.
+fn push_member(name: &str, value: &str, start: usize, out: &mut String) {
+    out.push(if out.len() == start { '{' } else { ',' });
+    quote(name, out);
+    out.push(':');
+    out.push_str(value);
 }
 
 /// The members that no field holds, for queries.
