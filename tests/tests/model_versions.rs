@@ -6,6 +6,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use autoprovision::Target;
+use catalog::DatasetFilter;
 use cdm_models::{Model, ModelDescriptor, Timestamp};
 use end_to_end::Sandbox;
 use endpoint_api::{
@@ -245,6 +247,34 @@ fn a_major_version_stands_beside_the_older_one_and_readers_have_a_view_of_each()
             let verified = endpoint.sink().unwrap().verify(&[model], false).await.unwrap();
             assert_eq!((verified[0].rows, verified[0].inserted, verified[0].ok()), (rows, rows, true));
         }
+    });
+}
+
+#[test]
+fn hosts_of_two_major_versions_with_one_catalog_leave_each_others_dataset_alone() {
+    Site::each(async |site| {
+        let catalog = catalog::open("sqlite::memory:", site.sandbox.folder()).await.unwrap();
+        let (warehouse, endpoint) = (EndpointId::from_static("warehouse"), site.endpoint().await);
+        let provisioner = endpoint.provisioner().unwrap();
+        let provision = async |model: Arc<ModelDescriptor>| {
+            let target = Target::new(&warehouse, site.driver, provisioner, catalog.as_ref());
+            target.provision(&[model], Timestamp::from_microsecond(1).unwrap()).await.unwrap().changed
+        };
+        for (time, is_first) in [("first", true), ("second", false)] {
+            assert_eq!(provision(model::<Part1_1>()).await, is_first, "the {time} time, the older one");
+            assert_eq!(provision(model::<Part2_0>()).await, is_first, "the {time} time, the newer one");
+        }
+        let datasets = catalog.datasets(&DatasetFilter::all()).await.unwrap();
+        let listed: Vec<_> = datasets
+            .iter()
+            .map(|dataset| {
+                let table = dataset.spec.location().rsplit('.').next().unwrap().to_owned();
+                (dataset.spec.id().to_string(), table, dataset.version)
+            })
+            .collect();
+        let expected = [("test.part.v2", "cdm_test_part_v2"), ("test.part", "cdm_test_part")]
+            .map(|(what, table)| (format!("{what}@warehouse"), table.to_owned(), 1));
+        assert_eq!(listed, expected);
     });
 }
 

@@ -318,7 +318,8 @@ fn people_see_what_is_added_what_is_left_alone_and_what_is_in_the_way() {
     let plan = || sandbox.people(&["provision", "warehouse", "--model", "cdm.work.project", "--plan"]);
     let empty = plan();
     assert_eq!(empty.code, Some(3));
-    insta::assert_snapshot!("plan_of_an_empty_sink", empty.out);
+    // Not every server was built with lz4.
+    insta::assert_snapshot!("plan_of_an_empty_sink", empty.out.replace(" compression lz4", ""));
 
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     let nothing = plan();

@@ -41,7 +41,7 @@ fn rights(sandbox: &Sandbox) -> Vec<Vec<String>> {
     sandbox.ask(
         "select c.relname::text, a.attname::text, (coalesce(a.attacl, c.relacl))::text, pg_get_userbyid(c.relowner)::text \
          from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 where c.relnamespace = 'cdm_work'::regnamespace \
-         union all select nspname::text, '', nspacl::text, '' from pg_namespace \
+         union all select nspname::text, '', nspacl::text, '' from pg_namespace where nspname !~ '^pg_' \
          union all select defaclnamespace::regnamespace::text, '', defaclacl::text, '' from pg_default_acl order by 1, 2, 3",
     )
 }

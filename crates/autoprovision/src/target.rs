@@ -68,7 +68,8 @@ impl<'a> Target<'a> {
     async fn with_registrations(&self, sink: ProvisionPlan) -> Result<Plan> {
         let mut registrations = Vec::with_capacity(sink.models.len());
         for model in &sink.models {
-            let dataset = DatasetId::of_model(&model.descriptor.id, self.sink);
+            let ModelDescriptor { id, version, .. } = &*model.descriptor;
+            let dataset = DatasetId::of_model(id, version.major, self.sink);
             let reason = self.what_the_catalog_lacks(model, &dataset).await?;
             let change = reason.map(|reason| Change::new("register", dataset.to_string(), reason));
             registrations.push((dataset, change));

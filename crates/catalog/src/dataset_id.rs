@@ -11,9 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct DatasetId(String);
 
 impl DatasetId {
-    /// The dataset of a model's rows in a sink.
-    pub fn of_model(model: &ModelId, sink: &EndpointId) -> Self {
-        Self(format!("{model}@{sink}"))
+    /// The dataset of a model's rows in a sink. As each major version has a table of its own, it has from the second
+    /// one on a dataset of its own: `cdm.work.item.v2@warehouse`.
+    pub fn of_model(model: &ModelId, major: u64, sink: &EndpointId) -> Self {
+        match major {
+            0 | 1 => Self(format!("{model}@{sink}")),
+            _ => Self(format!("{model}.v{major}@{sink}")),
+        }
     }
 
     /// The dataset of a source's unit.

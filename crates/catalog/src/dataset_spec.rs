@@ -161,7 +161,7 @@ impl DatasetSpec {
     pub fn id(&self) -> DatasetId {
         match &self.subject {
             Subject::SourceUnit { unit, source, .. } => DatasetId::of_unit(unit, source),
-            Subject::CdmTable { model, sink, .. } => DatasetId::of_model(model, sink),
+            Subject::CdmTable { model, version, sink, .. } => DatasetId::of_model(model, version.major, sink),
         }
     }
 

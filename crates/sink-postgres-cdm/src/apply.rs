@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     endpoint::PgCdm,
+    holders::{Waiter, is_about_locks, naming_holders, process_of},
     session::{Session, column},
 };
 
@@ -52,16 +53,11 @@ fn begin(sink: &PgCdm) -> String {
     format!("begin; set local search_path = ''; set local lock_timeout = {}", sink.budget().lock_timeout_ms)
 }
 
-/// Whether somebody else's lock was in the way of a statement.
-fn is_about_locks(error: &Error) -> bool {
-    const CODES: [&str; 2] = ["55P03", "40P01"];
-    postgres_client::ServerError::of(error).is_some_and(|error| CODES.contains(&error.code()))
-}
-
 fn gave_up(attempts: u32, error: &Error) -> Error {
     let message = format!(
         "a lock could not be had in {attempts} attempts, because other sessions hold it; what needs it was not done. \
-         Try again when they have ended, or let `provisioning.lock_timeout_ms` or `provisioning.lock_attempts` be more"
+         Try again when they have ended (`select pg_terminate_backend(PROCESS)` ends one that was forgotten), or let \
+         `provisioning.lock_timeout_ms` or `provisioning.lock_attempts` be more"
     );
     let gave_up = Error::new(ErrorKind::Conflict, APPLY, message).with_retry(Retry::Backoff);
     error.context().fold(gave_up, |error, (name, value)| error.with(name, value))
@@ -131,6 +127,7 @@ async fn carry_out(sink: &PgCdm, session: &Session, plan: &ProvisionPlan) -> Res
     // When the first lock was asked for that others can be waiting behind. They wait until the commit, and so all
     // statements together have the time that one of them has.
     let mut since: Option<Instant> = None;
+    let process = process_of(session).await?;
     for change in plan.changes().filter(|change| !change.is_concurrent()) {
         let (Some(sql), Some(execution)) = (&change.sql, &change.execution) else { continue };
         tracing::info!(action = %change.action, object = %change.object, "provisioning");
@@ -138,18 +135,27 @@ async fn carry_out(sink: &PgCdm, session: &Session, plan: &ProvisionPlan) -> Res
             Some(_) => since.get_or_insert_with(Instant::now).elapsed(),
             None => Duration::ZERO,
         };
-        let limits = limits(execution, spent);
-        let done = session.batch(APPLY, &format!("{limits}{sql}")).await;
+        let patience = patience(execution, spent);
+        let statements = format!("{}{sql}", limits(execution, patience));
+        let waiter = Waiter { process, statement: None, patience };
+        let done = naming_holders(sink.connector(), &waiter, session.batch(APPLY, &statements)).await;
         done.map_err(|error| at(error, change))?;
     }
-    record(sink, session, plan).await
+    let patience = Duration::from_millis(sink.budget().lock_timeout_ms.into());
+    let waiter = Waiter { process, statement: None, patience };
+    naming_holders(sink.connector(), &waiter, record(sink, session, plan)).await
 }
 
-/// Settings that keep a statement to its limits; of the time for locks so much is `spent`.
-fn limits(execution: &Execution, spent: Duration) -> String {
-    let spent = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    // 0 would be no limit at all.
-    let lock = execution.lock_timeout_ms.map_or(0, |limit| limit.saturating_sub(spent).max(1));
+/// For how long a statement waits for a lock, when so much of the time for that is `spent`; zero is without an end.
+fn patience(execution: &Execution, spent: Duration) -> Duration {
+    let least = Duration::from_millis(1);
+    let limit = execution.lock_timeout_ms.map(Duration::from_millis);
+    limit.map_or(Duration::ZERO, |limit| limit.saturating_sub(spent).max(least))
+}
+
+/// Settings that keep a statement to its limits.
+fn limits(execution: &Execution, patience: Duration) -> String {
+    let lock = patience.as_millis();
     let statement = execution.statement_timeout_ms.unwrap_or(0);
     format!("set local lock_timeout = {lock}; set local statement_timeout = {statement};\n")
 }
@@ -196,10 +202,13 @@ async fn build(sink: &PgCdm, changes: impl Iterator<Item = &Change>) -> Result<(
             ("statement_timeout", limit(execution.statement_timeout_ms)),
         ];
         let session = sink.open_as_owner(&settings).await.map_err(|error| at(error, change))?;
+        let process = process_of(&session).await.map_err(|error| at(error, change))?;
+        let waiter = Waiter { process, statement: Some(sql), patience: patience(execution, Duration::ZERO) };
+        let building = naming_holders(sink.connector(), &waiter, session.batch(APPLY, sql));
         // A pooler may have kept the settings from the server.
         let limit = execution.statement_timeout_ms.map_or(Duration::MAX, Duration::from_millis);
         let limit = limit.saturating_add(Duration::from_secs(5));
-        let done = match timeout(limit, session.batch(APPLY, sql)).await {
+        let done = match timeout(limit, building).await {
             Ok(done) => done,
             Err(_) => Err(Error::new(ErrorKind::Unavailable, APPLY, "the server did not do it in time")),
         };

@@ -23,6 +23,7 @@ mod dialect;
 mod endpoint;
 mod grants;
 mod heartbeat;
+mod holders;
 mod introspect;
 mod load;
 mod loading;

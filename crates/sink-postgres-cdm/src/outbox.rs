@@ -1,7 +1,7 @@
 //! The outbox: what is told of a run goes in with what it tells of, and waits there until it is delivered.
 //!
-//! Whoever puts a message holds the lock of the ingestion's line: so those of one queue are numbered in the order in
-//! which they are committed.
+//! Whoever puts a message holds the lock of its queue until the commit: so those of one queue are numbered in the order
+//! in which they are committed, whichever tables and ingestions they are about.
 
 use endpoint_api::{Error, ErrorKind, Message, Outbox, Result, Waiting, async_trait};
 use relational::state::{signed, unsigned};
@@ -15,7 +15,11 @@ use crate::{
 
 const PUT: &str = "put a message into the outbox";
 
-/// Puts messages in the transaction that is open, which has locked the line of the ingestion.
+/// Puts messages in the transaction that is open, which ends soon after: others who put into the same queues wait for
+/// that.
+///
+/// The locks of the queues come after all others of the transaction, that of the ingestion's line among them, and in
+/// the order of their keys: so no two transactions wait for each other.
 ///
 /// The line of a message that was delivered, and that is about another run, is used again: the table does not grow
 /// with what was delivered, and nobody needs the right to delete from it.
@@ -23,6 +27,7 @@ pub(crate) async fn put(session: &Session, tables: &SupportTables, messages: &[M
     if messages.is_empty() {
         return Ok(());
     }
+    lock(session, tables, messages).await?;
     let statement = format!(
         "with \
          next as (select coalesce(max(number), 0) + 1 as number from {outbox} where queue = $1), \
@@ -44,18 +49,22 @@ pub(crate) async fn put(session: &Session, tables: &SupportTables, messages: &[M
     Ok(())
 }
 
+/// Locks the queues of messages for the rest of the transaction: a statement of its own, because the next one must see
+/// what whoever held a lock before has committed.
+async fn lock(session: &Session, tables: &SupportTables, messages: &[Message]) -> Result<()> {
+    let statement = "select pg_advisory_xact_lock(key) from (select distinct hashtextextended($1 || queue, 0) as key \
+                     from unnest($2) as queue order by key) as keys";
+    let outbox = format!("cdm queue of {} ", tables.outbox);
+    let queues: Vec<&str> = messages.iter().map(|message| message.queue.as_str()).collect();
+    session.query(PUT, statement, &[(&outbox, Type::TEXT), (&queues, Type::TEXT_ARRAY)]).await.map(drop)
+}
+
 #[async_trait]
 impl Outbox for PgCdm {
     async fn put(&self, messages: &[Message]) -> Result<()> {
         let session = Session::open(self.connector()).await?;
         let tables = SupportTables::of(self.schema());
         session.batch(PUT, &format!("begin; {SHORT_TRANSACTION}")).await?;
-        let mut queues: Vec<&str> = messages.iter().map(|message| message.queue.as_str()).collect();
-        queues.sort_unstable();
-        queues.dedup();
-        let statement =
-            format!("select from {} where ingestion = any($1) order by ingestion for update", tables.ingestion);
-        session.query(PUT, &statement, &[(&queues, Type::TEXT_ARRAY)]).await?;
         put(&session, &tables, messages).await?;
         session.batch(PUT, "commit").await
     }

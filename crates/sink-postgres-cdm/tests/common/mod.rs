@@ -101,15 +101,20 @@ impl Row<'_> {
 
 /// Waits until a session of the database waits for another one.
 pub(crate) async fn until_somebody_waits(bench: &Bench) {
+    until_so_many_wait(bench, 1).await;
+}
+
+/// Waits until so many sessions of the database, or more, wait for others.
+pub(crate) async fn until_so_many_wait(bench: &Bench, sessions: usize) {
     let waiting =
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     for _ in 0..500 {
-        if bench.value(waiting).await != "0" {
+        if bench.value(waiting).await.parse::<usize>().unwrap() >= sessions {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("nobody waits");
+    panic!("fewer than {sessions} wait");
 }
 
 pub(crate) fn put<'a>(thing: Thing<'a>, version_at: i64) -> Row<'a> {
