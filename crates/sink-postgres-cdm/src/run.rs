@@ -5,8 +5,8 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt,
-    RunSpec, Slice, async_trait,
+    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
+    RunReceipt, RunSpec, Slice, async_trait,
 };
 use relational::{
     Identifier, Observations, ObservedSlice,
@@ -274,10 +274,29 @@ impl Run for PgRun<'_> {
     async fn finish(mut self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         // It would beat in the midst of what follows on the same session.
         self.heartbeat = None;
-        let operation = "end the run";
-        // A server that was started anew has ended the session, and the slices are committed all the same.
-        let fresh = if self.session.is_closed() { Some(Session::open(self.loading.connector).await?) } else { None };
-        let session = fresh.as_ref().unwrap_or(&*self.session);
+        let ended = match self.session.is_closed() {
+            false => self.end(&self.session, end, messages).await,
+            // A server that was started anew has ended the session, and the slices are committed all the same.
+            true => Err(Error::new(ErrorKind::Unavailable, END, "the session is closed")),
+        };
+        match ended {
+            // Where it was ended in the midst of this, the end may be written down or not: doing it again is the same.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::debug!(%error, "the run is ended on another session");
+                self.end(&Session::open(self.loading.connector).await?, end, messages).await
+            }
+            ended => ended,
+        }
+    }
+}
+
+/// What the ending of a run is called in errors.
+const END: &str = "end the run";
+
+impl PgRun<'_> {
+    /// Writes down how the run has ended, in one transaction; done twice it comes to the same.
+    async fn end(&self, session: &Session, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
+        let operation = END;
         session.batch(operation, "begin").await?;
         session.batch(operation, SHORT_TRANSACTION).await?;
         let statement = format!(
