@@ -66,7 +66,7 @@ fn a_model_of_another_crate_is_provisioned_loaded_and_found() {
     assert_eq!(toy(&sandbox, &["ingest"], 0)["runs"][0]["read"], 0);
     assert_eq!(toy(&sandbox, &["ingest", "--full"], 0)["runs"][0]["unchanged"], 2);
 
-    let dataset = &toy(&sandbox, &["catalog", "show", "acme.fleet.ship@harbour"], 0)["dataset"];
+    let dataset = &toy(&sandbox, &["catalog", "show", "acme.fleet.ship.v2@harbour"], 0)["dataset"];
     assert_eq!((&dataset["domain"], &dataset["rows"]), (&"acme.fleet".into(), &2.into()));
     assert_eq!(dataset["upstream"], serde_json::json!(["fleet.ships@fleet"]));
     assert_eq!(dataset["fields"][2]["type"], "float64");

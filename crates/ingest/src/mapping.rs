@@ -37,16 +37,15 @@ impl Mapping {
         batch.records().map(|record| (self.hasher.hash(&record), self.mapper.key(&record))).collect()
     }
 
-    /// Maps the records of a batch that are not known: each becomes one row or one reject.
+    /// Maps the records of a batch: each becomes one row or one reject.
     pub(crate) fn map(
         &self,
         batch: Arc<RawBatch>,
         hashes: &SourceHashes,
-        is_known: impl Fn(usize) -> bool,
         rows: &mut CdmBatchBuilder,
     ) -> Result<(Option<CdmBatch>, Vec<Reject>)> {
         let mut rejects = Vec::new();
-        for (index, record) in batch.records().enumerate().filter(|(index, _)| !is_known(*index)) {
+        for (index, record) in batch.records().enumerate() {
             if let Err(reject) = batch.check(&record) {
                 rejects.push(*reject);
                 continue;

@@ -1,17 +1,19 @@
 use std::sync::Arc;
 
 use endpoint_api::{
-    Batch, CdmBatch, Checkpoint, Error, ErrorKind, Incomplete, Load, RawBatch, Reject, Result, batch::CdmBatchBuilder,
+    Batch, CdmBatch, Checkpoint, Error, ErrorKind, Incomplete, Load, RawBatch, Reject, Result,
+    batch::{CdmBatchBuilder, SourceHashes},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{Mapping, staging::StageReader};
 
-/// What a batch of the source comes to, for a load.
+/// What is next for a load.
+#[derive(Default)]
 pub(crate) struct Portion {
-    /// How many records it accounts for.
+    /// How many records were read for it.
     pub(crate) records: u64,
-    /// What is to be loaded, if anything.
+    /// What is to be loaded, if anything: in CDM mode of records that were read before.
     pub(crate) batch: Option<Batch>,
     pub(crate) rejects: Vec<Reject>,
     pub(crate) incomplete: Vec<Incomplete>,
@@ -25,17 +27,29 @@ pub(crate) struct Portions {
     mapper: Option<Mapper>,
 }
 
-/// Maps on threads of their own, one batch ahead of who takes them: mapping computes for milliseconds on
+/// Maps on threads of their own, while what was mapped before is written: mapping computes for milliseconds on
 /// end, and on a thread of the runtime it would hold up what reads and writes.
 struct Mapper {
     mapping: Arc<Mapping>,
     /// The builder, while nobody maps.
     rows: Option<CdmBatchBuilder>,
-    under_way: Option<(Portion, JoinHandle<Result<Mapped>>)>,
+    under_way: Option<JoinHandle<Result<(CdmBatchBuilder, Mapped)>>>,
+    /// Records that the load does not recognise, until there are enough of them: where little has changed, what a
+    /// batch has of them is not worth a round trip.
+    open: Option<Unmapped>,
 }
 
+/// So many bytes of records are worth being mapped and written.
+const WORTHWHILE_BYTES: usize = 512 * 1024;
+
+/// Records to map, with their hashes.
+struct Unmapped {
+    batch: RawBatch,
+    hashes: SourceHashes,
+}
+
+/// What records came to.
 struct Mapped {
-    rows: CdmBatchBuilder,
     batch: Option<CdmBatch>,
     rejects: Vec<Reject>,
 }
@@ -43,8 +57,12 @@ struct Mapped {
 impl Portions {
     /// Takes them out of a stage, and maps them where there is a mapping.
     pub(crate) fn of(mapping: Option<&Arc<Mapping>>, stage: Box<dyn StageReader>) -> Self {
-        let mapper =
-            mapping.map(|mapping| Mapper { mapping: Arc::clone(mapping), rows: Some(mapping.rows()), under_way: None });
+        let mapper = mapping.map(|mapping| Mapper {
+            mapping: Arc::clone(mapping),
+            rows: Some(mapping.rows()),
+            under_way: None,
+            open: None,
+        });
         Self { stage, has_ended: false, mapper }
     }
 
@@ -57,49 +75,81 @@ impl Portions {
             portion.batch = Some(batch).filter(|batch| !batch.is_empty()).map(Box::new).map(Batch::Raw);
             return Ok(Some(portion));
         };
-        while !self.has_ended {
-            match self.stage.next().await? {
-                Some(batch) => {
-                    if let Some(portion) = mapper.exchange(batch, load).await? {
-                        return Ok(Some(portion));
-                    }
-                }
-                None => self.has_ended = true,
+        if !self.has_ended {
+            if let Some(mut batch) = self.stage.next().await? {
+                let mut portion = Portion::of(&mut batch);
+                portion.add(mapper.take(batch, load).await?);
+                return Ok(Some(portion));
             }
+            self.has_ended = true;
         }
-        mapper.finish().await
+        let mut portion = Portion::default();
+        if let Some(rest) = mapper.open.take() {
+            portion.add(mapper.exchange(rest).await?);
+            return Ok(Some(portion));
+        }
+        let last = mapper.finish().await?;
+        Ok(last.is_some().then(|| {
+            portion.add(last);
+            portion
+        }))
     }
 }
 
 impl Mapper {
-    /// Begins to map a batch, and gives the one before it.
-    async fn exchange(&mut self, mut batch: RawBatch, load: &mut dyn Load) -> Result<Option<Portion>> {
-        let portion = Portion::of(&mut batch);
-        let batch = Arc::new(batch);
-        let (mapping, hashed) = (Arc::clone(&self.mapping), Arc::clone(&batch));
-        let hashes = spawn_blocking(move || mapping.hash(&hashed)).await.map_err(|_| panicked())?;
+    /// Takes the records of a batch that the load does not recognise; gives what was mapped meanwhile, if anything.
+    async fn take(&mut self, batch: RawBatch, load: &mut dyn Load) -> Result<Option<Mapped>> {
+        let mapping = Arc::clone(&self.mapping);
+        let hash = move || (mapping.hash(&batch), batch);
+        let (mut hashes, mut batch) = spawn_blocking(hash).await.map_err(|_| panicked())?;
         let known = load.recognize(&hashes).await?;
+        if known.contains(&true) {
+            let is_open = |index: usize| !known.get(index).copied().unwrap_or(false);
+            batch.retain(is_open);
+            hashes.retain(is_open);
+        }
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let mut open = Unmapped { batch, hashes };
+        if let Some(mut before) = self.open.take() {
+            match before.batch.append(open.batch) {
+                Ok(()) => {
+                    before.hashes.append(open.hashes);
+                    open = before;
+                }
+                Err(batch) => {
+                    self.open = Some(Unmapped { batch: *batch, ..open });
+                    return self.exchange(before).await;
+                }
+            }
+        }
+        if open.batch.bytes() < WORTHWHILE_BYTES {
+            self.open = Some(open);
+            return Ok(None);
+        }
+        self.exchange(open).await
+    }
 
+    /// Begins to map records, and gives those before them.
+    async fn exchange(&mut self, unmapped: Unmapped) -> Result<Option<Mapped>> {
         let earlier = self.finish().await?;
         let mapping = Arc::clone(&self.mapping);
         let mut rows = self.rows.take().unwrap_or_else(|| mapping.rows());
-        let thread = spawn_blocking(move || {
-            let is_known = |index: usize| known.get(index).copied().unwrap_or(false);
-            let (batch, rejects) = mapping.map(batch, &hashes, is_known, &mut rows)?;
-            Ok(Mapped { rows, batch, rejects })
-        });
-        self.under_way = Some((portion, thread));
+        self.under_way = Some(spawn_blocking(move || {
+            let Unmapped { batch, hashes } = unmapped;
+            let (batch, rejects) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
+            Ok((rows, Mapped { batch, rejects }))
+        }));
         Ok(earlier)
     }
 
-    /// Waits for the batch that is being mapped, if there is one.
-    async fn finish(&mut self) -> Result<Option<Portion>> {
-        let Some((mut portion, thread)) = self.under_way.take() else { return Ok(None) };
-        let Mapped { rows, batch, rejects } = thread.await.map_err(|_| panicked())??;
+    /// Waits for what is being mapped, if there is anything.
+    async fn finish(&mut self) -> Result<Option<Mapped>> {
+        let Some(thread) = self.under_way.take() else { return Ok(None) };
+        let (rows, mapped) = thread.await.map_err(|_| panicked())??;
         self.rows = Some(rows);
-        portion.batch = batch.map(Box::new).map(Batch::Cdm);
-        portion.rejects.extend(rejects);
-        Ok(Some(portion))
+        Ok(Some(mapped))
     }
 }
 
@@ -118,5 +168,12 @@ impl Portion {
             incomplete: batch.incomplete().to_vec(),
             resume_at: batch.resume_at().cloned(),
         }
+    }
+
+    /// Adds what earlier records came to.
+    fn add(&mut self, mapped: Option<Mapped>) {
+        let Some(Mapped { batch, rejects }) = mapped else { return };
+        self.batch = batch.map(Box::new).map(Batch::Cdm);
+        self.rejects.extend(rejects);
     }
 }

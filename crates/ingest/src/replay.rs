@@ -30,7 +30,7 @@ pub async fn replay(
     let mut rows = mapping.rows();
     for batch in batches {
         let hashes = mapping.hash(&batch);
-        let (mapped, refused) = mapping.map(Arc::new(batch), &hashes, |_| false, &mut rows)?;
+        let (mapped, refused) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
         if !refused.is_empty() {
             load.reject(refused).await?;
         }

@@ -92,7 +92,7 @@ const C: &str = r#"{"id":"c"}"#;
 
 #[tokio::test]
 async fn a_row_that_the_sink_refuses_is_a_reject_and_the_rest_goes_on() {
-    let source = TestSource::new(&[&[A, B], &[C]]);
+    let source = TestSource::new(&[&[A], &[B, C]]);
     let sink = FaultySink::new(TestSink::default(), &[Mishap::Reject]);
     let report = run_into(&source, &sink, Mode::Cdm, options(1), &CancellationToken::new()).await;
     assert_eq!(report.counts, Counts { inserted: 2, rejected: 1, ..Counts::default() }, "{:?}", report.error);

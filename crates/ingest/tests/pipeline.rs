@@ -58,6 +58,24 @@ async fn a_record_that_the_sink_recognises_is_neither_mapped_nor_written() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_many_batches_is_written_at_once() {
+    let records: Vec<String> = (0..100).map(|id| format!(r#"{{"id":"{id:03}"}}"#)).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let (source, sink) = (TestSource::new(&[&records]), TestSink::default());
+    run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!(sink.state.lock().unwrap().batches, 1, "the test's source has a record a batch");
+    let changed = |id: usize| format!(r#"{{"id":"{id:03}","name":"{}"}}"#, "x".repeat(100_000));
+    for id in (0..100).step_by(10) {
+        source.slices.lock().unwrap()[0][id] = changed(id);
+    }
+    let report = run(&source, &sink, Mode::Cdm, Options { full: true, ..options() }).await;
+    assert_eq!(report.counts, Counts { unchanged: 100, ..Counts::default() }, "{:?}", report.error);
+    let state = sink.state.lock().unwrap();
+    assert_eq!((state.written, state.batches), (110, 3), "six that are worth it, and the other four");
+    assert!((0..100).step_by(10).all(|id| state.rows[&format!("{id:03}")] == changed(id)));
+}
+
+#[tokio::test]
 async fn raw_records_pass_as_they_are() {
     let (source, sink) = (TestSource::new(&[&[A, NOT_A_THING, "!oops"], &[B]]), TestSink::default());
     let report = run(&source, &sink, Mode::Raw, options()).await;

@@ -48,9 +48,9 @@ macro_rules! official {
 
 official! {
     ColumnLineage = "1-2-0" "ColumnLineageDatasetFacet";
-    DataQualityMetrics = "1-0-3" "DataQualityMetricsInputDatasetFacet";
+    DataQualityMetrics = "1-0-2" "DataQualityMetricsInputDatasetFacet";
     DataSource = "1-0-1" "DatasourceDatasetFacet";
-    Documentation = "1-1-0" "DocumentationDatasetFacet";
+    Documentation = "1-0-1" "DocumentationDatasetFacet";
     ErrorMessage = "1-0-1" "ErrorMessageRunFacet";
     JobType = "2-0-3" "JobTypeJobFacet";
     OutputStatistics = "1-0-2" "OutputStatisticsOutputDatasetFacet";

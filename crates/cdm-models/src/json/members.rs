@@ -81,7 +81,7 @@ impl<'a> Members<'a> {
         if cursor.peek()? != b'"' {
             return Err(cursor.invalid());
         }
-        let name = cursor.string()?.text;
+        let name = cursor.string()?.into_text();
         cursor.expect(b':')?;
         Ok(Some(name))
     }

@@ -10,8 +10,8 @@ pub(super) struct Member {
     /// Behind the closing quote of the key.
     key_end: usize,
     end: usize,
-    /// The beginning of the key: of two keys of one length it nearly always tells which is the lesser.
-    prefix: u64,
+    /// The length and the beginning of the key: of two keys these nearly always tell which is the lesser.
+    rank: (usize, u64),
     /// Whether there may be escapes in the key.
     is_escaped: bool,
 }
@@ -19,12 +19,15 @@ pub(super) struct Member {
 impl Member {
     /// The member that `text` ends with, from `from`; its key, in its quotes, ends at `key_end`.
     pub(super) fn at_end_of(text: &str, from: usize, key_end: usize, is_escaped: bool) -> Self {
-        let mut prefix = [0; 8];
-        let key = text.as_bytes().get(from + 1..key_end).unwrap_or_default();
-        for (place, byte) in prefix.iter_mut().zip(key) {
-            *place = *byte;
+        // The closing quote is a part of the beginning of a short key: of keys of one length, of each.
+        let key = text.as_bytes().get(from + 1..).unwrap_or_default();
+        let mut beginning = [0; 8];
+        match key.first_chunk() {
+            Some(first) => beginning = *first,
+            None => beginning.iter_mut().zip(key).for_each(|(place, byte)| *place = *byte),
         }
-        Self { from, key_end, end: text.len(), prefix: u64::from_be_bytes(prefix), is_escaped }
+        let beginning = u64::from_be_bytes(beginning) >> (64 - 8 * (key_end - from - 1).clamp(1, 8));
+        Self { from, key_end, end: text.len(), rank: (key_end - from, beginning), is_escaped }
     }
 
     /// The key in its quotes.
@@ -40,9 +43,7 @@ impl Member {
             let (key, other_key) = (decoded(self), decoded(other));
             return key.len().cmp(&other_key.len()).then_with(|| key.cmp(&other_key));
         }
-        let length = |member: &Self| member.key_end - member.from;
-        let by_prefix = (length(self), self.prefix).cmp(&(length(other), other.prefix));
-        by_prefix.then_with(|| self.key(text).cmp(other.key(text)))
+        self.rank.cmp(&other.rank).then_with(|| self.key(text).cmp(other.key(text)))
     }
 }
 
@@ -73,7 +74,9 @@ pub(super) fn sort_members(
         ..*member
     };
     for member in members.iter().map(moved) {
-        let is_repeated = following.next().map(moved).is_some_and(|next| next.key(scratch) == member.key(scratch));
+        let is_repeated = following
+            .next()
+            .is_some_and(|next| next.rank == member.rank && moved(next).key(scratch) == member.key(scratch));
         if is_repeated && numbers == Numbers::Normalized {
             // Of the members with one key the last counts.
             fit = Fit::Changed;

@@ -115,11 +115,11 @@ impl<'a> Cursor<'a> {
         let quote = self.at;
         let has_escapes = self.skip_string()?;
         let quoted = self.slice(quote)?;
-        let text = match has_escapes {
-            true => serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| JsonError::Invalid { at: quote })?,
-            false => Cow::Borrowed(self.text.get(quote + 1..self.at - 1).unwrap_or_default()),
+        let decoded = match has_escapes {
+            true => Some(serde_json::from_str(quoted).map_err(|_| JsonError::Invalid { at: quote })?),
+            false => None,
         };
-        Ok(Quoted { text, as_received: (!has_escapes).then_some(quoted) })
+        Ok(Quoted { quoted, decoded })
     }
 
     /// Skips a value and looks at every character of it.
@@ -238,23 +238,31 @@ impl<'a> Cursor<'a> {
 
 /// A string of JSON.
 pub(super) struct Quoted<'a> {
-    /// What it stands for; borrowed where it holds no escape.
-    pub(super) text: Cow<'a, str>,
-    /// Where it holds no escape, its quotes and what is between them: that is its canonical form, too.
-    as_received: Option<&'a str>,
+    /// Its quotes and what is between them: without escapes that is its canonical form, too.
+    quoted: &'a str,
+    /// What it stands for, where there are escapes in it.
+    decoded: Option<String>,
 }
 
-impl Quoted<'_> {
+impl<'a> Quoted<'a> {
     /// Whether it was received with escapes.
     pub(super) fn is_escaped(&self) -> bool {
-        self.as_received.is_none()
+        self.decoded.is_some()
+    }
+
+    /// What it stands for; borrowed where it holds no escape.
+    pub(super) fn into_text(self) -> Cow<'a, str> {
+        match self.decoded {
+            Some(decoded) => Cow::Owned(decoded),
+            None => Cow::Borrowed(self.quoted.get(1..self.quoted.len() - 1).unwrap_or_default()),
+        }
     }
 
     /// Appends it with the fewest escapes.
     pub(super) fn write(&self, out: &mut String) {
-        match self.as_received {
-            Some(quoted) => out.push_str(quoted),
-            None => quote(&self.text, out),
+        match &self.decoded {
+            Some(decoded) => quote(decoded, out),
+            None => out.push_str(self.quoted),
         }
     }
 }
@@ -285,6 +293,7 @@ fn plain(bytes: &[u8]) -> usize {
 
 /// Appends `text` as a JSON string with the fewest escapes.
 pub fn quote(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
     out.push('"');
     let mut rest = text;
     loop {

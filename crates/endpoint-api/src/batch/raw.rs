@@ -212,6 +212,55 @@ impl RawBatch {
         check(record.json).map_err(|reason| Box::new(Reject::at_source(record.origin, reason, record.json.as_bytes())))
     }
 
+    /// Keeps only the records at those places, from 0, for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        self.entries.retain(|_| {
+            index += 1;
+            keep(index - 1)
+        });
+        let mut text = String::with_capacity(self.entries.iter().map(|entry| entry.range.len()).sum());
+        for entry in &mut self.entries {
+            let start = text.len();
+            text.push_str(self.text.get(entry.range.clone()).unwrap_or_default());
+            entry.range = start..text.len();
+        }
+        self.text = text;
+    }
+
+    /// Adds all of a batch that was read later from the same resource.
+    ///
+    /// # Errors
+    ///
+    /// The other batch, when it is of another unit, endpoint or resource.
+    pub fn append(&mut self, later: Self) -> Result<(), Box<Self>> {
+        let of = |batch: &Self| {
+            (batch.unit.clone(), batch.endpoint.clone(), Arc::clone(&batch.resource), batch.check.is_some())
+        };
+        if of(self) != of(&later) {
+            return Err(Box::new(later));
+        }
+        let start = self.text.len();
+        self.text.push_str(&later.text);
+        self.entries.extend(
+            later
+                .entries
+                .into_iter()
+                .map(|entry| Entry { range: start + entry.range.start..start + entry.range.end, ..entry }),
+        );
+        self.rejects.extend(later.rejects);
+        later.incomplete.into_iter().for_each(|note| self.note(note));
+        self.resume_at = later.resume_at.or(self.resume_at.take());
+        Ok(())
+    }
+
+    fn note(&mut self, note: Incomplete) {
+        match self.incomplete.iter_mut().find(|known| known.merges(&note)) {
+            Some(known) => known.count += note.count,
+            None => self.incomplete.push(note),
+        }
+    }
+
     /// What the source could not read as a record.
     pub fn rejects(&self) -> &[Reject] {
         &self.rejects
@@ -276,10 +325,7 @@ impl RawBatchBuilder {
 
     /// Notes something that the source could not give.
     pub fn incomplete(&mut self, note: Incomplete) {
-        match self.0.incomplete.iter_mut().find(|known| known.merges(&note)) {
-            Some(known) => known.count += note.count,
-            None => self.0.incomplete.push(note),
-        }
+        self.0.note(note);
     }
 
     /// About how many bytes of memory the batch holds so far.
@@ -301,5 +347,45 @@ impl RawBatchBuilder {
     pub fn finish_at(mut self, checkpoint: Option<Checkpoint>) -> RawBatch {
         self.0.resume_at = checkpoint;
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Origin;
+
+    fn batch(resource: &str, from: u64, records: &[&str]) -> RawBatch {
+        let at = Timestamp::from_microsecond(0).unwrap();
+        let unit = UnitId::from_static("test.things");
+        let mut batch = RawBatch::builder(unit, EndpointId::from_static("acme"), resource.to_owned(), at);
+        for (line, json) in (from..).zip(records) {
+            batch.push(NewRecord { json, line: Some(line), key: Some(json), ..NewRecord::default() });
+        }
+        batch.reject(Reject::at_source(Origin { resource, line: None, part: None }, "no record", b"x"));
+        batch.finish_at(Some(Checkpoint(from.into())))
+    }
+
+    fn shown(batch: &RawBatch) -> Vec<(&str, Option<u64>, Option<&str>)> {
+        batch.records().map(|record| (record.json, record.origin.line, record.key)).collect()
+    }
+
+    #[test]
+    fn what_is_kept_and_added_keeps_its_envelope() {
+        let mut kept = batch("a", 1, &["10", "200", "3"]);
+        kept.retain(|index| index != 1);
+        assert_eq!(shown(&kept), [("10", Some(1), Some("10")), ("3", Some(3), Some("3"))]);
+        let mut later = batch("a", 4, &["4", "50", "6"]);
+        later.retain(|index| index == 1);
+        assert_eq!(kept.append(later).map_err(|_| ()), Ok(()));
+        let expected = [("10", Some(1), Some("10")), ("3", Some(3), Some("3")), ("50", Some(5), Some("50"))];
+        assert_eq!(shown(&kept), expected);
+        assert_eq!((kept.rejects().len(), kept.resume_at()), (2, Some(&Checkpoint(4.into()))));
+
+        let other = kept.append(batch("b", 9, &["9"])).unwrap_err();
+        assert_eq!(shown(&other), [("9", Some(9), Some("9"))], "of another resource");
+        assert_eq!(shown(&kept), expected);
+        kept.retain(|_| false);
+        assert!(kept.is_empty());
     }
 }

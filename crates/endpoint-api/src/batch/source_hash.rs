@@ -75,6 +75,20 @@ impl SourceHashes {
         self.records.get(index).map(|(hash, _)| *hash)
     }
 
+    /// As [`RawBatch::retain`](super::RawBatch::retain).
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        self.records.retain(|_| {
+            index += 1;
+            keep(index - 1)
+        });
+    }
+
+    /// As [`RawBatch::append`](super::RawBatch::append).
+    pub fn append(&mut self, later: Self) {
+        self.records.extend(later.records);
+    }
+
     /// The records in the order of the batch: the hash, and the key of the row where it is told without
     /// mapping.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ([u8; 16], Option<&str>)> {

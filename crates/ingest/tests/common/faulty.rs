@@ -18,7 +18,7 @@ use endpoint_api::{
 pub(crate) enum Mishap {
     /// Nothing.
     None,
-    /// The first row of the first batch is refused; what else is in the load goes on.
+    /// The rows of the first batch are refused; what else is in the load goes on.
     Reject,
     /// All is written, and then the connection is gone.
     FailAfterWrite,
@@ -129,9 +129,8 @@ impl Load for FaultyLoad<'_> {
         if self.mishap != Mishap::Reject || !is_first {
             return self.load.write(batch).await;
         }
-        assert_eq!(rows.len(), 1, "the batches of the test's source have one record");
-        let reject = rows.reject(0, Rejection::new("refused")).unwrap();
-        self.load.reject(vec![reject]).await
+        let refused = |row| rows.reject(row, Rejection::new("refused")).unwrap();
+        self.load.reject((0..rows.len()).map(refused).collect()).await
     }
 
     async fn reject(&mut self, rejects: Vec<Reject>) -> Result<()> {

@@ -157,8 +157,9 @@ pub(crate) struct State {
     pub(crate) rejects: BTreeMap<String, Reject>,
     /// The hashes of the records that the rows were made of.
     hashes: BTreeMap<String, [u8; 16]>,
-    /// How many rows were written in all.
+    /// How many rows were written in all, and in how many batches.
     pub(crate) written: usize,
+    pub(crate) batches: usize,
     pub(crate) aborted: u32,
     pub(crate) ends: Vec<RunEnd>,
     /// What is in the outbox.
@@ -209,6 +210,7 @@ struct TestLoad<'r> {
     run: &'r TestRun<'r>,
     slice: u64,
     rows: Vec<(String, String, [u8; 16])>,
+    batches: usize,
     recognized: u64,
     raw: Vec<String>,
     rejects: Vec<Reject>,
@@ -295,6 +297,7 @@ impl Run for TestRun<'_> {
             run: self,
             slice: slice.index,
             rows: Vec::new(),
+            batches: 0,
             raw: Vec::new(),
             rejects: Vec::new(),
             recognized: 0,
@@ -332,8 +335,10 @@ impl Load for TestLoad<'_> {
         match batch {
             Batch::Raw(batch) => self.raw.extend(batch.records().map(|record| record.json.to_owned())),
             Batch::Cdm(batch) => {
-                let source = batch.source().clone();
-                let json = |row: usize| source.record(row).map_or("", |record| record.json).to_owned();
+                self.batches += 1;
+                // A reject tells the record that the row was made of.
+                let record = |row| batch.reject(row, Rejection::new("")).unwrap().raw;
+                let json = |row: usize| String::from_utf8(record(row)).unwrap();
                 let row = |row: usize| (batch.key(row).to_owned(), json(row), batch.source_hash(row).unwrap());
                 self.rows.extend((0..batch.len()).map(row));
             }
@@ -362,6 +367,7 @@ impl Load for TestLoad<'_> {
             ..Counts::default()
         };
         state.written += self.rows.len();
+        state.batches += self.batches;
         for (key, json, hash) in self.rows {
             state.hashes.insert(key.clone(), hash);
             match state.rows.insert(key, json) {
