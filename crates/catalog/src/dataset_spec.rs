@@ -6,7 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{DatasetId, UnitMapping, text::storable};
+use crate::{DatasetId, UnitMapping, text::storable, unit_mapping::major};
 
 /// What a dataset is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,6 +193,14 @@ impl DatasetSpec {
         }
     }
 
+    /// Whether its rows are those that records become by a mapping.
+    pub(crate) fn is_fed_by(&self, mapping: &UnitMapping) -> bool {
+        match &self.subject {
+            Subject::CdmTable { version, .. } => major(version) == mapping.model_major,
+            Subject::SourceUnit { .. } => false,
+        }
+    }
+
     /// Where it is: `schema.table`, or what the source calls it.
     pub fn location(&self) -> &str {
         &self.location
@@ -270,7 +278,7 @@ impl DatasetSpec {
         let mut merged = if self.is_behind(known) { known.clone() } else { self.clone() };
         merged.upstream = self.upstream.union(&known.upstream).cloned().collect();
         if let (Some(new), Some(old)) = (&self.mapping, &known.mapping)
-            && new.revision < old.revision
+            && new.is_behind(old)
             && self.cdm_model() == known.cdm_model()
         {
             merged.mapping = known.mapping.clone();

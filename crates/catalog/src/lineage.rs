@@ -81,10 +81,10 @@ fn reach<'a>(
     reached
 }
 
-/// What of a unit feeds which column of a table of its model.
+/// What of a unit feeds which column of a table of its model: of the version that the unit was last mapped to.
 fn columns(from: Option<&DatasetSpec>, to: Option<&DatasetSpec>) -> Vec<ColumnStep> {
     let (Some(from), Some(to)) = (from, to) else { return Vec::new() };
-    let mapping = from.mapping().filter(|_| from.cdm_model() == to.cdm_model());
+    let mapping = from.mapping().filter(|mapping| from.cdm_model() == to.cdm_model() && to.is_fed_by(mapping));
     let fields = mapping.into_iter().flat_map(|mapping| &mapping.fields);
     let steps = fields.flat_map(|field| {
         field.inputs.iter().map(|input| ColumnStep { field: field.field.clone(), input: input.clone() })

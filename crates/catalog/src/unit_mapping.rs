@@ -2,6 +2,7 @@ use endpoint_api::{
     MapperEntry,
     lineage::{Derivation, PlaceKind},
 };
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::text::storable;
@@ -11,6 +12,9 @@ use crate::text::storable;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnitMapping {
+    /// The major version of the model.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub model_major: u64,
     /// The mapper's revision.
     pub revision: u32,
     /// What feeds each field of the model, in the model's order.
@@ -54,7 +58,26 @@ pub struct DroppedPart {
     pub when: Option<String>,
 }
 
+fn first() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_first(major: &u64) -> bool {
+    *major == first()
+}
+
+/// The number of a major version; what comes before the first is counted to it, as it has the same table.
+pub(crate) fn major(version: &Version) -> u64 {
+    version.major.max(first())
+}
+
 impl UnitMapping {
+    /// Whether this tells what the other one told before: of an older version of the model, or by an older mapper.
+    pub(crate) fn is_behind(&self, other: &Self) -> bool {
+        (self.model_major, self.revision) < (other.model_major, other.revision)
+    }
+
     /// What a mapper declares.
     pub fn of(mapper: &MapperEntry) -> Self {
         let lineage = mapper.lineage();
@@ -76,6 +99,7 @@ impl UnitMapping {
             why: storable(part.why),
             when: part.when.map(storable),
         });
-        Self { revision: mapper.revision(), fields: fields.collect(), dropped: dropped.collect() }
+        let model_major = Version::parse(mapper.model_version()).map_or_else(|_| first(), |version| major(&version));
+        Self { model_major, revision: mapper.revision(), fields: fields.collect(), dropped: dropped.collect() }
     }
 }

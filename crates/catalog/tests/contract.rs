@@ -251,6 +251,15 @@ async fn what_an_older_mapper_declares_does_not_take_back_what_a_newer_one_did(s
         let dataset = catalog.dataset(&id).await.unwrap().unwrap();
         assert_eq!(dataset.spec.mapping(), Some(&common::mapping(expected)));
     }
+    // Nor does what maps to an older version of the model, whichever its revision.
+    let mut second = common::mapping(1);
+    second.model_major = 2;
+    for (mapping, changes) in [(&second, true), (&common::mapping(9), false)] {
+        let spec = unit_spec().mapped_by(mapping.clone());
+        let changed = catalog.register_dataset(&spec, &Cause::Discovery, at(9)).await.unwrap().changed;
+        assert_eq!(changed, changes);
+        assert_eq!(catalog.dataset(&id).await.unwrap().unwrap().spec.mapping(), Some(&second));
+    }
 }
 
 async fn a_dataset_keeps_its_kind(store: &Store) {

@@ -70,6 +70,12 @@ fn lineage_leads_from_a_column_to_what_it_is_made_of() {
     let mart = trace(&id("test.thing@mart"), &catalog());
     let undeclared = mart.steps.iter().find(|step| step.to == id("test.thing@mart")).unwrap();
     assert!(undeclared.columns.is_empty(), "nobody says how a table is made from a table");
+
+    let mut second = mapping(1);
+    second.model_major = 2;
+    let others = unit_spec().mapped_by(second);
+    let of_first = trace(&id("test.thing@lab"), &[dataset(table_at("lab").fed_by([others.id()])), dataset(others)]);
+    assert!(of_first.steps[0].columns.is_empty(), "what is declared is of another version than the table");
 }
 
 #[test]

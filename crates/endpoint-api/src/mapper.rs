@@ -117,6 +117,7 @@ impl<M: Mapper> RecordMapper for M {
 pub struct MapperEntry {
     unit: &'static str,
     model: &'static str,
+    model_version: &'static str,
     revision: u32,
     lineage: Lineage,
     build: fn(&SourceIdentity) -> Result<Box<dyn RecordMapper>>,
@@ -128,6 +129,7 @@ impl MapperEntry {
         Self {
             unit: M::UNIT,
             model: <M::Model<'static> as Model>::ID,
+            model_version: <M::Model<'static> as Model>::VERSION,
             revision: M::REVISION,
             lineage: M::LINEAGE,
             build: |source| Ok(Box::new(M::new(source)?)),
@@ -142,6 +144,11 @@ impl MapperEntry {
     /// The id of the model that they become.
     pub fn model(&self) -> &'static str {
         self.model
+    }
+
+    /// The version of that model.
+    pub fn model_version(&self) -> &'static str {
+        self.model_version
     }
 
     /// The mapper's revision.

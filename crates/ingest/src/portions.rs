@@ -1,10 +1,13 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use endpoint_api::{
     Batch, CdmBatch, Checkpoint, Error, ErrorKind, Incomplete, Load, RawBatch, Reject, Result,
     batch::{CdmBatchBuilder, SourceHashes},
 };
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
 
 use crate::{Mapping, staging::StageReader};
 
@@ -42,10 +45,14 @@ struct Mapper {
 /// So many bytes of records are worth being mapped and written.
 const WORTHWHILE_BYTES: usize = 512 * 1024;
 
+/// No longer than this are they kept back: a source may be slow, and a sink's transaction open meanwhile.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
 /// Records to map, with their hashes.
 struct Unmapped {
     batch: RawBatch,
     hashes: SourceHashes,
+    since: Instant,
 }
 
 /// What records came to.
@@ -109,9 +116,9 @@ impl Mapper {
             hashes.retain(is_open);
         }
         if batch.is_empty() {
-            return Ok(None);
+            return self.finished().await;
         }
-        let mut open = Unmapped { batch, hashes };
+        let mut open = Unmapped { batch, hashes, since: Instant::now() };
         if let Some(mut before) = self.open.take() {
             match before.batch.append(open.batch) {
                 Ok(()) => {
@@ -124,9 +131,9 @@ impl Mapper {
                 }
             }
         }
-        if open.batch.bytes() < WORTHWHILE_BYTES {
+        if open.batch.bytes() < WORTHWHILE_BYTES && open.since.elapsed() < KEPT_FOR {
             self.open = Some(open);
-            return Ok(None);
+            return self.finished().await;
         }
         self.exchange(open).await
     }
@@ -137,11 +144,19 @@ impl Mapper {
         let mapping = Arc::clone(&self.mapping);
         let mut rows = self.rows.take().unwrap_or_else(|| mapping.rows());
         self.under_way = Some(spawn_blocking(move || {
-            let Unmapped { batch, hashes } = unmapped;
+            let Unmapped { batch, hashes, .. } = unmapped;
             let (batch, rejects) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
             Ok((rows, Mapped { batch, rejects }))
         }));
         Ok(earlier)
+    }
+
+    /// What has been mapped by now, if anything.
+    async fn finished(&mut self) -> Result<Option<Mapped>> {
+        match &self.under_way {
+            Some(thread) if thread.is_finished() => self.finish().await,
+            _ => Ok(None),
+        }
     }
 
     /// Waits for what is being mapped, if there is anything.

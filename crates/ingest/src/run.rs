@@ -171,6 +171,9 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
             if cancel.is_cancelled() {
                 outcome = outcome.and(Err(interrupted()));
             }
+            if outcome.is_err() {
+                stop.cancel();
+            }
             match open.next().filter(|_| outcome.is_ok()) {
                 Some(slice) => loading.push(load(slice)),
                 None => break,

@@ -57,6 +57,18 @@ async fn a_record_that_the_sink_recognises_is_neither_mapped_nor_written() {
     assert_eq!((state.written, state.rows["b"].as_str()), (4, r#"{"id":"b","name":"new"}"#));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_comes_slowly_is_not_kept_back() {
+    let records: Vec<String> = (0..20).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let (mut source, sink) = (TestSource::new(&[&records]), TestSink::default());
+    source.pause = Duration::from_secs(5);
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!(report.counts.inserted, 20, "{:?}", report.error);
+    let batches = sink.state.lock().unwrap().batches;
+    assert!(batches >= 10, "{batches} batches of records that came 5 s apart");
+}
+
 #[tokio::test]
 async fn what_is_left_of_many_batches_is_written_at_once() {
     let records: Vec<String> = (0..100).map(|id| format!(r#"{{"id":"{id:03}"}}"#)).collect();

@@ -188,9 +188,14 @@ impl<'e> PgLoad<'e> {
                 ],
             )
             .await?;
-        // Two statements: the second must see what a load that held the lock before has committed.
+        // Two statements: the second must see what a load that held the lock before has committed. And a program
+        // that is frozen with the lock holds up nobody for longer than one that opens or ends a run.
         let mine = [(&run.key as _, Type::TEXT), (&run.fence() as _, Type::INT8)];
-        let statement = format!("select from {} where ingestion = $1 and fence = $2 for update", run.tables.ingestion);
+        let statement = format!(
+            "select set_config('idle_in_transaction_session_timeout', '10s', true) from {} \
+             where ingestion = $1 and fence = $2 for update",
+            run.tables.ingestion
+        );
         if self.session.query_opt(operation, &statement, &mine).await?.is_none() {
             return Err(fenced(&run.ingestion));
         }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
+    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Retry, Run, RunEnd, RunId,
     RunReceipt, RunSpec, Slice, async_trait,
 };
 use relational::{
@@ -283,7 +283,14 @@ impl Run for PgRun<'_> {
             // Where it was ended in the midst of this, the end may be written down or not: doing it again is the same.
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::debug!(%error, "the run is ended on another session");
-                self.end(&Session::open(self.loading.connector).await?, end, messages).await
+                let again = self.end(&Session::open(self.loading.connector).await?, end, messages).await;
+                match again {
+                    // It may have been written down before the newer run began.
+                    Err(again) if again.kind() == ErrorKind::Fenced && error.retry() == Retry::OutcomeUnknown => {
+                        Err(error)
+                    }
+                    again => again,
+                }
             }
             ended => ended,
         }
@@ -338,7 +345,10 @@ impl PgRun<'_> {
             format!("select sum(rows_inserted)::bigint from {} where table_name = $1", self.loading.tables.ingestion);
         let table = self.loading.target.name.as_str();
         let rows: i64 = column(&session.query_one(operation, &statement, &[(&table, Type::TEXT)]).await?, 0)?;
-        session.batch(operation, "commit").await?;
+        session.batch(operation, "commit").await.map_err(|error| match error.kind() {
+            ErrorKind::Unavailable => error.with_retry(Retry::OutcomeUnknown),
+            _ => error,
+        })?;
         if let Err(error) = retention::clear(self.loading.retention, session, &self.loading.tables).await {
             tracing::warn!(%error, "old lines of the ledger and old rejects could not be removed");
         }

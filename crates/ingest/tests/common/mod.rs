@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use cdm_models::{Model, ModelDescriptor, Timestamp};
@@ -81,6 +82,8 @@ pub(crate) struct TestSource {
     pub(crate) failures: Mutex<VecDeque<Option<Error>>>,
     /// Never come to an end of the first slice.
     pub(crate) hangs: bool,
+    /// Before each batch.
+    pub(crate) pause: Duration,
     identity: SourceIdentity,
 }
 
@@ -93,6 +96,7 @@ impl TestSource {
             read: Mutex::default(),
             failures: Mutex::default(),
             hangs: false,
+            pause: Duration::ZERO,
             identity: SourceIdentity { endpoint: EndpointId::from_static("acme"), system: "s".into() },
         }
     }
@@ -138,7 +142,13 @@ impl Source for TestSource {
                 Ok(batch.finish_at(Some(Checkpoint(json!(number + 1)))))
             })
             .collect();
-        let batches = stream::iter(batches);
+        let pause = self.pause;
+        let batches = stream::iter(batches).then(move |batch| async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            batch
+        });
         if self.hangs && number == 0 { batches.chain(stream::pending()).boxed() } else { batches.boxed() }
     }
 }
