@@ -54,7 +54,7 @@ pub fn columns() -> Vec<Column> {
         Column::new(
             SOURCE_HASH,
             ColumnType::Bytes,
-            "128 bits of BLAKE3 over the source record and the mapper, by which a record is recognised.",
+            "128 bits of XXH3 over the source record and the mapper, by which a record is recognised.",
         ),
         required(
             CHANGES,
