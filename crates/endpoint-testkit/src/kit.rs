@@ -77,7 +77,8 @@ impl Kit {
     }
 
     /// How the rows of a model's table are read, given where provisioning said that they go
-    /// ([`ModelPlan::table`](endpoint_api::ModelPlan)), or the model's id where nothing is provisioned. Rows of deleted records may be left out.
+    /// ([`ModelPlan::table`](endpoint_api::ModelPlan)), or the model's id where nothing is provisioned. Each key has
+    /// one row; those of deleted records may be left out.
     #[must_use]
     pub fn rows(mut self, rows: impl Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync + 'static) -> Self {
         self.author_mut().rows = Some(Box::new(rows));

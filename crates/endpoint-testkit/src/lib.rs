@@ -19,7 +19,7 @@
 //! - A place is fresh for each test, so that tests run at once. Where there is none to be had, such as a server
 //!   that is not installed, tests show as ignored, and fail when `CDM_CONFORMANCE_REQUIRED` is `1`.
 //! - What a CDM sink has stored cannot be asked through the contract: with [`Kit::rows`] the driver's author says
-//!   how, and the kit compares the rows with what should be there; without it, receipts alone.
+//!   how, and the kit compares every value with what should be there; without it, receipts alone.
 //! - With `CDM_CONFORMANCE_RESULTS` naming a folder, each test writes down there how it ended; [`recorded`] reads
 //!   that and [`support_matrix`] shows it.
 //! - A source is told to the kit by [`Kit::units`]: the place holds records of them.
@@ -37,9 +37,11 @@ mod matrix;
 mod model;
 mod place;
 mod suites;
+mod values;
 mod workbench;
 
 pub use kit::{Kit, Outcome, Result, Verdict, recorded};
 pub use matrix::support_matrix;
-pub use place::{Place, StoredRow, Unavailable};
+pub use place::{Place, Unavailable};
 pub use suites::{Test, tests};
+pub use values::StoredRow;

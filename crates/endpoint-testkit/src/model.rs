@@ -44,7 +44,7 @@ impl Model for Thing<'_> {
 }
 
 /// A thing of the next version of the model: with one field more.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub(crate) struct NewerThing<'a> {
     /// Its id.
     #[schemars(extend("x-cdm-key" = true))]
@@ -86,6 +86,22 @@ pub(crate) fn model() -> Arc<ModelDescriptor> {
 
 pub(crate) fn newer_model() -> Arc<ModelDescriptor> {
     Arc::new(ModelDescriptor::of::<NewerThing<'_>>().unwrap())
+}
+
+/// A batch of one thing of the newer model, with a value in the field that the model had not before.
+pub(crate) fn newer_batch(key: &str, colour: &str) -> CdmBatch {
+    let at = Timestamp::from_microsecond(0).unwrap();
+    let mut source = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at);
+    source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(1), ..NewRecord::default() });
+    let row = NewerThing {
+        cdm_id: key.to_owned().into(),
+        name: Some("newer".into()),
+        colour: Some(colour.to_owned().into()),
+        ..NewerThing::default()
+    };
+    let mut builder = CdmBatchBuilder::new(newer_model(), 1);
+    builder.push(&Mapped { row, version_at: Timestamp::from_microsecond(2).ok() }, Rank::Whole, 0, 0).unwrap();
+    builder.finish(Arc::new(source.finish())).unwrap()
 }
 
 /// What goes into a batch.

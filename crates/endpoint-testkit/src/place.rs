@@ -50,14 +50,3 @@ impl Place {
         self.dir.path()
     }
 }
-
-/// A row as a sink has stored it, as far as the kit compares it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StoredRow {
-    /// The value of the model's key.
-    pub key: String,
-    /// The value of the field `name`.
-    pub name: Option<String>,
-    /// Whether the record is known to be deleted.
-    pub deleted: bool,
-}

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -6,15 +7,17 @@ use std::{
     time::Duration,
 };
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Batch, Begun, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, Ingestion, Load, Mode, OpenContext,
-    Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice, UnitId,
+    Batch, Begun, CdmBatch, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, Ingestion, Load, LoadReceipt,
+    Mode, OpenContext, Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice, UnitId,
 };
 use serde_json::json;
 
 use crate::{
     Place, StoredRow,
     model::{Row, batch, hashes, model, unit},
+    values::{Values, of_batch, told},
 };
 
 type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
@@ -109,27 +112,44 @@ impl Site {
         plan.models[0].table.clone()
     }
 
-    /// What is stored and live, by key; nothing when the author has not said how that is asked.
-    pub(crate) async fn stored(&self) -> Option<Vec<(String, String)>> {
+    /// What is stored and live of a model, by key; nothing when the author has not said how that is asked.
+    pub(crate) async fn stored_of(&self, model: &ModelDescriptor) -> Option<BTreeMap<String, Values>> {
         let rows = self.author.rows.as_ref()?;
         let table = match self.endpoint.provisioner() {
-            Some(provisioner) => soon(provisioner.plan(&[&model()])).await.unwrap().models[0].table.clone(),
-            None => model().id.to_string(),
+            Some(provisioner) => soon(provisioner.plan(&[model])).await.unwrap().models[0].table.clone(),
+            None => model.id.to_string(),
         };
-        let mut rows: Vec<(String, String)> = rows(&self.place, &table)
-            .into_iter()
-            .filter(|row| !row.deleted)
-            .map(|row| (row.key, row.name.unwrap_or_default()))
-            .collect();
-        rows.sort();
-        Some(rows)
+        let mut stored = BTreeMap::new();
+        for row in rows(&self.place, &table).iter().filter(|row| !row.deleted) {
+            let (key, values) = keyed(model, told(model, row));
+            assert!(stored.insert(key.clone(), values).is_none(), "there are two rows with the key {key:?}");
+        }
+        Some(stored)
     }
 
+    /// As [`stored_of`](Self::stored_of), of the kit's model.
+    pub(crate) async fn stored(&self) -> Option<BTreeMap<String, Values>> {
+        self.stored_of(&model()).await
+    }
+
+    /// Compares the names of what is stored, by key.
     pub(crate) async fn assert_stored(&self, expected: &[(&str, &str)]) {
         if let Some(stored) = self.stored().await {
-            let expected: Vec<(String, String)> =
-                expected.iter().map(|(key, name)| ((*key).to_owned(), (*name).to_owned())).collect();
+            let stored: BTreeMap<&str, &str> = stored
+                .iter()
+                .map(|(key, values)| (key.as_str(), values["name"].as_str().unwrap_or_default()))
+                .collect();
+            let expected: BTreeMap<&str, &str> = expected.iter().copied().collect();
             assert_eq!(stored, expected, "what is stored (left) is not what should be (right)");
+        }
+    }
+
+    /// Compares all that is stored with the rows of a batch, value by value.
+    pub(crate) async fn assert_holds(&self, batch: &CdmBatch) {
+        if let Some(stored) = self.stored_of(batch.model()).await {
+            let expected = by_key(batch);
+            assert!(stored.keys().eq(expected.keys()), "stored are {:?}, not {:?}", stored.keys(), expected.keys());
+            assert_alike(&stored, &expected);
         }
     }
 
@@ -157,6 +177,26 @@ impl Site {
         }
         soon(run.finish(RunEnd::Succeeded, &[])).await?;
         Ok(counts)
+    }
+}
+
+fn keyed(model: &ModelDescriptor, values: Values) -> (String, Values) {
+    let key = values[&model.key().name].as_str();
+    (key.unwrap_or_else(|| panic!("a row has no key: {values:?}")).to_owned(), values)
+}
+
+/// The values that the rows of a batch have, by key.
+pub(crate) fn by_key(batch: &CdmBatch) -> BTreeMap<String, Values> {
+    of_batch(batch).into_iter().map(|values| keyed(batch.model(), values)).collect()
+}
+
+/// Compares rows with what their keys should have; of what is not stored nothing is said.
+pub(crate) fn assert_alike(stored: &BTreeMap<String, Values>, expected: &BTreeMap<String, Values>) {
+    for (key, values) in stored {
+        for (field, value) in values {
+            let should_be = &expected[key][field];
+            assert_eq!(value, should_be, "{field} of {key:?} is stored (left) and should be (right)");
+        }
     }
 }
 
@@ -195,6 +235,24 @@ pub(crate) async fn begin<'r>(run: &'r dyn Run, slice: &Slice) -> Box<dyn Load +
             panic!("slice {} was never committed, and has a receipt: {receipt:?}", slice.index)
         }
     }
+}
+
+/// Begins a slice that another load of the run is at, which is committed in the meantime. Some sinks begin at once,
+/// others wait for the first load.
+pub(crate) async fn begin_beside<'r>(
+    run: &'r dyn Run,
+    slice: &'r Slice,
+    first: Box<dyn Load + 'r>,
+    commit: Commit,
+) -> (LoadReceipt, Begun<'r>) {
+    let mut second = run.begin(slice);
+    let begun = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+    let receipt = soon(first.commit(commit)).await.unwrap();
+    let begun = match begun {
+        Ok(begun) => begun,
+        Err(_) => soon(second).await,
+    };
+    (receipt, begun.unwrap())
 }
 
 /// Hands rows over as the host does.

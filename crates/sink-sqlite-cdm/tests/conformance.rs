@@ -4,18 +4,27 @@
 use std::process::ExitCode;
 
 use endpoint_testkit::{Kit, Place, StoredRow};
-use rusqlite::Connection;
-use serde_json::json;
+use rusqlite::{Connection, types::ValueRef};
+use serde_json::{Map, Value, json};
 use sink_sqlite_cdm::CdmSqlite;
 
 fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
     let connection = Connection::open(place.config()["path"].as_str().unwrap()).unwrap();
-    let mut statement =
-        connection.prepare(&format!("select cdm_id, name, _cdm_deleted_at is not null from {table}")).unwrap();
-    let rows = statement
-        .query_map([], |row| Ok(StoredRow { key: row.get(0)?, name: row.get(1)?, deleted: row.get(2)? }))
-        .unwrap();
-    rows.map(Result::unwrap).collect()
+    let mut statement = connection.prepare(&format!("select * from {table}")).unwrap();
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let told = |cell: ValueRef<'_>| match cell {
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) if number.is_finite() => number.into(),
+        ValueRef::Real(number) => number.to_string().into(),
+        ValueRef::Text(text) => str::from_utf8(text).unwrap().into(),
+        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+    };
+    let rows = statement.query_map([], |row| {
+        let cells = columns.iter().enumerate().map(|(at, name)| Ok((name.clone(), told(row.get_ref(at)?))));
+        let values = cells.collect::<rusqlite::Result<Map<String, Value>>>()?;
+        Ok(StoredRow { deleted: !values["_cdm_deleted_at"].is_null(), values })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
 }
 
 fn messages(place: &Place) -> usize {

@@ -9,6 +9,7 @@ mod raw;
 mod runs;
 mod sink;
 mod source;
+mod values;
 
 use endpoint_api::Capabilities;
 
@@ -28,11 +29,12 @@ pub struct Test {
 
 /// Every test, suite by suite.
 pub fn tests() -> &'static [Test] {
-    const SUITES: [&[Test]; 9] = [
+    const SUITES: [&[Test]; 10] = [
         driver::TESTS,
         source::TESTS,
         raw::TESTS,
         sink::TESTS,
+        values::TESTS,
         loads::TESTS,
         runs::TESTS,
         provision::TESTS,

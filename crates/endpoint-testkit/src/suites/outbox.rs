@@ -1,11 +1,13 @@
 //! What is told of a load goes with it, and waits until it is delivered.
 
-use endpoint_api::{Capabilities, Commit, Message, Overlap, Run, RunEnd, Waiting};
+use endpoint_api::{Begun, Capabilities, Commit, Message, Overlap, Run, RunEnd, Waiting};
 
 use super::{Test, takes_things, test};
 use crate::{
     model::put,
-    workbench::{Author, Site, Workbench, begin, failure, ingestion, load_slice, new_run, plan, soon, spec, write},
+    workbench::{
+        Author, Site, Workbench, begin, begin_beside, failure, ingestion, load_slice, new_run, plan, soon, spec, write,
+    },
 };
 
 fn keeps_messages(capabilities: &Capabilities, author: &Author) -> bool {
@@ -14,7 +16,7 @@ fn keeps_messages(capabilities: &Capabilities, author: &Author) -> bool {
 
 pub(super) const TESTS: &[Test] = &[
     test!("outbox", what_goes_with_a_commit_is_there_with_it, keeps_messages, "OUT-01"),
-    test!("outbox", what_goes_with_an_aborted_load_never_was, keeps_messages, "OUT-01"),
+    test!("outbox", what_goes_with_a_commit_that_was_done_before_is_not_told, keeps_messages, "OUT-01"),
     test!("outbox", an_overtaken_run_tells_nothing, keeps_messages, "OUT-01"),
     test!("outbox", what_goes_with_the_end_of_a_run_is_there_with_it, keeps_messages, "OUT-01"),
     test!("outbox", a_message_is_put_once, keeps_messages, "OUT-02"),
@@ -73,13 +75,19 @@ async fn what_goes_with_a_commit_is_there_with_it(workbench: Workbench) {
     site.assert_stored(&[("k", "x")]).await;
 }
 
-async fn what_goes_with_an_aborted_load_never_was(workbench: Workbench) {
+async fn what_goes_with_a_commit_that_was_done_before_is_not_told(workbench: Workbench) {
     let site = workbench.ready().await;
     let run = planned(&site, "run-a", 1).await;
-    let mut load = begin(run.as_ref(), &plan(1)[0]).await;
-    write(load.as_mut(), &[put("k", "x", 1)]).await.unwrap();
-    soon(load.abort()).await.unwrap();
-    assert_waiting(&site, &[]).await;
+    let (slice, rows) = (&plan(1)[0], [put("k", "x", 1)]);
+    let mut first = begin(run.as_ref(), slice).await;
+    write(first.as_mut(), &rows).await.unwrap();
+    let commit = Commit::default().telling(vec![message("run-a", "loaded")]);
+    let (_, begun) = begin_beside(run.as_ref(), slice, first, commit).await;
+    if let Begun::Load(mut second) = begun {
+        write(second.as_mut(), &rows).await.unwrap();
+        soon(second.commit(Commit::default().telling(vec![message("run-a", "loaded-again")]))).await.unwrap();
+    }
+    assert_waiting(&site, &["loaded"]).await;
 }
 
 async fn an_overtaken_run_tells_nothing(workbench: Workbench) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Capabilities, Endpoint, ErrorKind, Finding, ProvisionPlan, Result};
+use endpoint_api::{Batch, Capabilities, Commit, Endpoint, ErrorKind, Finding, ProvisionPlan, Result, RunEnd};
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{model, newer_model, put},
-    workbench::{Author, SINK, Site, Workbench, counts, failure, soon},
+    model::{model, newer_batch, newer_model, put},
+    workbench::{Author, SINK, Site, Workbench, begin, counts, failure, new_run, plan as slices, soon, spec},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -94,6 +94,16 @@ async fn a_newer_model_is_added_to_its_table(workbench: Workbench) {
     // A host that knows the older version finds everything that it needs.
     assert!(plan_of(&*site.endpoint, &model()).await.is_empty(), "the older version fits");
     assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 1, 0, 0), "the rows that were there stay as they are");
+    site.assert_stored(&[("a", "one")]).await;
+
+    let run = soon(site.sink().open_run(&spec(&new_run()).model(newer_model()).restart(true))).await.unwrap();
+    soon(run.record_plan(&slices(1))).await.unwrap();
+    let mut load = begin(run.as_ref(), &slices(1)[0]).await;
+    let batch = newer_batch("a", "red");
+    soon(load.write(Batch::Cdm(Box::new(batch.clone())))).await.unwrap();
+    assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(0, 1, 0, 0, 0));
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+    site.assert_holds(&batch).await;
 }
 
 async fn a_plan_for_another_state_is_refused(workbench: Workbench) {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use endpoint_api::{Begun, Checkpoint, Commit, ErrorKind, Overlap, Retry, Run, RunEnd, RunReceipt, Slice};
+use endpoint_api::{Begun, Checkpoint, Commit, ErrorKind, LoadReceipt, Overlap, Retry, Run, RunEnd, RunReceipt, Slice};
 use serde_json::json;
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{model, put},
-    workbench::{Site, Workbench, begin, counts, failure, load_slice, new_run, plan, soon, spec, write},
+    model::{Row, model, put},
+    workbench::{Site, Workbench, begin, begin_beside, counts, failure, load_slice, new_run, plan, soon, spec, write},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -23,6 +23,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", a_run_that_has_died_is_not_in_the_way, takes_things, "RUN-06"),
     test!("run", a_plan_is_stored_once, takes_things, "RUN-07"),
     test!("run", a_committed_slice_answers_with_its_receipt, takes_things, "RUN-08"),
+    test!("run", a_slice_that_is_begun_twice_counts_once, takes_things, "RUN-08"),
     test!("run", a_run_does_not_succeed_with_slices_left, takes_things, "RUN-10"),
     test!("run", the_checkpoint_moves_over_the_gap_free_prefix, takes_things, "RUN-11"),
     test!("run", the_checkpoint_outlives_runs_without_one, takes_things, "RUN-11"),
@@ -212,6 +213,29 @@ async fn a_committed_slice_answers_with_its_receipt(workbench: Workbench) {
         Begun::Load(_) => panic!("the slice is committed, and is to be loaded a second time"),
     }
     finish(run, RunEnd::Succeeded).await;
+}
+
+async fn a_slice_that_is_begun_twice_counts_once(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let run = planned(&site, "run-a", 1).await;
+    let receipts = commit_twice(run.as_ref(), &plan(1)[0], &[put("a", "a", 1), put("b", "b", 1)]).await;
+    assert_eq!(receipts[0].counts, counts(2, 0, 0, 0, 0));
+    assert_eq!(receipts[1], receipts[0], "the second load answers with the receipt of the first");
+    finish(run, RunEnd::Succeeded).await;
+    site.assert_stored(&[("a", "a"), ("b", "b")]).await;
+}
+
+async fn commit_twice(run: &dyn Run, slice: &Slice, rows: &[Row]) -> [LoadReceipt; 2] {
+    let mut first = begin(run, slice).await;
+    write(first.as_mut(), rows).await.unwrap();
+    let (receipt, begun) = begin_beside(run, slice, first, Commit::default()).await;
+    match begun {
+        Begun::Committed(again) => [receipt, again],
+        Begun::Load(mut second) => {
+            write(second.as_mut(), rows).await.unwrap();
+            [receipt, soon(second.commit(Commit::default())).await.unwrap()]
+        }
+    }
 }
 
 async fn a_run_does_not_succeed_with_slices_left(workbench: Workbench) {

@@ -2,76 +2,37 @@
 //! is told to have one.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod careless;
+pub(crate) mod fault;
+mod load;
+mod outbox;
+mod provisioner;
+mod run;
 mod sink;
 mod source;
 mod state;
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Arc, LazyLock, Mutex},
+    fmt, fs,
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, OpenContext, Provisioner, Result, Secret, Sink, SinkCapabilities,
-    Source, SourceCapabilities, SourceIdentity, TemplateInfo, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, OpenContext, Provisioner, Result, Secret, Sink,
+    SinkCapabilities, Source, SourceCapabilities, SourceIdentity, TemplateInfo, async_trait, register_driver,
 };
 use endpoint_testkit::{Kit, Place, StoredRow};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-pub(crate) use state::State;
-
-/// What is wrong with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub(crate) enum Fault {
-    None,
-    LastWriteWins,
-    PartReplacesWhole,
-    SwallowsRejects,
-    LosesTheLastRowOfABatch,
-    LeaksThePassword,
-    ClaimsReplay,
-    ClaimsVerify,
-    ClaimsGrants,
-    ShowsPlumbingToReaders,
-    AnswersWhatItDoesNotDeclare,
-    CheckpointBeforeTheData,
-    ComparesNoFence,
-    KeepsWhatIsAborted,
-    CommitsToItselfOnly,
-    KeepsNoLedger,
-    PlansForEver,
-    AppliesTwice,
-    MakesWhilePlanning,
-    TellsNoState,
-    AppliesWhatIsRefused,
-    ForgetsARecordWhenReadAgain,
-    IgnoresTheCheckpoint,
-    RecognisesEverything,
-    RewritesRawRecords,
-    CountsDuplicatesAsInserted,
-    FoldsTheCaseOfKeys,
-    RepeatsFences,
-    ReplacesPlans,
-    RespectsNobody,
-    IsBlockedByTheDead,
-    DeletesForGood,
-    ListsTheOldestFirst,
-    StoresRejectsAtOnce,
-    TakesAnyUnit,
-    LoadsWithoutATable,
-    SucceedsWithSlicesLeft,
-    ChangesTheCheckpoint,
-    TakesEveryKey,
-    TellsBeforeTheCommit,
-    TellsOfNoEnd,
-    TellsTwice,
-    TellsTheNewestFirst,
-    DeliversAgain,
-    KeepsWhatWasDelivered,
-}
+pub(crate) use fault::Fault;
+use state::State;
 
 /// A configuration with a description of each key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -82,41 +43,61 @@ pub(crate) struct Config {
     /// A password, for the sake of having one.
     password: Option<Secret>,
     /// What is wrong with it.
-    #[serde(default = "no_fault")]
+    #[serde(default)]
     fault: Fault,
-}
-
-/// A configuration that takes every key.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub(crate) struct LooseConfig {
-    /// Which of the memories it is.
-    name: String,
-}
-
-fn no_fault() -> Fault {
-    Fault::None
-}
-
-/// The places, by name.
-static PLACES: LazyLock<Mutex<HashMap<String, Arc<Mutex<State>>>>> = LazyLock::new(Mutex::default);
-
-pub(crate) fn memory(name: &str) -> Arc<Mutex<State>> {
-    Arc::clone(PLACES.lock().unwrap().entry(name.to_owned()).or_default())
 }
 
 /// The endpoint.
 pub(crate) struct Memory {
-    pub(crate) state: Arc<Mutex<State>>,
-    pub(crate) fault: Fault,
+    state: Arc<Mutex<State>>,
+    fault: Fault,
     identity: SourceIdentity,
     password: Option<Secret>,
+    folder: PathBuf,
     declares: SinkCapabilities,
+    reading: Mutex<source::Reading>,
+}
+
+impl Memory {
+    fn open(config: Config, context: OpenContext, declares: SinkCapabilities) -> Self {
+        let mut state = memory(&config.name);
+        if config.fault == Fault::CommitsToItselfOnly {
+            let own = state.lock().unwrap().clone();
+            state = Arc::new(Mutex::new(own));
+        }
+        Self {
+            state,
+            fault: config.fault,
+            identity: SourceIdentity { endpoint: context.endpoint, system: "memory".to_owned() },
+            password: config.password,
+            folder: context.base_dir,
+            declares,
+            reading: Mutex::default(),
+        }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// What it says to an ability that it does not declare, or only claims to have.
+    fn refuses(&self, declared: bool, claimed: Fault, operation: &'static str) -> Result<()> {
+        let is_undeclared = !declared && !self.has(Fault::AnswersWhatItDoesNotDeclare);
+        if is_undeclared || (claimed != Fault::None && self.has(claimed)) {
+            return Err(Error::unsupported(operation, operation));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Memory");
-        if self.fault == Fault::LeaksThePassword {
+        if self.has(Fault::LeaksThePassword) {
             shown.field("password", &self.password.as_ref().map(Secret::expose));
         }
         shown.field("source", &self.identity.endpoint).finish_non_exhaustive()
@@ -125,38 +106,21 @@ impl fmt::Debug for Memory {
 
 const EVERYTHING: SinkCapabilities =
     SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox();
+const LITTLE: SinkCapabilities = SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional();
+const SOURCE: SourceCapabilities = SourceCapabilities::NONE.incremental();
 
 /// With every ability.
 pub(crate) struct Whole;
 
-/// With fewer abilities.
-pub(crate) struct Modest;
-
-/// With a configuration that takes every key.
-pub(crate) struct Loose;
-
-fn template() -> TemplateInfo {
-    TemplateInfo::new("Memory", "nobody", "test").sample_config(json!({ "name": "sample" }))
-}
-
-fn open(config: Config, context: OpenContext, declares: SinkCapabilities) -> Memory {
-    let identity = SourceIdentity { endpoint: context.endpoint, system: "memory".to_owned() };
-    let own = config.fault == Fault::CommitsToItselfOnly;
-    let state =
-        if own { Arc::new(Mutex::new(memory(&config.name).lock().unwrap().clone())) } else { memory(&config.name) };
-    Memory { state, fault: config.fault, identity, password: config.password, declares }
-}
-
 impl Driver for Whole {
     const ID: &'static str = "testkit.memory";
     const ALIASES: &'static [&'static str] = &["testkit.ram"];
-    const CAPABILITIES: Capabilities =
-        Capabilities::NONE.source(SourceCapabilities::NONE.incremental()).sink(EVERYTHING);
+    const CAPABILITIES: Capabilities = Capabilities::NONE.source(SOURCE).sink(EVERYTHING);
     type Config = Config;
     type Endpoint = Memory;
 
     fn template() -> TemplateInfo {
-        template()
+        TemplateInfo::new("Memory", "nobody", "test").sample_config(json!({ "name": "sample" }))
     }
 
     fn validate(_: &Config) -> Result<()> {
@@ -164,21 +128,22 @@ impl Driver for Whole {
     }
 
     async fn open(config: Config, context: OpenContext) -> Result<Memory> {
-        Ok(open(config, context, EVERYTHING))
+        Ok(Memory::open(config, context, EVERYTHING))
     }
 }
+
+/// With fewer abilities.
+pub(crate) struct Modest;
 
 impl Driver for Modest {
     const ID: &'static str = "testkit.modest";
     const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities = Capabilities::NONE
-        .source(SourceCapabilities::NONE.incremental())
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional());
+    const CAPABILITIES: Capabilities = Capabilities::NONE.source(SOURCE).sink(LITTLE);
     type Config = Config;
     type Endpoint = Memory;
 
     fn template() -> TemplateInfo {
-        template()
+        Whole::template()
     }
 
     fn validate(_: &Config) -> Result<()> {
@@ -186,44 +151,26 @@ impl Driver for Modest {
     }
 
     async fn open(config: Config, context: OpenContext) -> Result<Memory> {
-        Ok(open(config, context, SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional()))
-    }
-}
-
-impl Driver for Loose {
-    const ID: &'static str = "testkit.loose";
-    const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities = Whole::CAPABILITIES;
-    type Config = LooseConfig;
-    type Endpoint = Memory;
-
-    fn template() -> TemplateInfo {
-        template()
-    }
-
-    fn validate(_: &LooseConfig) -> Result<()> {
-        Ok(())
-    }
-
-    async fn open(config: LooseConfig, context: OpenContext) -> Result<Memory> {
-        Ok(open(Config { name: config.name, password: None, fault: Fault::None }, context, EVERYTHING))
+        Ok(Memory::open(config, context, LITTLE))
     }
 }
 
 register_driver!(Whole);
 register_driver!(Modest);
-register_driver!(Loose);
 
 #[async_trait]
 impl Endpoint for Memory {
     async fn check(&self) -> Result<CheckReport> {
+        if self.has(Fault::LeavesAFileWhenItChecks) {
+            fs::write(self.folder.join("checked"), "").unwrap();
+        }
         let mut report = CheckReport::new();
         report.add("memory", true, "there is some");
         Ok(report)
     }
 
     fn source(&self) -> Option<&dyn Source> {
-        Some(self)
+        (!self.has(Fault::HidesARole)).then_some(self)
     }
 
     fn sink(&self) -> Option<&dyn Sink> {
@@ -239,12 +186,17 @@ impl Endpoint for Memory {
     }
 }
 
-fn place(fault: Fault) -> Place {
-    let fresh = std::sync::atomic::AtomicU32::fetch_add(&NEXT, 1, std::sync::atomic::Ordering::Relaxed);
-    Place::with(json!({ "name": format!("place-{fresh}"), "password": "correct horse", "fault": fault }), ())
+/// The memory of that name: whoever asks for one shares it.
+fn memory(name: &str) -> Arc<Mutex<State>> {
+    static MEMORIES: LazyLock<Mutex<HashMap<String, Arc<Mutex<State>>>>> = LazyLock::new(Mutex::default);
+    Arc::clone(MEMORIES.lock().unwrap().entry(name.to_owned()).or_default())
 }
 
-static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+fn place(fault: Fault) -> Place {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+    Place::with(json!({ "name": format!("place-{fresh}"), "password": "correct horse", "fault": fault }), ())
+}
 
 /// The kit for a driver with a fault.
 pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
@@ -254,12 +206,8 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
         .rows(move |place, _| {
             let state = state(place);
             let state = state.lock().unwrap();
-            let row = |(key, row): (&String, &state::Kept)| StoredRow {
-                key: key.clone(),
-                name: row.name.clone(),
-                deleted: row.stored.deleted,
-            };
-            state.rows.iter().map(row).collect()
+            let row = |row: &state::Row| StoredRow { values: row.values.clone(), deleted: row.stored.deleted };
+            state.rows.values().map(row).collect()
         })
         .records(move |place, ingestion| {
             let state = state(place);

@@ -1,6 +1,8 @@
+use std::collections::HashMap;
+
 use endpoint_api::{
-    Checkpoint, Error, ErrorKind, PlanRequest, RawBatch, Reject, Resource, Result, Slice, Source, SourceIdentity,
-    UnitDescriptor, UnitField, UnitId, async_trait, batch::NewRecord,
+    Checkpoint, Error, ErrorKind, PlanRequest, RawBatch, Reject, Resource, Result, Secret, Slice, Source,
+    SourceIdentity, UnitDescriptor, UnitField, UnitId, async_trait, batch::NewRecord,
 };
 use futures::{
     StreamExt as _,
@@ -15,6 +17,16 @@ const LINES: [&str; 7] =
     [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#, "{ }", r#"{"é":"\u0000"}"#, r#"{"id":6}"#, "no record"];
 const OF_A_SLICE: usize = 4;
 
+/// What an endpoint with a fault knows of what it has read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    has_planned: bool,
+    /// How often each slice was read.
+    times: HashMap<String, u32>,
+    /// How many batches of each slice were given the last time.
+    given: HashMap<String, usize>,
+}
+
 #[async_trait]
 impl Source for Memory {
     fn identity(&self) -> &SourceIdentity {
@@ -24,43 +36,61 @@ impl Source for Memory {
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {
         let field =
             UnitField { name: "id".to_owned(), json_type: "number".to_owned(), description: "Its id.".to_owned() };
-        Ok(["memory.things", "memory.nothing"]
-            .map(|unit| UnitDescriptor::new(UnitId::from_static(unit), "Things", vec![field.clone()]))
-            .to_vec())
+        let mut units = vec!["memory.things", "memory.nothing"];
+        if self.has(Fault::ListsAUnitTwice) {
+            units.push("memory.things");
+        }
+        let unit = |unit| UnitDescriptor::new(UnitId::from_static(unit), "Things", vec![field.clone()]);
+        Ok(units.into_iter().map(unit).collect())
     }
 
     async fn plan(&self, unit: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>> {
         let is_known = matches!(unit.as_str(), "memory.things" | "memory.nothing");
-        if !is_known && self.fault != Fault::TakesAnyUnit {
+        if !is_known && !self.has(Fault::TakesAnyUnit) {
             return Err(Error::new(ErrorKind::Config, "plan", "there is no such unit").with("unit", unit));
         }
-        let is_done = request.checkpoint.is_some() && self.fault != Fault::IgnoresTheCheckpoint;
+        self.reading.lock().unwrap().has_planned = true;
+        let is_done = request.checkpoint.is_some() && !self.has(Fault::IgnoresTheCheckpoint);
         if unit.as_str() != "memory.things" || is_done {
             return Ok(Vec::new());
         }
         let resource = Resource { name: "memory".to_owned(), fingerprint: "1".to_owned() };
-        let from = (0..LINES.len()).step_by(OF_A_SLICE);
-        Ok((0..)
-            .zip(from)
-            .map(|(index, from)| Slice::new(index, json!({ "from": from })).of(resource.clone()))
-            .collect())
+        let password = self.password.as_ref().filter(|_| self.has(Fault::PlansWithThePassword)).map(Secret::expose);
+        let slice = |(index, from)| {
+            let spec = match password {
+                Some(password) => json!({ "from": from, "password": password }),
+                None => json!({ "from": from }),
+            };
+            Slice::new(index, spec).of(resource.clone())
+        };
+        let first = u64::from(self.has(Fault::NumbersSlicesFromOne));
+        Ok((first..).zip((0..LINES.len()).step_by(OF_A_SLICE)).map(slice).collect())
     }
 
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
         let from = usize::try_from(slice.spec["from"].as_u64().unwrap()).unwrap();
-        let readings = {
-            let mut state = self.state.lock().unwrap();
-            let readings = state.readings.entry(slice.spec.to_string()).or_default();
-            *readings += 1;
-            *readings
-        };
-        let lines: Vec<(usize, &str)> = LINES.into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
-        let is_last = from + OF_A_SLICE >= LINES.len();
-        let forgets = self.fault == Fault::ForgetsARecordWhenReadAgain && readings > 1;
-        let lines = if forgets { lines[1..].to_vec() } else { lines };
-        let last = lines.len() - 1;
+        let name = slice.spec.to_string();
+        let is_last_slice = from + OF_A_SLICE >= LINES.len();
+        let mut lines: Vec<(usize, &str)> = LINES.into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
+        {
+            let mut reading = self.reading.lock().unwrap();
+            let times = reading.times.entry(name.clone()).or_default();
+            *times += 1;
+            match self.fault {
+                Fault::ForgetsARecordWhenReadAgain if *times > 1 => drop(lines.remove(0)),
+                Fault::GivesARecordTwice => lines.push(lines[0]),
+                Fault::ReadsOnlyWhatItPlanned if !reading.has_planned => lines.clear(),
+                Fault::GoesOnWhereItWasGivenUp => {
+                    let given = reading.given.remove(&name).filter(|given| *given < lines.len());
+                    lines.drain(..given.unwrap_or(0));
+                }
+                _ => {}
+            }
+        }
+        let many = lines.len();
         // One line a batch.
-        stream::iter(lines.into_iter().enumerate().map(move |(at, (line, json))| {
+        let batch = move |(at, (line, json)): (usize, (usize, &str))| {
+            self.reading.lock().unwrap().given.insert(name.clone(), at + 1);
             let time = cdm_models::Timestamp::from_microsecond(0).unwrap();
             let mut batch = RawBatch::builder(unit.clone(), self.identity.endpoint.clone(), "memory", time);
             if json.starts_with('{') {
@@ -68,9 +98,13 @@ impl Source for Memory {
             } else {
                 batch.reject(Reject::at_source(format!("memory:{}", line + 1), "no record", json.as_bytes()));
             }
-            let resume_at = (is_last && at == last).then(|| Checkpoint(json!({ "done": true })));
-            Ok(batch.finish_at(resume_at))
-        }))
-        .boxed()
+            if self.has(Fault::GivesAllAtOnce) {
+                let rest = format!("[\"{}\"]", "x".repeat(33 << 20));
+                batch.push(NewRecord { json: &rest, ..NewRecord::default() });
+            }
+            let is_end = is_last_slice && at + 1 == many && !self.has(Fault::TellsNoCheckpoint);
+            Ok(batch.finish_at(is_end.then(|| Checkpoint(json!({ "done": true })))))
+        };
+        stream::iter(lines.into_iter().enumerate().map(batch)).boxed()
     }
 }

@@ -1,0 +1,358 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use cdm_models::ModelDescriptor;
+use endpoint_api::{
+    Batch, CdmBatch, Checkpoint, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt, Reject, Result,
+    StoredReject, async_trait,
+    batch::{Operation, Rank, SourceHashes},
+};
+use endpoint_testkit::StoredRow;
+use relational::{Stored, Verdict, Version, judge, state};
+use serde_json::{Map, Value};
+
+use super::{
+    Fault, Memory,
+    state::{Row, State},
+};
+
+/// A row that waits for the commit.
+struct Waiting {
+    operation: Operation,
+    version: Version,
+    key: String,
+    values: Map<String, Value>,
+    source_hash: Option<[u8; 16]>,
+}
+
+pub(super) struct MemoryLoad<'e> {
+    memory: &'e Memory,
+    ingestion: Ingestion,
+    run_id: String,
+    of: Of,
+    pub(super) fence: u64,
+    pub(super) observation: u64,
+    pub(super) takes: Option<Arc<ModelDescriptor>>,
+    /// Goes with the load.
+    pub(super) alive: Arc<()>,
+    rows: Vec<Waiting>,
+    raw: Vec<Vec<u8>>,
+    rejects: Vec<Reject>,
+    known: u64,
+    rejected: u64,
+    /// What was there when it was begun, for those who judge by that.
+    at_first: Option<BTreeMap<String, Row>>,
+}
+
+/// What is loaded.
+pub(super) enum Of {
+    Slice(u64),
+    Rejects(Vec<String>),
+}
+
+impl<'e> MemoryLoad<'e> {
+    pub(super) fn new(memory: &'e Memory, state: &State, ingestion: &Ingestion, run_id: String, of: Of) -> Self {
+        Self {
+            memory,
+            ingestion: ingestion.clone(),
+            run_id,
+            of,
+            fence: 0,
+            observation: 0,
+            takes: None,
+            alive: Arc::new(()),
+            rows: Vec::new(),
+            raw: Vec::new(),
+            rejects: Vec::new(),
+            known: 0,
+            rejected: 0,
+            at_first: memory.has(Fault::JudgesByWhatWasThereAtFirst).then(|| state.rows.clone()),
+        }
+    }
+
+    fn take_rows(&mut self, batch: &CdmBatch) {
+        for row in 0..batch.len() {
+            let key = match self.memory.fault {
+                Fault::FoldsTheCaseOfKeys => batch.key(row).to_lowercase(),
+                _ => batch.key(row).to_owned(),
+            };
+            self.rows.push(Waiting {
+                operation: batch.operation(row),
+                version: self.version(batch, row),
+                values: self.values(batch, row),
+                source_hash: batch.source_hash(row),
+                key,
+            });
+        }
+    }
+
+    fn values(&self, batch: &CdmBatch, row: usize) -> Map<String, Value> {
+        let mut values = StoredRow::of_arrow(batch.rows(), row, false).values;
+        let mut change = |field: &str, change: fn(&Value) -> Value| {
+            if let Some(value) = values.get_mut(field).filter(|value| !value.is_null()) {
+                *value = change(value);
+            }
+        };
+        match self.memory.fault {
+            Fault::RoundsTimes => change("updated_at", |time| (time.as_i64().unwrap() / 1000 * 1000).into()),
+            Fault::SortsLabels => change("labels", |labels| {
+                let mut labels: Vec<&str> = labels.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                labels.sort_unstable();
+                labels.into()
+            }),
+            Fault::RewritesJson => change("raw_source", |json| {
+                let value: Value = serde_json::from_str(json.as_str().unwrap()).unwrap();
+                value.to_string().into()
+            }),
+            Fault::TakesEmptyTextForNull => change("name", |name| match name.as_str().unwrap() {
+                "" => Value::Null,
+                name => name.into(),
+            }),
+            Fault::KeepsNumbersAsFloats => change("count", |count| (count.as_i64().unwrap() as f64 as i64).into()),
+            Fault::TakesInfinityForALargeNumber => change("size", |size| match size.as_str() {
+                Some("inf") => f64::MAX.into(),
+                _ => size.clone(),
+            }),
+            Fault::AddsAFieldInNameOnly => drop(values.remove("colour")),
+            _ => {}
+        }
+        values
+    }
+
+    fn version(&self, batch: &CdmBatch, row: usize) -> Version {
+        let mut version = Version {
+            rank: batch.rank(row),
+            version_at: batch.version_at(row),
+            observation: self.observation,
+            mapper_revision: batch.mapper_revision(),
+            content_hash: batch.content_hash(row),
+        };
+        match self.memory.fault {
+            Fault::PartReplacesWhole if version.rank == Rank::Part => {
+                (version.rank, version.version_at) = (Rank::Whole, Some(1 << 40));
+            }
+            Fault::TakesNoTimeForTheNewest => version.version_at = version.version_at.or(Some(i64::MAX)),
+            Fault::IgnoresTheObservation => version.observation = 1,
+            Fault::IgnoresTheHash => version.content_hash = [0; 16],
+            _ => {}
+        }
+        version
+    }
+
+    /// Stores the rows that wait; says what became of them.
+    fn store(&mut self, state: &mut State) -> Counts {
+        let fault = self.memory.fault;
+        let mut counts = Counts::default();
+        let mut by_key: BTreeMap<(String, bool), Vec<Waiting>> = BTreeMap::new();
+        for row in self.rows.drain(..) {
+            by_key.entry((row.key.clone(), row.operation == Operation::Delete)).or_default().push(row);
+        }
+        for ((key, _), mut rows) in by_key {
+            if fault != Fault::LastWriteWins {
+                rows.sort_by_key(|row| row.version);
+            }
+            let repeated = rows.len() as u64 - 1;
+            match fault {
+                Fault::CountsDuplicatesAsInserted => counts.inserted += repeated,
+                _ => counts.duplicate += repeated,
+            }
+            let row = rows.pop().unwrap();
+            let there = self.at_first.as_ref().unwrap_or(&state.rows).get(&key);
+            let stored = there.map(|there| there.stored);
+            let verdict = match (judge(row.operation, &row.version, stored.as_ref()), fault) {
+                (Verdict::Stale, Fault::LastWriteWins) => Verdict::Store,
+                (Verdict::Store, Fault::FirstWriteWins) if stored.is_some() => Verdict::Stale,
+                (_, Fault::DeletesForGood) if stored.is_some_and(|stored| stored.deleted) => Verdict::Stale,
+                (verdict, _) => verdict,
+            };
+            match (verdict, stored) {
+                (Verdict::Unchanged, _) if fault == Fault::CountsUnchangedAsUpdated => counts.updated += 1,
+                (Verdict::Unchanged, _) => counts.unchanged += 1,
+                (Verdict::Delete | Verdict::Revive, None) if fault == Fault::CountsNoDeletionOfNothing => {}
+                (Verdict::Stale, _) | (Verdict::Delete | Verdict::Revive, None) => counts.stale += 1,
+                (Verdict::Delete | Verdict::Revive, Some(_)) => {
+                    let kept = state.rows.get_mut(&key).unwrap();
+                    kept.stored.deleted = verdict == Verdict::Delete;
+                    kept.stored.version.observation = kept.stored.version.observation.max(row.version.observation);
+                    counts.updated += 1;
+                }
+                (Verdict::Store, known) => {
+                    let stored = Stored { version: row.version, deleted: false, source_hash: row.source_hash };
+                    let mut values = row.values;
+                    if let Some(there) = there.filter(|_| fault == Fault::KeepsWhatIsNullNow) {
+                        values.retain(|_, value| !value.is_null());
+                        values = there.values.clone().into_iter().chain(values).collect();
+                    }
+                    state.rows.insert(key, Row { stored, values });
+                    match known {
+                        Some(_) => counts.updated += 1,
+                        None => counts.inserted += 1,
+                    }
+                }
+            }
+        }
+        state.inserted += counts.inserted;
+        counts
+    }
+
+    fn store_rejects(&self, state: &mut State) {
+        for reject in &self.rejects {
+            let now = state.now();
+            let kept = StoredReject::new(reject.clone(), &self.ingestion, self.run_id.clone(), self.observation, now);
+            match state.rejects.iter_mut().find(|known| known.id == kept.id) {
+                Some(known) => known.reason = kept.reason,
+                None => state.rejects.push(kept),
+            }
+        }
+    }
+
+    fn settle(&self, state: &mut State, slice: u64, receipt: &LoadReceipt, resume_at: Option<Checkpoint>) {
+        let key = self.ingestion.to_string();
+        let checkpoint = match self.memory.fault {
+            Fault::ChangesTheCheckpoint => {
+                resume_at.clone().map(|checkpoint| Checkpoint(checkpoint.0.to_string().into()))
+            }
+            _ => resume_at.clone(),
+        };
+        state.ledger.insert((key.clone(), self.run_id.clone(), slice), (receipt.clone(), checkpoint));
+        let mut standing = state.ingestions.remove(&key).unwrap_or_default();
+        if self.memory.has(Fault::CheckpointBeforeTheData) {
+            standing.checkpoint = resume_at.or(standing.checkpoint);
+        }
+        while let Some((_, resume_at)) = state.ledger.get(&(key.clone(), self.run_id.clone(), standing.prefix)) {
+            standing.prefix += 1;
+            standing.checkpoint = resume_at.clone().or(standing.checkpoint);
+        }
+        state.ingestions.insert(key, standing);
+    }
+
+    /// The receipt of the slice, where it is committed already.
+    fn receipt(&self, state: &State) -> Option<LoadReceipt> {
+        let Of::Slice(slice) = self.of else { return None };
+        let line = (self.ingestion.to_string(), self.run_id.clone(), slice);
+        let asks = !matches!(self.memory.fault, Fault::KeepsNoLedger | Fault::AsksTheLedgerOnlyAtFirst);
+        state.ledger.get(&line).filter(|_| asks).map(|(receipt, _)| receipt.clone())
+    }
+
+    fn is_overtaken(&self, state: &State) -> bool {
+        let standing = state.ingestions.get(&self.ingestion.to_string());
+        let is_mine = standing.is_some_and(|standing| standing.fence == self.fence);
+        matches!(self.of, Of::Slice(_)) && !is_mine && !self.memory.has(Fault::ComparesNoFence)
+    }
+}
+
+#[async_trait]
+impl Load for MemoryLoad<'_> {
+    async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
+        let state = self.memory.lock();
+        let is_known = |(hash, key): ([u8; 16], Option<&str>)| {
+            let stored = key.and_then(|key| state.rows.get(key)).map(|row| row.stored);
+            let is_live = |stored: &Stored| !stored.deleted || self.memory.has(Fault::RecognisesWhatIsDeleted);
+            stored.filter(is_live).is_some_and(|stored| stored.source_hash == Some(hash))
+                || self.memory.has(Fault::RecognisesEverything)
+        };
+        let known: Vec<bool> = records.iter().map(is_known).collect();
+        self.known += known.iter().filter(|known| **known).count() as u64;
+        Ok(known)
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        // Others may be at it.
+        tokio::task::yield_now().await;
+        let memory = self.memory;
+        match (batch, &self.takes) {
+            (Batch::Cdm(batch), Some(_)) => {
+                self.take_rows(&batch);
+                let is_huge = |row: &Waiting| row.values["name"].as_str().is_some_and(|name| name.len() > 1 << 20);
+                if memory.has(Fault::RejectsABatchForARow) && self.rows.iter().any(is_huge) {
+                    self.rejected += self.rows.drain(..).count() as u64;
+                }
+                if memory.has(Fault::LosesTheLastRowOfABatch) {
+                    // It counts it all the same.
+                    self.known += u64::from(self.rows.pop().is_some());
+                }
+            }
+            (Batch::Raw(batch), None) => {
+                for record in batch.records() {
+                    let bytes = match memory.fault {
+                        Fault::RewritesRawRecords => {
+                            let value: Value = serde_json::from_str(record.json).unwrap();
+                            value.to_string().into_bytes()
+                        }
+                        _ => record.json.as_bytes().to_vec(),
+                    };
+                    self.raw.push(bytes);
+                }
+            }
+            _ if memory.has(Fault::TakesAnyBatch) => {}
+            _ => return Err(Error::unsupported("load", "a batch of another shape than the run's")),
+        }
+        if memory.has(Fault::KeepsWhatIsAborted) {
+            let mut state = memory.lock();
+            let counts = self.store(&mut state);
+            self.known += counts.total();
+            if let Of::Slice(slice) = self.of {
+                state.raw.entry((self.ingestion.to_string(), slice)).or_default().extend(self.raw.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn reject(&mut self, rejects: Vec<Reject>) -> Result<()> {
+        self.rejected += rejects.len() as u64;
+        if !self.memory.has(Fault::SwallowsRejects) {
+            self.rejects.extend(rejects);
+        }
+        if self.memory.has(Fault::StoresRejectsAtOnce) {
+            self.store_rejects(&mut self.memory.lock());
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
+        let memory = self.memory;
+        let mut state = memory.lock();
+        if memory.has(Fault::TellsBeforeTheCommit) {
+            state.tell(&commit.messages, memory.fault);
+        }
+        if self.is_overtaken(&state) {
+            return Err(state::fenced(&self.ingestion));
+        }
+        if let Some(receipt) = self.receipt(&state) {
+            return Ok(receipt);
+        }
+        if memory.has(Fault::RefusesEmptySlices) && self.rows.is_empty() && self.known == 0 {
+            return Err(Error::new(ErrorKind::Data, "commit", "there is nothing to commit"));
+        }
+        let mut counts = self.store(&mut state);
+        counts.unchanged += self.known;
+        counts.rejected += self.rejected;
+        counts.inserted += self.raw.len() as u64;
+        self.store_rejects(&mut state);
+        if !memory.has(Fault::TellsOfNoCommit) {
+            state.tell(&commit.messages, memory.fault);
+        }
+        let receipt = LoadReceipt::new(counts, commit.incomplete);
+        match &self.of {
+            Of::Slice(slice) => {
+                self.settle(&mut state, *slice, &receipt, commit.resume_at);
+                state.loading.remove(slice);
+                if self.takes.is_none() && !memory.has(Fault::KeepsWhatIsAborted) {
+                    state.raw.insert((self.ingestion.to_string(), *slice), self.raw);
+                }
+            }
+            Of::Rejects(given) => {
+                let again: Vec<String> = self.rejects.iter().map(|reject| reject.id(&self.ingestion)).collect();
+                let keeps = |id: &String| again.contains(id) && !memory.has(Fault::ForgetsWhatIsRejectedAgain);
+                state.rejects.retain(|reject| !given.contains(&reject.id) || keeps(&reject.id));
+            }
+        }
+        Ok(receipt)
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        if let Of::Slice(slice) = self.of {
+            self.memory.lock().loading.remove(&slice);
+        }
+        Ok(())
+    }
+}
