@@ -24,7 +24,7 @@ pub struct StoredRow {
     /// | text | a string |
     /// | bool | `true` and `false`, or 1 and 0 |
     /// | int64 | a number |
-    /// | float64 | a number, or its name as a string: `"NaN"`, `"Infinity"`, `"-inf"` |
+    /// | float64 | a number, or its text as a string: `"0.1"`, `"NaN"`, `"Infinity"`, `"-inf"` |
     /// | date | `"2021-03-04"`, or days since 1970-01-01 as a number |
     /// | timestamp | RFC 3339 with an offset, or microseconds since 1970-01-01T00:00:00 UTC as a number |
     /// | list of text | an array, or the text of one |

@@ -22,9 +22,9 @@ fn ask(place: &Place, statement: String) -> Vec<Row> {
 
 fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
     // JSON goes as its text, to the character.
-    let told =
-        "(to_jsonb(stored) || jsonb_build_object('raw_source', raw_source::text, 'properties', properties::text))";
-    let asked = ask(place, format!("select {told}::text, _cdm_deleted_at is not null from {table} stored"));
+    let as_text = "jsonb_build_object('raw_source', raw_source::text, 'properties', properties::text)";
+    let told = format!("(to_jsonb(stored) || {as_text})::text");
+    let asked = ask(place, format!("select {told}, _cdm_deleted_at is not null from {table} stored"));
     let row = |row: &Row| StoredRow { values: serde_json::from_str(row.get(0)).unwrap(), deleted: row.get(1) };
     asked.iter().map(row).collect()
 }

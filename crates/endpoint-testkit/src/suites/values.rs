@@ -32,7 +32,8 @@ fn full(key: &str) -> Thing<'static> {
         whole: Some("w".into()),
         good: Some(true),
         count: Some(9_007_199_254_740_993),
-        size: Some(0.1),
+        // Of these digits a reader that is not exact makes another number.
+        size: Some(90.285_714_285_714_29),
         since: Some(Date::parse("2024-02-29").unwrap()),
         updated_at: Some(Timestamp::parse("2021-03-04T05:06:07.123456+02:00").unwrap()),
         labels: Some(vec!["z".into(), "a".into(), "z".into()]),

@@ -23,6 +23,23 @@ const TEMPLATE: [(&str, &str); 10] = [
     ("host/src/main.rs", include_str!("../../templates/driver/host/src/main.rs.template")),
 ];
 
+/// Names that an id can make, and that a build with the new crate has already: of our crates, and of what it uses.
+const TAKEN: [&str; 13] = [
+    "cdm-models",
+    "endpoint-api",
+    "endpoint-testkit",
+    "local-postgres",
+    "map-jira",
+    "postgres-client",
+    "run-lock",
+    "serde-json",
+    "sink-files-raw",
+    "sink-postgres-cdm",
+    "sink-sqlite-cdm",
+    "source-jira",
+    "sqlite-client",
+];
+
 /// What a new driver is to be.
 pub(crate) struct NewDriver {
     /// Its id: `acme.lines`.
@@ -74,7 +91,11 @@ fn crate_name(registry: &Registry, id: &str) -> Result<String, Failure> {
         return Err(Failure::usage(format!("`{id}` is linked here already; a driver needs an id of its own")));
     }
     let name = id.replace(['.', '_'], "-");
-    // Cargo takes no name that begins or ends so, and none of our own crates can be a second time in one build.
+    if TAKEN.contains(&name.as_str()) {
+        let message = format!("`{id}` would make a crate {name}, and a crate of that name is part of every host");
+        return Err(Failure::usage(message));
+    }
+    // Cargo takes no name that begins or ends so.
     match name.ends_with('-') || name.contains("--") || name.len() > 64 {
         true => {
             Err(Failure::usage(format!("`{id}` makes no good name of a crate: at most 64 bytes, and no `_` at an end")))
@@ -149,6 +170,15 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_none_of_our_crates_can_be_taken() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for entry in fs::read_dir(crates).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(TAKEN.contains(&name.as_str()) || !name.contains('-'), "{name} is not among the names taken");
+        }
+    }
+
+    #[test]
     fn what_would_not_work_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("new");
@@ -157,6 +187,14 @@ mod tests {
             ("Acme.Lines", "`Acme.Lines` is no driver id: expected dotted lower case, such as `acme.lines`"),
             ("../acme.lines", "`../acme.lines` is no driver id: expected dotted lower case, such as `acme.lines`"),
             ("cdm.jdbc", "`cdm.jdbc` is linked here already; a driver needs an id of its own"),
+            (
+                "endpoint.api",
+                "`endpoint.api` would make a crate endpoint-api, and a crate of that name is part of every host",
+            ),
+            (
+                "sink.postgres_cdm",
+                "`sink.postgres_cdm` would make a crate sink-postgres-cdm, and a crate of that name is part of every host",
+            ),
             ("acme.lines_", "`acme.lines_` makes no good name of a crate: at most 64 bytes, and no `_` at an end"),
         ] {
             assert_eq!(refused(&new(id, &dir)), expected);
