@@ -90,16 +90,16 @@ impl Portions {
             }
             self.has_ended = true;
         }
+        let mapped = match mapper.open.take() {
+            Some(rest) => mapper.exchange(rest).await?,
+            None => match mapper.finish().await? {
+                None => return Ok(None),
+                last => last,
+            },
+        };
         let mut portion = Portion::default();
-        if let Some(rest) = mapper.open.take() {
-            portion.add(mapper.exchange(rest).await?);
-            return Ok(Some(portion));
-        }
-        let last = mapper.finish().await?;
-        Ok(last.is_some().then(|| {
-            portion.add(last);
-            portion
-        }))
+        portion.add(mapped);
+        Ok(Some(portion))
     }
 }
 

@@ -96,11 +96,6 @@ impl RunReport {
     pub(crate) fn add(&mut self, receipt: &LoadReceipt) {
         self.counts += receipt.counts;
         self.slices += 1;
-        for note in &receipt.incomplete {
-            match self.incomplete.iter_mut().find(|known| known.merges(note)) {
-                Some(known) => known.count += note.count,
-                None => self.incomplete.push(note.clone()),
-            }
-        }
+        receipt.incomplete.iter().for_each(|note| note.clone().add_to(&mut self.incomplete));
     }
 }

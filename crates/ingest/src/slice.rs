@@ -84,12 +84,7 @@ async fn hand_over(load: &mut dyn Load, mut portions: Portions) -> Result<Handed
     while let Some(portion) = portions.next(load).await? {
         handed.records += portion.records;
         handed.resume_at = portion.resume_at.or(handed.resume_at);
-        for note in portion.incomplete {
-            match handed.incomplete.iter_mut().find(|known| known.merges(&note)) {
-                Some(known) => known.count += note.count,
-                None => handed.incomplete.push(note),
-            }
-        }
+        portion.incomplete.into_iter().for_each(|note| note.add_to(&mut handed.incomplete));
         if !portion.rejects.is_empty() {
             load.reject(portion.rejects).map_err(|error| error.with("what", "rejects")).await?;
         }

@@ -94,10 +94,20 @@ pub(crate) fn shown<'a, const N: usize>(
     let mut found = [None; N];
     for member in members(value) {
         let Ok((name, shown)) = member else { return Err(expected("an object", value, field)) };
-        let place = names.iter().position(|known| *known == name);
-        if let Some(place) = place.and_then(|place| found.get_mut(place)) {
-            *place = Some(shown).filter(|shown| *shown != "null");
-        }
+        show(&name, shown, &names, &mut found);
     }
     Ok(Some(found))
+}
+
+/// Notes the value of a member, if it is one of those that `names` names.
+pub(crate) fn show<'a, const N: usize>(
+    name: &str,
+    value: &'a str,
+    names: &[&str; N],
+    found: &mut [Option<&'a str>; N],
+) {
+    let place = names.iter().position(|known| *known == name);
+    if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+        *place = Some(value).filter(|value| *value != "null");
+    }
 }

@@ -6,7 +6,7 @@ use cdm_models::{
 };
 use endpoint_api::Rejection;
 
-use crate::{record::Record, values::expected};
+use crate::{ids::show, record::Record, values::expected};
 
 /// An object in the shape of the source record, of members as they were received.
 #[derive(Debug, Default)]
@@ -47,10 +47,7 @@ impl RawObject {
             let Ok((member, shown)) = member else {
                 return Err(expected("an object", value, format_args!("fields.{name}")));
             };
-            let place = names.iter().position(|known| *known == member);
-            if let Some(place) = place.and_then(|place| found.get_mut(place)) {
-                *place = Some(shown).filter(|shown| *shown != "null");
-            }
+            show(&member, shown, &names, &mut found);
             if leave_out.contains(&member.as_ref()) {
                 is_shorter = true;
             } else if !leave_out.is_empty() && shown != "null" {

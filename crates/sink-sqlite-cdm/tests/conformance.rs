@@ -22,7 +22,7 @@ fn rows(place: &Place, table: &str) -> Vec<StoredRow> {
     let rows = statement.query_map([], |row| {
         let cells = columns.iter().enumerate().map(|(at, name)| Ok((name.clone(), told(row.get_ref(at)?))));
         let values = cells.collect::<rusqlite::Result<Map<String, Value>>>()?;
-        Ok(StoredRow { deleted: !values["_cdm_deleted_at"].is_null(), values })
+        Ok(StoredRow { deleted: values.get("_cdm_deleted_at").is_some_and(|at| !at.is_null()), values })
     });
     rows.unwrap().map(Result::unwrap).collect()
 }

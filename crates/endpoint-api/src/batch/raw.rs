@@ -214,11 +214,8 @@ impl RawBatch {
 
     /// Keeps only the records at those places, from 0, for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let mut index = 0;
-        self.entries.retain(|_| {
-            index += 1;
-            keep(index - 1)
-        });
+        let mut places = 0..;
+        self.entries.retain(|_| places.next().is_some_and(&mut keep));
         let mut text = String::with_capacity(self.entries.iter().map(|entry| entry.range.len()).sum());
         for entry in &mut self.entries {
             let start = text.len();
@@ -234,10 +231,7 @@ impl RawBatch {
     ///
     /// The other batch, when it is of another unit, endpoint or resource.
     pub fn append(&mut self, later: Self) -> Result<(), Box<Self>> {
-        let of = |batch: &Self| {
-            (batch.unit.clone(), batch.endpoint.clone(), Arc::clone(&batch.resource), batch.check.is_some())
-        };
-        if of(self) != of(&later) {
+        if !self.is_continued_by(&later) {
             return Err(Box::new(later));
         }
         let start = self.text.len();
@@ -249,16 +243,14 @@ impl RawBatch {
                 .map(|entry| Entry { range: start + entry.range.start..start + entry.range.end, ..entry }),
         );
         self.rejects.extend(later.rejects);
-        later.incomplete.into_iter().for_each(|note| self.note(note));
+        later.incomplete.into_iter().for_each(|note| note.add_to(&mut self.incomplete));
         self.resume_at = later.resume_at.or(self.resume_at.take());
         Ok(())
     }
 
-    fn note(&mut self, note: Incomplete) {
-        match self.incomplete.iter_mut().find(|known| known.merges(&note)) {
-            Some(known) => known.count += note.count,
-            None => self.incomplete.push(note),
-        }
+    fn is_continued_by(&self, later: &Self) -> bool {
+        (&self.unit, &self.endpoint, &self.resource, self.check.is_some())
+            == (&later.unit, &later.endpoint, &later.resource, later.check.is_some())
     }
 
     /// What the source could not read as a record.
@@ -325,7 +317,7 @@ impl RawBatchBuilder {
 
     /// Notes something that the source could not give.
     pub fn incomplete(&mut self, note: Incomplete) {
-        self.0.note(note);
+        note.add_to(&mut self.0.incomplete);
     }
 
     /// About how many bytes of memory the batch holds so far.

@@ -219,8 +219,11 @@ impl Incomplete {
         Self { resource: resource.into(), what: what.into(), count: 1, first_at: at.to_string() }
     }
 
-    /// Whether `other` tells of the same thing, so that the two are one with a higher count.
-    pub fn merges(&self, other: &Self) -> bool {
-        self.resource == other.resource && self.what == other.what
+    /// Adds this to what is known to be missing: the same thing once more is one with a higher count.
+    pub fn add_to(self, known: &mut Vec<Self>) {
+        match known.iter_mut().find(|known| known.resource == self.resource && known.what == self.what) {
+            Some(known) => known.count += self.count,
+            None => known.push(self),
+        }
     }
 }

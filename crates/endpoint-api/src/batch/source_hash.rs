@@ -77,11 +77,8 @@ impl SourceHashes {
 
     /// As [`RawBatch::retain`](super::RawBatch::retain).
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let mut index = 0;
-        self.records.retain(|_| {
-            index += 1;
-            keep(index - 1)
-        });
+        let mut places = 0..;
+        self.records.retain(|_| places.next().is_some_and(&mut keep));
     }
 
     /// As [`RawBatch::append`](super::RawBatch::append).

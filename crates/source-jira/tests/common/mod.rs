@@ -178,12 +178,7 @@ impl Harvest {
                 }
             }
             self.checkpoint = batch.resume_at().cloned().or(self.checkpoint.take());
-            for note in batch.incomplete() {
-                match self.incomplete.iter_mut().find(|known| known.merges(note)) {
-                    Some(known) => known.count += note.count,
-                    None => self.incomplete.push(note.clone()),
-                }
-            }
+            batch.incomplete().iter().for_each(|note| note.clone().add_to(&mut self.incomplete));
             self.rejects.extend(batch.take_rejects());
         }
     }
