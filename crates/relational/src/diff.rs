@@ -87,6 +87,9 @@ pub trait Dialect {
     /// The type of a column, in the words in which the database shows it.
     fn column_type(&self, column_type: ColumnType) -> &'static str;
 
+    /// Whether the database takes two names of columns for one.
+    fn is_same_name(&self, one: &str, other: &str) -> bool;
+
     /// A table's name as people see it.
     fn shown(&self, table: &Identifier) -> String;
 

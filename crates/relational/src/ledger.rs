@@ -6,7 +6,7 @@ use endpoint_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Observations, ObservedSlice};
+use crate::{Observations, ObservedSlice, state::put_away};
 
 /// Where all ingestions of a sink stand: the last fence, and for each ingestion its newest run with its plan, its
 /// committed slices and its checkpoint.
@@ -93,12 +93,21 @@ impl Ledger {
     }
 
     /// Opens a run under a new fence: an unfinished one is continued, unless the spec asks for a restart. Whoever
-    /// has opened the ingestion before commits nothing more.
+    /// has opened the ingestion before commits nothing more. Where an ingestion stands with one model says nothing of
+    /// where it stands with another.
     pub fn open(&mut self, spec: &RunSpec) -> Resume {
         self.fence += 1;
         let fence = self.fence;
         let key = spec.ingestion.to_string();
-        let known = self.ingestions.remove(&key);
+        let model = spec.model.as_ref().map(|model| model.id.clone());
+        let mut known = self.ingestions.remove(&key);
+        if known.as_ref().is_some_and(|known| known.model != model) {
+            let away = |model: &Option<ModelId>| put_away(&key, model.as_ref().map_or("", ModelId::as_str));
+            let of_model = self.ingestions.remove(&away(&model));
+            if let Some(of_other) = std::mem::replace(&mut known, of_model) {
+                self.ingestions.insert(away(&of_other.model), of_other);
+            }
+        }
         let continues = !spec.restart && known.as_ref().is_some_and(|known| !known.end.is_some_and(End::is_final));
         let abandoned = known.as_ref().filter(|known| spec.restart && !known.end.is_some_and(End::is_final));
         let abandoned = abandoned.map(|known| known.run_id.clone());
@@ -108,7 +117,7 @@ impl Ledger {
                 let (checkpoint, resources, inserted) =
                     known.map(|known| (known.checkpoint, known.resources, known.inserted)).unwrap_or_default();
                 Standing {
-                    model: spec.model.as_ref().map(|model| model.id.clone()),
+                    model,
                     fence,
                     run_id: spec.run_id.clone(),
                     observation: fence,

@@ -76,7 +76,7 @@ pub fn plan(
         let (actual, recorded) = (actual(&name), found.recorded.get(name.as_str()));
         let version = recorded.map(|recorded| recorded.version.to_string());
         state = state.with(dialect.shown(&name), actual.map(|actual| actual.fingerprint(version.as_deref())));
-        let table = Table::of(model, name.clone())?;
+        let table = Table::of(model, name.clone(), dialect)?;
         let mut difference = compare(&table, actual, &format!("rows of {} go there", model.id), dialect);
         // What a newer version of the model has added and says of the table stays.
         if recorded.is_some_and(|recorded| recorded.version > model.version) {
@@ -195,7 +195,7 @@ pub fn require(
     actual: &HashMap<String, ActualTable>,
     dialect: &dyn Dialect,
 ) -> Result<Table> {
-    let wanted = Table::of(model, name.clone())?;
+    let wanted = Table::of(model, name.clone(), dialect)?;
     for table in support::tables().iter().chain([&wanted]) {
         let Difference { changes, findings } =
             compare(table, actual.get(table.name.as_str()), "rows go there", dialect);

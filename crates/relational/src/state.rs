@@ -61,6 +61,12 @@ pub fn key(ingestion: &Ingestion, model: &ModelDescriptor) -> String {
     }
 }
 
+/// Under which name a sink puts away where an ingestion stands with another table than the one that it is loaded into
+/// now: because its unit feeds another model, or the table is called otherwise. There it is found again.
+pub fn put_away(key: &str, table: &str) -> String {
+    format!("{key}/{table}")
+}
+
 /// A newer run of the ingestion holds a newer fence.
 pub fn fenced(ingestion: &Ingestion) -> Error {
     let message = "a newer run has taken over; this one commits nothing more";

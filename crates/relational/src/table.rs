@@ -1,7 +1,7 @@
 use cdm_models::{LogicalType, ModelDescriptor};
 use endpoint_api::{Error, ErrorKind, Result};
 
-use crate::{Identifier, plumbing};
+use crate::{Dialect, Identifier, plumbing};
 
 /// A table as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +110,9 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when a field has a name that a column cannot have.
-    pub fn of(model: &ModelDescriptor, name: Identifier) -> Result<Self> {
+    /// [`ErrorKind::Config`] when a field has a name that a column cannot have, or one that the database does not tell
+    /// from another's.
+    pub fn of(model: &ModelDescriptor, name: Identifier, dialect: &dyn Dialect) -> Result<Self> {
         let mut columns = Vec::with_capacity(model.fields.len() + 10);
         for field in &model.fields {
             let column = Identifier::new(&field.name).map_err(|error| error.with("model", &model.id))?;
@@ -127,6 +128,14 @@ impl Table {
             });
         }
         columns.extend(plumbing::columns());
+        for (at, column) in columns.iter().enumerate() {
+            let before = columns.iter().take(at).find(|before| dialect.is_same_name(&before.name, &column.name));
+            if let Some(before) = before {
+                let message =
+                    format!("`{}` and `{}` are one name to this database; rename one", before.name, column.name);
+                return Err(Error::new(ErrorKind::Config, "make a table", message).with("model", &model.id));
+            }
+        }
         let indexed = model.fields.iter().filter(|field| field.references.is_some() || field.indexed);
         Ok(Self {
             columns,

@@ -100,6 +100,10 @@ impl Dialect for Postgres {
         }
     }
 
+    fn is_same_name(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
+
     fn shown(&self, table: &Identifier) -> String {
         format!("{}.{}", self.schema.as_str(), table.as_str())
     }

@@ -11,8 +11,8 @@ use endpoint_api::{
 use relational::{
     Identifier, Observations, ObservedSlice,
     state::{
-        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed,
-        status, to_json, unsigned,
+        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, put_away,
+        signed, status, to_json, unsigned,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -119,9 +119,13 @@ async fn take_fence(
     loop {
         session.batch(operation, "begin").await?;
         session.batch(operation, SHORT_TRANSACTION).await?;
-        let standing = standing(session, tables, target, &spec.ingestion, key).await?;
+        let (mut standing, table) = self::standing(session, tables, target, &spec.ingestion, key).await?;
         let alive = standing.as_ref().is_some_and(Standing::is_alive);
         if !alive || spec.overlap == Overlap::Takeover {
+            if table != target.name.as_str() {
+                exchange(session, tables, target, key, &table).await?;
+                (standing, _) = self::standing(session, tables, target, &spec.ingestion, key).await?;
+            }
             let statement = format!(
                 "insert into {table} as f (name, value) values ('fence', 1) \
                  on conflict (name) do update set value = f.value + 1 returning value",
@@ -138,14 +142,25 @@ async fn take_fence(
     }
 }
 
-/// Locks the ingestion's line, which is made when it is missing; `None` when it never had a run.
+/// Puts away the ingestion's line, which is one of another table, and takes out that of this one, if there is one.
+async fn exchange(session: &Session, tables: &SupportTables, target: &Target, key: &str, table: &str) -> Result<()> {
+    let statement = format!("update {} set ingestion = $2 where ingestion = $1", tables.ingestion);
+    let moves = [(key, &*put_away(key, table)), (&*put_away(key, target.name.as_str()), key)];
+    for (from, to) in moves {
+        session.execute("open a run", &statement, &[(&from, Type::TEXT), (&to, Type::TEXT)]).await?;
+    }
+    Ok(())
+}
+
+/// Locks the ingestion's line, which is made when it is missing; `None` when it never had a run. Tells also the table
+/// that the line is of.
 async fn standing(
     session: &Session,
     tables: &SupportTables,
     target: &Target,
     ingestion: &Ingestion,
     key: &str,
-) -> Result<Option<Standing>> {
+) -> Result<(Option<Standing>, String)> {
     let operation = "open a run";
     let statement = format!(
         "insert into {} (ingestion, model, table_name, fence, run_id, status, observation, prefix, rows_inserted, \
@@ -158,14 +173,14 @@ async fn standing(
         "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
          (i.holder = 'heartbeat' and i.beat_at > clock_timestamp() - interval '{SILENCE} seconds') is true or exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
          and (a.backend_start is not null or a.application_name like 'cdm%') \
-         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence \
+         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence, i.table_name \
          from {} i where i.ingestion = $1 for update",
         tables.ingestion
     );
     let row: Row = session.query_one(operation, &statement, &[(&key, Type::TEXT)]).await?;
-    let run_id: String = column(&row, 1)?;
+    let (run_id, table): (String, String) = (column(&row, 1)?, column(&row, 8)?);
     if run_id.is_empty() {
-        return Ok(None);
+        return Ok((None, table));
     }
     let standing = Standing {
         status: column(&row, 0)?,
@@ -178,7 +193,7 @@ async fn standing(
         fence: unsigned(column(&row, 7)?),
     };
     tracing::debug!(%ingestion, status = %standing.status, held = standing.is_held, "where the ingestion stands");
-    Ok(Some(standing))
+    Ok((Some(standing), table))
 }
 
 /// The receipts of the slices that a run has committed, and what it has seen in them.

@@ -52,6 +52,11 @@ impl Dialect for Sqlite {
         }
     }
 
+    fn is_same_name(&self, one: &str, other: &str) -> bool {
+        // Even in quotes; letters beyond ASCII are told apart.
+        one.eq_ignore_ascii_case(other)
+    }
+
     fn shown(&self, table: &Identifier) -> String {
         table.as_str().to_owned()
     }

@@ -12,8 +12,8 @@ use endpoint_api::{
 use relational::{
     Naming, Observations, ObservedSlice,
     state::{
-        self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, receipt,
-        signed, status, to_json, unsigned,
+        self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, put_away,
+        receipt, signed, status, to_json, unsigned,
     },
     support,
 };
@@ -100,9 +100,13 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
     let target = Target::find(&connection, naming, model).map_err(|error| database.unprovisioned(error))?;
     let key = state::key(&spec.ingestion, &target.model);
     connection.execute_batch("begin immediate").during(OPEN)?;
-    let standing = standing(&connection, &database, &target, &key)?;
+    let (mut standing, table) = self::standing(&connection, &database, &target, &key)?;
     if spec.overlap != Overlap::Takeover && standing.as_ref().is_some_and(Standing::is_alive) {
         return Ok(Attempt::Alive); // the connection takes its transaction along
+    }
+    if table != target.table.as_str() {
+        exchange(&connection, &target, &key, &table)?;
+        (standing, _) = self::standing(&connection, &database, &target, &key)?;
     }
     let statement = format!(
         "insert into {} as f (name, value) values ('fence', 1) \
@@ -144,8 +148,24 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
     })))
 }
 
-/// Where an ingestion stands; its line is made when it is missing. `None` when it never had a run.
-fn standing(connection: &Connection, database: &Database, target: &Target, key: &str) -> Result<Option<Standing>> {
+/// Puts away the ingestion's line, which is one of another table, and takes out that of this one, if there is one.
+fn exchange(connection: &Connection, target: &Target, key: &str, table: &str) -> Result<()> {
+    let statement = format!("update {} set ingestion = ?2 where ingestion = ?1", support::INGESTION);
+    let moves = [(key, &*put_away(key, table)), (&*put_away(key, target.table.as_str()), key)];
+    for (from, to) in moves {
+        connection.execute(&statement, [from, to]).during(OPEN)?;
+    }
+    Ok(())
+}
+
+/// Where an ingestion stands; its line is made when it is missing. `None` when it never had a run. Tells also the table
+/// that the line is of.
+fn standing(
+    connection: &Connection,
+    database: &Database,
+    target: &Target,
+    key: &str,
+) -> Result<(Option<Standing>, String)> {
     let statement = format!(
         "insert into {} (ingestion, model, table_name, fence, run_id, status, observation, prefix, rows_inserted, \
          started_at, opened_at) values (?1, ?2, ?3, 0, '', 'abandoned', 0, 0, 0, ?4, ?4) on conflict do nothing",
@@ -154,20 +174,20 @@ fn standing(connection: &Connection, database: &Database, target: &Target, key: 
     let line = params![key, target.model.id.as_str(), target.table.as_str(), cells::now()?];
     connection.execute(&statement, line).during(OPEN)?;
     let statement = format!(
-        "select status, run_id, observation, plan, resources, checkpoint, fence from {} where ingestion = ?1",
+        "select status, run_id, observation, plan, resources, checkpoint, fence, table_name from {} where ingestion = ?1",
         support::INGESTION
     );
     let read = connection.query_row(&statement, [key], |row| {
         let numbers: (i64, i64) = (row.get(2)?, row.get(6)?);
         let texts: [Option<String>; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, numbers, texts))
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, numbers, texts, row.get::<_, String>(7)?))
     });
-    let (status, run_id, (observation, fence), [plan, resources, checkpoint]) = read.during(OPEN)?;
+    let (status, run_id, (observation, fence), [plan, resources, checkpoint], table) = read.during(OPEN)?;
     if run_id.is_empty() {
-        return Ok(None);
+        return Ok((None, table));
     }
     let fence = unsigned(fence);
-    Ok(Some(Standing {
+    let standing = Standing {
         is_held: RunLock::is_held(&lock_file(database, fence)).map_err(lock_failed(OPEN))?,
         status,
         fence,
@@ -176,7 +196,8 @@ fn standing(connection: &Connection, database: &Database, target: &Target, key: 
         plan: json("plan", plan)?,
         observations: json("list of resources", resources)?.unwrap_or_default(),
         checkpoint: json("checkpoint", checkpoint)?,
-    }))
+    };
+    Ok((Some(standing), table))
 }
 
 /// The receipts of the slices that a run has committed, and what it has seen in them.
