@@ -106,6 +106,13 @@ impl Kit {
         self
     }
 
+    /// A valid configuration with which nothing can be done in a place, such as one of a server that is not there.
+    #[must_use]
+    pub fn wrong(mut self, config: impl Fn(&Place) -> serde_json::Value + Send + Sync + 'static) -> Self {
+        self.author_mut().wrong = Some(Box::new(config));
+        self
+    }
+
     fn author_mut(&mut self) -> &mut Author {
         Arc::get_mut(&mut self.author).expect("nothing shares it before it runs")
     }

@@ -88,19 +88,87 @@ pub(crate) fn newer_model() -> Arc<ModelDescriptor> {
     Arc::new(ModelDescriptor::of::<NewerThing<'_>>().unwrap())
 }
 
-/// A batch of one thing of the newer model, with a value in the field that the model had not before.
-pub(crate) fn newer_batch(key: &str, colour: &str) -> CdmBatch {
-    let at = Timestamp::from_microsecond(0).unwrap();
-    let mut source = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at);
+/// A model whose fields have names that are none of a programming language's.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Hostile<'a> {
+    /// Its id. "); drop table things; --
+    #[schemars(extend("x-cdm-key" = true))]
+    #[serde(rename = "select")]
+    pub(crate) key: Cow<'a, str>,
+    /// Its name, */ or // not.
+    #[serde(rename = "a\"b'c`d\\e")]
+    #[schemars(extend("x-cdm-index" = true))]
+    pub(crate) quoted: Option<Cow<'a, str>>,
+    /// ${env:HOME} $1 %s {}
+    #[serde(rename = "x\"; drop table things; --")]
+    #[schemars(extend("x-cdm-references" = "testkit.thing"))]
+    pub(crate) injected: Option<Cow<'a, str>>,
+    /// 😀
+    #[serde(rename = "naïve 😀 spaces")]
+    pub(crate) unicode: Option<i64>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Hostile<'_> {
+    const ID: &'static str = "testkit.order.by";
+    const VERSION: &'static str = "1.0.0";
+}
+
+/// A model with two fields whose names differ in nothing but case.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Colliding<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// Another one.
+    #[serde(rename = "NAME")]
+    pub(crate) other: Option<Cow<'a, str>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Colliding<'_> {
+    const ID: &'static str = "testkit.colliding";
+    const VERSION: &'static str = "1.0.0";
+}
+
+/// A model with a field whose name is longer than many databases take.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Long<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name.
+    #[serde(rename = "a_name_that_is_longer_than_the_sixty_three_bytes_that_many_take_1")]
+    pub(crate) one: Option<Cow<'a, str>>,
+    /// Another one, which is the same when it is cut off.
+    #[serde(rename = "a_name_that_is_longer_than_the_sixty_three_bytes_that_many_take_2")]
+    pub(crate) other: Option<Cow<'a, str>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Long<'_> {
+    const ID: &'static str = "testkit.long";
+    const VERSION: &'static str = "1.0.0";
+}
+
+/// A batch of one row of a model, as a whole record with this version time.
+pub(crate) fn batch_of<M: Model>(row: M, version_at: i64) -> CdmBatch {
+    let at = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
+    let mut source = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at(0));
     source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(1), ..NewRecord::default() });
-    let row = NewerThing {
-        cdm_id: key.to_owned().into(),
-        name: Some("newer".into()),
-        colour: Some(colour.to_owned().into()),
-        ..NewerThing::default()
-    };
-    let mut builder = CdmBatchBuilder::new(newer_model(), 1);
-    builder.push(&Mapped { row, version_at: Timestamp::from_microsecond(2).ok() }, Rank::Whole, 0, 0).unwrap();
+    let mut builder = CdmBatchBuilder::new(Arc::new(ModelDescriptor::of::<M>().unwrap()), 1);
+    builder.push(&Mapped { row, version_at: Some(at(version_at)) }, Rank::Whole, 0, 0).unwrap();
     builder.finish(Arc::new(source.finish())).unwrap()
 }
 

@@ -12,7 +12,7 @@ use endpoint_api::{
     Batch, Begun, CdmBatch, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, Ingestion, Load, LoadReceipt,
     Mode, OpenContext, Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice, UnitId,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Place, StoredRow,
@@ -22,6 +22,7 @@ use crate::{
 
 type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
 type Messages = dyn Fn(&Place) -> usize + Send + Sync;
+type Wrong = dyn Fn(&Place) -> Value + Send + Sync;
 type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 
 /// What the driver's author has given.
@@ -31,6 +32,7 @@ pub(crate) struct Author {
     pub(crate) records: Option<Box<Records>>,
     pub(crate) messages: Option<Box<Messages>>,
     pub(crate) units: Vec<(UnitId, usize)>,
+    pub(crate) wrong: Option<Box<Wrong>>,
 }
 
 /// What a test works with.
@@ -81,7 +83,7 @@ impl Workbench {
     /// A site with the kit's model, where the driver makes places for models.
     pub(crate) async fn ready(&self) -> Site {
         let site = self.site().await;
-        site.provision().await;
+        site.provision_for(&model()).await;
         site
     }
 }
@@ -105,11 +107,12 @@ impl Site {
         self.endpoint.sink().expect("a sink is declared")
     }
 
-    pub(crate) async fn provision(&self) -> String {
-        let Some(provisioner) = self.endpoint.provisioner() else { return String::new() };
-        let plan = soon(provisioner.plan(&[&model()])).await.unwrap();
-        soon(provisioner.apply(&plan)).await.unwrap();
-        plan.models[0].table.clone()
+    /// Makes a place for a model, where the driver makes places for models.
+    pub(crate) async fn provision_for(&self, model: &ModelDescriptor) {
+        if let Some(provisioner) = self.endpoint.provisioner() {
+            let plan = soon(provisioner.plan(&[model])).await.unwrap();
+            soon(provisioner.apply(&plan)).await.unwrap();
+        }
     }
 
     /// What is stored and live of a model, by key; nothing when the author has not said how that is asked.

@@ -1,7 +1,7 @@
 //! The driver keeps the contract.
 #![allow(clippy::unwrap_used)]
 
-use std::{io::BufRead as _, process::ExitCode};
+use std::{fs, io::BufRead as _, process::ExitCode};
 
 use endpoint_api::Ingestion;
 use endpoint_testkit::{Kit, Place};
@@ -18,5 +18,10 @@ fn records(place: &Place, ingestion: &Ingestion) -> Vec<Vec<u8>> {
 
 fn main() -> ExitCode {
     let place = || Ok(Place::in_folder(|dir| json!({ "path": dir.join("raw") })));
-    Kit::of::<RawFiles>().places(place).records(records).main()
+    // No folder is below a file.
+    let wrong = |place: &Place| {
+        fs::write(place.dir().join("file"), "").unwrap();
+        json!({ "path": place.dir().join("file/raw") })
+    };
+    Kit::of::<RawFiles>().places(place).records(records).wrong(wrong).main()
 }

@@ -35,5 +35,6 @@ fn messages(place: &Place) -> usize {
 
 fn main() -> ExitCode {
     let place = || Ok(Place::in_folder(|dir| json!({ "path": dir.join("work.db") })));
-    Kit::of::<CdmSqlite>().places(place).rows(rows).messages(messages).main()
+    let wrong = |place: &Place| json!({ "path": place.dir() });
+    Kit::of::<CdmSqlite>().places(place).rows(rows).messages(messages).wrong(wrong).main()
 }

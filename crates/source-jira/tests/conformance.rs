@@ -38,5 +38,6 @@ fn main() -> ExitCode {
             ("jira.comments", 3),
             ("jira.worklogs", 2),
         ])
+        .wrong(|place| json!({ "path": place.dir().join("nowhere") }))
         .main()
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Test, test};
 use crate::{
     model::model,
-    workbench::{Author, Workbench, failure, ingestion, raw_spec, soon, spec},
+    workbench::{Author, SINK, Workbench, failure, ingestion, raw_spec, soon, spec},
 };
 
 macro_rules! placeless {
@@ -22,7 +22,8 @@ pub(super) const TESTS: &[Test] = &[
     placeless!(every_key_of_the_configuration_is_described, "DRV-04"),
     placeless!(a_wrong_configuration_shows_no_secret, "DRV-05"),
     test!("driver", an_endpoint_has_the_roles_that_are_declared, |_, _| true, "EP-01"),
-    test!("driver", a_check_succeeds_and_changes_nothing, |_, _| true, "EP-02", "EP-03"),
+    test!("driver", a_check_succeeds_and_changes_nothing, |_, _| true, "EP-02"),
+    test!("driver", what_is_wrong_shows_in_a_check, |_, author: &Author| author.wrong.is_some(), "EP-03"),
     test!("driver", an_endpoint_shows_no_secret, |_, _| true, "DRV-05"),
     test!(
         "driver",
@@ -149,6 +150,22 @@ async fn a_check_succeeds_and_changes_nothing(workbench: Workbench) {
     assert!(!report.checks.is_empty(), "a check says what was looked at");
     assert!(report.ok(), "in a good place all is well: {report:?}");
     assert_eq!(everything_in(site.place.dir()), before, "a check changes nothing");
+}
+
+async fn what_is_wrong_shows_in_a_check(workbench: Workbench) {
+    let place = workbench.place();
+    let config = (workbench.author.wrong.as_ref().expect("it was given"))(&place);
+    assert_eq!(workbench.entry.config_schema().problems(&config), [], "it is wrong in a way that no schema sees");
+    let context = OpenContext::new(SINK, place.dir());
+    let endpoint = soon(workbench.entry.open(config, context)).await.expect("opening does not need the other side");
+    let before = everything_in(place.dir());
+    let report = soon(endpoint.check()).await.expect("what is wrong is a failed check and no error");
+    assert!(!report.ok(), "a check says what is wrong: {report:?}");
+    assert!(
+        report.checks.iter().filter(|check| !check.ok).all(|check| !check.detail.is_empty()),
+        "and why: {report:?}"
+    );
+    assert_eq!(everything_in(place.dir()), before, "a check changes nothing");
 }
 
 /// The files below a folder, with their lengths.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{Batch, Capabilities, Commit, Endpoint, ErrorKind, Finding, ProvisionPlan, Result, RunEnd};
+use endpoint_api::{
+    Batch, Capabilities, CdmBatch, Commit, Counts, Endpoint, ErrorKind, Finding, ProvisionPlan, Result, RunEnd,
+};
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{model, newer_batch, newer_model, put},
+    model::{Colliding, Hostile, Long, NewerThing, batch_of, model, newer_model, put},
     workbench::{Author, SINK, Site, Workbench, begin, counts, failure, new_run, plan as slices, soon, spec},
 };
 
@@ -19,6 +21,8 @@ pub(super) const TESTS: &[Test] = &[
     test!("provision", a_plan_for_another_state_is_refused, provisions, "PROV-05", "PROV-06"),
     test!("provision", what_adding_cannot_mend_is_refused, provisions, "PROV-07"),
     test!("provision", a_plan_that_was_kept_is_carried_out_as_it_is, provisions, "PROV-08"),
+    test!("provision", hostile_names_are_names_and_nothing_else, provisions, "PROV-09", "CDM-05"),
+    test!("provision", names_that_are_alike_are_told_apart_or_refused, provisions, "PROV-09"),
 ];
 
 fn provisions(capabilities: &Capabilities, author: &Author) -> bool {
@@ -96,14 +100,61 @@ async fn a_newer_model_is_added_to_its_table(workbench: Workbench) {
     assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 1, 0, 0), "the rows that were there stay as they are");
     site.assert_stored(&[("a", "one")]).await;
 
-    let run = soon(site.sink().open_run(&spec(&new_run()).model(newer_model()).restart(true))).await.unwrap();
+    let newer = NewerThing {
+        cdm_id: "a".into(),
+        name: Some("newer".into()),
+        colour: Some("red".into()),
+        ..NewerThing::default()
+    };
+    assert_eq!(load(&site, &batch_of(newer, 2)).await, counts(0, 1, 0, 0, 0));
+}
+
+/// Loads a batch in a run of its model, and compares what is stored then.
+async fn load(site: &Site, batch: &CdmBatch) -> Counts {
+    let spec = spec(&new_run()).model(Arc::clone(batch.model())).restart(true);
+    let run = soon(site.sink().open_run(&spec)).await.unwrap();
     soon(run.record_plan(&slices(1))).await.unwrap();
     let mut load = begin(run.as_ref(), &slices(1)[0]).await;
-    let batch = newer_batch("a", "red");
     soon(load.write(Batch::Cdm(Box::new(batch.clone())))).await.unwrap();
-    assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(0, 1, 0, 0, 0));
+    let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
     soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
-    site.assert_holds(&batch).await;
+    site.assert_holds(batch).await;
+    counted
+}
+
+async fn hostile_names_are_names_and_nothing_else(workbench: Workbench) {
+    let site = workbench.ready().await;
+    site.load(&[&[&[put("a", "one", 1)]]]).await;
+    let hostile = Hostile {
+        key: "k".into(),
+        quoted: Some("quoted".into()),
+        injected: Some("injected".into()),
+        unicode: Some(1),
+        ..Hostile::default()
+    };
+    let batch = batch_of(hostile, 1);
+    apply(&*site.endpoint, &plan_of(&*site.endpoint, batch.model()).await).await.unwrap();
+    assert!(plan_of(&*site.endpoint, batch.model()).await.is_empty(), "all is as it was asked for");
+    assert_eq!(load(&site, &batch).await, counts(1, 0, 0, 0, 0));
+    assert!(plan_of(&*site.endpoint, &model()).await.is_empty(), "nothing else was touched");
+}
+
+async fn names_that_are_alike_are_told_apart_or_refused(workbench: Workbench) {
+    let (one, other) = (Some("one".into()), Some("other".into()));
+    let colliding = Colliding { cdm_id: "k".into(), name: one.clone(), other: other.clone(), ..Colliding::default() };
+    let long = Long { cdm_id: "k".into(), one, other, ..Long::default() };
+    for batch in [batch_of(colliding, 1), batch_of(long, 1)] {
+        let site = workbench.ready().await;
+        let provisioner = site.endpoint.provisioner().expect("it is declared");
+        match soon(provisioner.plan(&[batch.model()])).await {
+            Ok(plan) => {
+                apply(&*site.endpoint, &plan).await.unwrap();
+                assert_eq!(load(&site, &batch).await, counts(1, 0, 0, 0, 0));
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Config, "{error}"),
+        }
+        assert!(plan_of(&*site.endpoint, &model()).await.is_empty(), "nothing else was touched");
+    }
 }
 
 async fn a_plan_for_another_state_is_refused(workbench: Workbench) {

@@ -1,13 +1,15 @@
 //! Fences, plans, receipts, checkpoints: who may commit, and where the next run begins.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use endpoint_api::{Begun, Checkpoint, Commit, ErrorKind, LoadReceipt, Overlap, Retry, Run, RunEnd, RunReceipt, Slice};
+use endpoint_api::{
+    Batch, Begun, Checkpoint, Commit, ErrorKind, LoadReceipt, Overlap, Retry, Run, RunEnd, RunReceipt, Slice,
+};
 use serde_json::json;
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{Row, model, put},
+    model::{Hostile, Row, batch_of, model, put},
     workbench::{Site, Workbench, begin, begin_beside, counts, failure, load_slice, new_run, plan, soon, spec, write},
 };
 
@@ -27,6 +29,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", a_run_does_not_succeed_with_slices_left, takes_things, "RUN-10"),
     test!("run", the_checkpoint_moves_over_the_gap_free_prefix, takes_things, "RUN-11"),
     test!("run", the_checkpoint_outlives_runs_without_one, takes_things, "RUN-11"),
+    test!("run", what_one_model_has_got_another_has_not, takes_things, "RUN-13"),
     test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
     test!(
         "run",
@@ -289,6 +292,36 @@ async fn the_checkpoint_outlives_runs_without_one(workbench: Workbench) {
     commit(run.as_ref(), &plan(1)[0], None).await;
     finish(run, RunEnd::Succeeded).await;
     assert_eq!(checkpoint(&site).await, Some(at(7)));
+}
+
+async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let other = batch_of(Hostile { key: "k".into(), ..Hostile::default() }, 1);
+    site.provision_for(other.model()).await;
+    let of_other = |run_id: &str| spec(run_id).model(Arc::clone(other.model()));
+    let run = planned(&site, "run-a", 1).await;
+    commit(run.as_ref(), &plan(1)[0], Some(at(7))).await;
+    finish(run, RunEnd::Succeeded).await;
+
+    let run = soon(site.sink().open_run(&of_other("run-b"))).await.unwrap();
+    assert_eq!(run.resume().checkpoint, None, "all of it is still to be read for the other model");
+    soon(run.record_plan(&plan(2))).await.unwrap();
+    let mut load = begin(run.as_ref(), &plan(2)[0]).await;
+    soon(load.write(Batch::Cdm(Box::new(other.clone())))).await.unwrap();
+    assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(1, 0, 0, 0, 0));
+    finish(run, RunEnd::Failed).await;
+
+    let run = planned(&site, "run-c", 1).await;
+    assert_eq!((run.resume().run_id.as_str(), &run.resume().checkpoint), ("run-c", &Some(at(7))));
+    assert_eq!(run.resume().committed.len(), 0);
+    commit(run.as_ref(), &plan(1)[0], Some(at(8))).await;
+    finish(run, RunEnd::Succeeded).await;
+
+    let run = soon(site.sink().open_run(&of_other("run-d"))).await.unwrap();
+    assert_eq!((run.resume().run_id.as_str(), run.resume().committed.len()), ("run-b", 1), "it is continued");
+    load_slice(run.as_ref(), &plan(2)[1], &[]).await.unwrap();
+    finish(run, RunEnd::Succeeded).await;
+    site.assert_holds(&other).await;
 }
 
 async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {

@@ -41,7 +41,8 @@ impl Driver for Careless {
     }
 
     async fn open(config: CarelessConfig, context: OpenContext) -> Result<Memory> {
-        let config = Config { name: config.level.to_string(), password: config.password, fault: Fault::None };
+        let config =
+            Config { name: config.level.to_string(), password: config.password, full: false, fault: Fault::None };
         Ok(Memory::open(config, context, SinkCapabilities::NONE.raw()))
     }
 }

@@ -22,6 +22,7 @@ faults! {
     // What it is.
     LeaksThePassword => ["driver::an_endpoint_shows_no_secret"];
     LeavesAFileWhenItChecks => ["driver::a_check_succeeds_and_changes_nothing"];
+    FailsToCheck => ["driver::what_is_wrong_shows_in_a_check"];
     HidesARole => ["driver::an_endpoint_has_the_roles_that_are_declared"];
 
     // What it reads.
@@ -35,6 +36,7 @@ faults! {
     GivesAllAtOnce => ["source::batches_are_bounded"];
     TellsNoCheckpoint => ["source::the_last_batch_says_where_to_go_on"];
     IgnoresTheCheckpoint => ["source::after_the_checkpoint_there_is_nothing_more"];
+    SkipsARecordAfterACheckpoint => ["source::reading_goes_on_after_any_checkpoint"];
     PlansWithThePassword => ["source::plans_and_checkpoints_hold_no_secret"];
 
     // What it stores of raw records.
@@ -111,6 +113,7 @@ faults! {
     SucceedsWithSlicesLeft => ["run::a_run_does_not_succeed_with_slices_left"];
     CheckpointBeforeTheData => ["run::the_checkpoint_moves_over_the_gap_free_prefix"];
     ForgetsTheCheckpoint => ["run::the_checkpoint_outlives_runs_without_one"];
+    TakesModelsForOne => ["run::what_one_model_has_got_another_has_not"];
     ChangesTheCheckpoint => ["run::a_checkpoint_comes_back_as_it_was"];
     LoadsWithoutATable => ["run::what_is_not_provisioned_is_told"];
 
@@ -120,6 +123,8 @@ faults! {
     AppliesTwice => ["provision::many_apply_one_plan_at_once"];
     MakesTablesAnew => ["provision::a_newer_model_is_added_to_its_table"];
     AddsAFieldInNameOnly => ["provision::a_newer_model_is_added_to_its_table"];
+    TakesNamesApart => ["provision::hostile_names_are_names_and_nothing_else"];
+    CutsLongNames => ["provision::names_that_are_alike_are_told_apart_or_refused"];
     TellsNoState => ["provision::a_plan_for_another_state_is_refused"];
     AppliesWhatIsRefused => ["provision::what_adding_cannot_mend_is_refused"];
     AppliesWhatItIsTold => ["provision::a_plan_that_was_kept_is_carried_out_as_it_is"];

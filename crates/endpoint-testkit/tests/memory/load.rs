@@ -26,6 +26,7 @@ struct Waiting {
 
 pub(super) struct MemoryLoad<'e> {
     memory: &'e Memory,
+    key: String,
     ingestion: Ingestion,
     run_id: String,
     of: Of,
@@ -40,7 +41,7 @@ pub(super) struct MemoryLoad<'e> {
     known: u64,
     rejected: u64,
     /// What was there when it was begun, for those who judge by that.
-    at_first: Option<BTreeMap<String, Row>>,
+    at_first: Option<BTreeMap<(String, String), Row>>,
 }
 
 /// What is loaded.
@@ -50,9 +51,17 @@ pub(super) enum Of {
 }
 
 impl<'e> MemoryLoad<'e> {
-    pub(super) fn new(memory: &'e Memory, state: &State, ingestion: &Ingestion, run_id: String, of: Of) -> Self {
+    pub(super) fn new(
+        memory: &'e Memory,
+        state: &State,
+        key: String,
+        ingestion: &Ingestion,
+        run_id: String,
+        of: Of,
+    ) -> Self {
         Self {
             memory,
+            key,
             ingestion: ingestion.clone(),
             run_id,
             of,
@@ -112,6 +121,12 @@ impl<'e> MemoryLoad<'e> {
                 Some("inf") => f64::MAX.into(),
                 _ => size.clone(),
             }),
+            // As who writes names into statements without quotes.
+            Fault::TakesNamesApart => values.retain(|name, _| !name.contains('"')),
+            Fault::CutsLongNames => {
+                let cut = |(name, value): (String, Value)| (name.chars().take(63).collect::<String>(), value);
+                values = values.into_iter().map(cut).collect();
+            }
             Fault::AddsAFieldInNameOnly => drop(values.remove("colour")),
             _ => {}
         }
@@ -138,12 +153,17 @@ impl<'e> MemoryLoad<'e> {
         version
     }
 
+    /// Under which a row of the model that is loaded stands.
+    fn place(&self, key: &str) -> (String, String) {
+        (self.takes.as_ref().map(|model| model.id.to_string()).unwrap_or_default(), key.to_owned())
+    }
+
     /// Stores the rows that wait; says what became of them.
     fn store(&mut self, state: &mut State) -> Counts {
         let fault = self.memory.fault;
         let mut counts = Counts::default();
         let mut by_key: BTreeMap<(String, bool), Vec<Waiting>> = BTreeMap::new();
-        for row in self.rows.drain(..) {
+        for row in std::mem::take(&mut self.rows) {
             by_key.entry((row.key.clone(), row.operation == Operation::Delete)).or_default().push(row);
         }
         for ((key, _), mut rows) in by_key {
@@ -156,7 +176,8 @@ impl<'e> MemoryLoad<'e> {
                 _ => counts.duplicate += repeated,
             }
             let row = rows.pop().unwrap();
-            let there = self.at_first.as_ref().unwrap_or(&state.rows).get(&key);
+            let place = self.place(&key);
+            let there = self.at_first.as_ref().unwrap_or(&state.rows).get(&place);
             let stored = there.map(|there| there.stored);
             let verdict = match (judge(row.operation, &row.version, stored.as_ref()), fault) {
                 (Verdict::Stale, Fault::LastWriteWins) => Verdict::Store,
@@ -170,7 +191,7 @@ impl<'e> MemoryLoad<'e> {
                 (Verdict::Delete | Verdict::Revive, None) if fault == Fault::CountsNoDeletionOfNothing => {}
                 (Verdict::Stale, _) | (Verdict::Delete | Verdict::Revive, None) => counts.stale += 1,
                 (Verdict::Delete | Verdict::Revive, Some(_)) => {
-                    let kept = state.rows.get_mut(&key).unwrap();
+                    let kept = state.rows.get_mut(&place).unwrap();
                     kept.stored.deleted = verdict == Verdict::Delete;
                     kept.stored.version.observation = kept.stored.version.observation.max(row.version.observation);
                     counts.updated += 1;
@@ -182,7 +203,7 @@ impl<'e> MemoryLoad<'e> {
                         values.retain(|_, value| !value.is_null());
                         values = there.values.clone().into_iter().chain(values).collect();
                     }
-                    state.rows.insert(key, Row { stored, values });
+                    state.rows.insert(place, Row { stored, values });
                     match known {
                         Some(_) => counts.updated += 1,
                         None => counts.inserted += 1,
@@ -206,7 +227,7 @@ impl<'e> MemoryLoad<'e> {
     }
 
     fn settle(&self, state: &mut State, slice: u64, receipt: &LoadReceipt, resume_at: Option<Checkpoint>) {
-        let key = self.ingestion.to_string();
+        let key = &self.key;
         let checkpoint = match self.memory.fault {
             Fault::ChangesTheCheckpoint => {
                 resume_at.clone().map(|checkpoint| Checkpoint(checkpoint.0.to_string().into()))
@@ -214,7 +235,7 @@ impl<'e> MemoryLoad<'e> {
             _ => resume_at.clone(),
         };
         state.ledger.insert((key.clone(), self.run_id.clone(), slice), (receipt.clone(), checkpoint));
-        let mut standing = state.ingestions.remove(&key).unwrap_or_default();
+        let mut standing = state.ingestions.remove(key).unwrap_or_default();
         if self.memory.has(Fault::CheckpointBeforeTheData) {
             standing.checkpoint = resume_at.or(standing.checkpoint);
         }
@@ -222,19 +243,19 @@ impl<'e> MemoryLoad<'e> {
             standing.prefix += 1;
             standing.checkpoint = resume_at.clone().or(standing.checkpoint);
         }
-        state.ingestions.insert(key, standing);
+        state.ingestions.insert(key.clone(), standing);
     }
 
     /// The receipt of the slice, where it is committed already.
     fn receipt(&self, state: &State) -> Option<LoadReceipt> {
         let Of::Slice(slice) = self.of else { return None };
-        let line = (self.ingestion.to_string(), self.run_id.clone(), slice);
+        let line = (self.key.clone(), self.run_id.clone(), slice);
         let asks = !matches!(self.memory.fault, Fault::KeepsNoLedger | Fault::AsksTheLedgerOnlyAtFirst);
         state.ledger.get(&line).filter(|_| asks).map(|(receipt, _)| receipt.clone())
     }
 
     fn is_overtaken(&self, state: &State) -> bool {
-        let standing = state.ingestions.get(&self.ingestion.to_string());
+        let standing = state.ingestions.get(&self.key);
         let is_mine = standing.is_some_and(|standing| standing.fence == self.fence);
         matches!(self.of, Of::Slice(_)) && !is_mine && !self.memory.has(Fault::ComparesNoFence)
     }
@@ -245,7 +266,7 @@ impl Load for MemoryLoad<'_> {
     async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
         let state = self.memory.lock();
         let is_known = |(hash, key): ([u8; 16], Option<&str>)| {
-            let stored = key.and_then(|key| state.rows.get(key)).map(|row| row.stored);
+            let stored = key.and_then(|key| state.rows.get(&self.place(key))).map(|row| row.stored);
             let is_live = |stored: &Stored| !stored.deleted || self.memory.has(Fault::RecognisesWhatIsDeleted);
             stored.filter(is_live).is_some_and(|stored| stored.source_hash == Some(hash))
                 || self.memory.has(Fault::RecognisesEverything)

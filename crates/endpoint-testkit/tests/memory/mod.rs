@@ -22,9 +22,10 @@ use std::{
     },
 };
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, OpenContext, Provisioner, Result, Secret, Sink,
-    SinkCapabilities, Source, SourceCapabilities, SourceIdentity, TemplateInfo, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Ingestion, OpenContext, Provisioner, Result, Secret,
+    Sink, SinkCapabilities, Source, SourceCapabilities, SourceIdentity, TemplateInfo, async_trait, register_driver,
 };
 use endpoint_testkit::{Kit, Place, StoredRow};
 use schemars::JsonSchema;
@@ -42,6 +43,9 @@ pub(crate) struct Config {
     name: String,
     /// A password, for the sake of having one.
     password: Option<Secret>,
+    /// Whether it has no room left.
+    #[serde(default)]
+    full: bool,
     /// What is wrong with it.
     #[serde(default)]
     fault: Fault,
@@ -54,6 +58,7 @@ pub(crate) struct Memory {
     identity: SourceIdentity,
     password: Option<Secret>,
     folder: PathBuf,
+    is_full: bool,
     declares: SinkCapabilities,
     reading: Mutex<source::Reading>,
 }
@@ -71,6 +76,7 @@ impl Memory {
             identity: SourceIdentity { endpoint: context.endpoint, system: "memory".to_owned() },
             password: config.password,
             folder: context.base_dir,
+            is_full: config.full,
             declares,
             reading: Mutex::default(),
         }
@@ -82,6 +88,14 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Under which it is kept where an ingestion stands with a model.
+    fn key(&self, ingestion: &Ingestion, model: Option<&ModelDescriptor>) -> String {
+        match model {
+            Some(model) if !self.has(Fault::TakesModelsForOne) => format!("{ingestion}/{}", model.id),
+            _ => ingestion.to_string(),
+        }
     }
 
     /// What it says to an ability that it does not declare, or only claims to have.
@@ -164,8 +178,11 @@ impl Endpoint for Memory {
         if self.has(Fault::LeavesAFileWhenItChecks) {
             fs::write(self.folder.join("checked"), "").unwrap();
         }
+        if self.is_full && self.has(Fault::FailsToCheck) {
+            return Err(Error::new(ErrorKind::Exhausted, "check", "the memory is full"));
+        }
         let mut report = CheckReport::new();
-        report.add("memory", true, "there is some");
+        report.add("memory", !self.is_full, if self.is_full { "it is full" } else { "there is some" });
         Ok(report)
     }
 
@@ -203,11 +220,11 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
     let state = |place: &Place| memory(place.config()["name"].as_str().unwrap());
     Kit::of::<D>()
         .places(move || Ok(place(fault)))
-        .rows(move |place, _| {
+        .rows(move |place, table| {
             let state = state(place);
             let state = state.lock().unwrap();
-            let row = |row: &state::Row| StoredRow { values: row.values.clone(), deleted: row.stored.deleted };
-            state.rows.values().map(row).collect()
+            let of_table = state.rows.iter().filter(|((model, _), _)| model == table);
+            of_table.map(|(_, row)| StoredRow { values: row.values.clone(), deleted: row.stored.deleted }).collect()
         })
         .records(move |place, ingestion| {
             let state = state(place);
@@ -217,4 +234,9 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
         })
         .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
+        .wrong(|place| {
+            let mut config = place.config().clone();
+            config["full"] = true.into();
+            config
+        })
 }

@@ -16,6 +16,7 @@ use super::{
 
 pub(super) struct MemoryRun<'e> {
     pub(super) memory: &'e Memory,
+    pub(super) key: String,
     pub(super) ingestion: Ingestion,
     pub(super) model: Option<Arc<ModelDescriptor>>,
     pub(super) resume: Resume,
@@ -38,7 +39,7 @@ impl Run for MemoryRun<'_> {
 
     async fn record_plan(&self, plan: &[Slice]) -> Result<()> {
         let mut state = self.memory.lock();
-        let standing = state.ingestions.get_mut(&self.ingestion.to_string()).unwrap();
+        let standing = state.ingestions.get_mut(&self.key).unwrap();
         if self.is_overtaken(standing.fence) {
             return Err(state::fenced(&self.ingestion));
         }
@@ -55,7 +56,7 @@ impl Run for MemoryRun<'_> {
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>> {
         let mut state = self.memory.lock();
         let run_id = self.resume.run_id.to_string();
-        let line = (self.ingestion.to_string(), run_id.clone(), slice.index);
+        let line = (self.key.clone(), run_id.clone(), slice.index);
         if let Some((receipt, _)) = state.ledger.get(&line).filter(|_| !self.memory.has(Fault::KeepsNoLedger)) {
             return Ok(Begun::Committed(receipt.clone()));
         }
@@ -67,7 +68,8 @@ impl Run for MemoryRun<'_> {
         if is_taken {
             return Err(Error::new(ErrorKind::Conflict, "begin a load", "another load is at it"));
         }
-        let mut load = MemoryLoad::new(self.memory, &state, &self.ingestion, run_id, Of::Slice(slice.index));
+        let mut load =
+            MemoryLoad::new(self.memory, &state, self.key.clone(), &self.ingestion, run_id, Of::Slice(slice.index));
         let observed = self.observed.lock().unwrap().get(&slice.index).copied();
         load.observation =
             observed.filter(|_| !self.memory.has(Fault::ForgetsWhatItHasRead)).unwrap_or(self.resume.observation);
@@ -80,7 +82,7 @@ impl Run for MemoryRun<'_> {
     async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.memory.lock();
         let inserted = state.inserted;
-        let standing = state.ingestions.get_mut(&self.ingestion.to_string()).unwrap();
+        let standing = state.ingestions.get_mut(&self.key).unwrap();
         if self.is_overtaken(standing.fence) {
             return Err(state::fenced(&self.ingestion));
         }

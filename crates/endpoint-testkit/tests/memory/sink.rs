@@ -34,7 +34,7 @@ impl Memory {
     fn try_open(&self, spec: &RunSpec, alive: &Arc<()>) -> Result<Option<MemoryRun<'_>>> {
         let mut state = self.lock();
         self.refuse_model(&state, spec)?;
-        let key = spec.ingestion.to_string();
+        let key = self.key(&spec.ingestion, spec.model.as_deref());
         let mut standing = state.ingestions.get(&key).cloned().unwrap_or_default();
         let is_alive =
             standing.status == "running" && (standing.alive.strong_count() > 0 || self.has(Fault::IsBlockedByTheDead));
@@ -68,9 +68,10 @@ impl Memory {
         standing.status = "running";
         standing.observation = resume.observation;
         standing.alive = Arc::downgrade(alive);
-        state.ingestions.insert(key, standing);
+        state.ingestions.insert(key.clone(), standing);
         Ok(Some(MemoryRun {
             memory: self,
+            key,
             ingestion: spec.ingestion,
             model: spec.model,
             resume,
@@ -136,7 +137,7 @@ impl Sink for Memory {
         }
         let observation = if self.has(Fault::ReplaysAsIfNew) { state.fence + 1 } else { replay.observation };
         let of = Of::Rejects(replay.rejects.clone());
-        let mut load = MemoryLoad::new(self, &state, &replay.ingestion, replay.run_id.to_string(), of);
+        let mut load = MemoryLoad::new(self, &state, String::new(), &replay.ingestion, replay.run_id.to_string(), of);
         load.observation = observation;
         load.takes = Some(Arc::clone(&replay.model));
         Ok(Box::new(load))

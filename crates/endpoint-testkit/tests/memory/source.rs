@@ -50,10 +50,15 @@ impl Source for Memory {
             return Err(Error::new(ErrorKind::Config, "plan", "there is no such unit").with("unit", unit));
         }
         self.reading.lock().unwrap().has_planned = true;
-        let is_done = request.checkpoint.is_some() && !self.has(Fault::IgnoresTheCheckpoint);
-        if unit.as_str() != "memory.things" || is_done {
+        if unit.as_str() != "memory.things" {
             return Ok(Vec::new());
         }
+        let done = request.checkpoint.as_ref().and_then(|checkpoint| checkpoint.0["done"].as_u64()).unwrap_or(0);
+        let begin = match self.fault {
+            Fault::IgnoresTheCheckpoint => 0,
+            Fault::SkipsARecordAfterACheckpoint if done > 0 => usize::try_from(done).unwrap() + 1,
+            _ => usize::try_from(done).unwrap(),
+        };
         let resource = Resource { name: "memory".to_owned(), fingerprint: "1".to_owned() };
         let password = self.password.as_ref().filter(|_| self.has(Fault::PlansWithThePassword)).map(Secret::expose);
         let slice = |(index, from)| {
@@ -64,13 +69,12 @@ impl Source for Memory {
             Slice::new(index, spec).of(resource.clone())
         };
         let first = u64::from(self.has(Fault::NumbersSlicesFromOne));
-        Ok((first..).zip((0..LINES.len()).step_by(OF_A_SLICE)).map(slice).collect())
+        Ok((first..).zip((begin..LINES.len()).step_by(OF_A_SLICE)).map(slice).collect())
     }
 
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
         let from = usize::try_from(slice.spec["from"].as_u64().unwrap()).unwrap();
         let name = slice.spec.to_string();
-        let is_last_slice = from + OF_A_SLICE >= LINES.len();
         let mut lines: Vec<(usize, &str)> = LINES.into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
         {
             let mut reading = self.reading.lock().unwrap();
@@ -102,8 +106,8 @@ impl Source for Memory {
                 let rest = format!("[\"{}\"]", "x".repeat(33 << 20));
                 batch.push(NewRecord { json: &rest, ..NewRecord::default() });
             }
-            let is_end = is_last_slice && at + 1 == many && !self.has(Fault::TellsNoCheckpoint);
-            Ok(batch.finish_at(is_end.then(|| Checkpoint(json!({ "done": true })))))
+            let is_last = at + 1 == many && !self.has(Fault::TellsNoCheckpoint);
+            Ok(batch.finish_at(is_last.then(|| Checkpoint(json!({ "done": line + 1 })))))
         };
         stream::iter(lines.into_iter().enumerate().map(batch)).boxed()
     }

@@ -15,7 +15,8 @@ pub(super) struct State {
     pub(super) fence: u64,
     /// What was provisioned, with the names of the fields.
     pub(super) tables: HashMap<String, (ProvisionedModel, Vec<String>)>,
-    pub(super) rows: BTreeMap<String, Row>,
+    /// By model and key.
+    pub(super) rows: BTreeMap<(String, String), Row>,
     pub(super) inserted: u64,
     pub(super) ingestions: HashMap<String, Standing>,
     /// By ingestion, run and slice.
