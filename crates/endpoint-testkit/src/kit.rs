@@ -106,6 +106,13 @@ impl Kit {
         self
     }
 
+    /// A place with more than 64 MiB of records of a unit of a source, none of them larger than 1 MiB.
+    #[must_use]
+    pub fn large(mut self, unit: &str, place: impl Fn() -> Result<Place> + Send + Sync + 'static) -> Self {
+        self.author_mut().large = Some((unit.parse().unwrap(), Box::new(place)));
+        self
+    }
+
     /// A valid configuration with which nothing can be done in a place, such as one of a server that is not there.
     #[must_use]
     pub fn wrong(mut self, config: impl Fn(&Place) -> serde_json::Value + Send + Sync + 'static) -> Self {

@@ -22,6 +22,7 @@ use crate::{
 
 type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
 type Messages = dyn Fn(&Place) -> usize + Send + Sync;
+type Places = dyn Fn() -> crate::Result<Place> + Send + Sync;
 type Wrong = dyn Fn(&Place) -> Value + Send + Sync;
 type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 
@@ -32,13 +33,14 @@ pub(crate) struct Author {
     pub(crate) records: Option<Box<Records>>,
     pub(crate) messages: Option<Box<Messages>>,
     pub(crate) units: Vec<(UnitId, usize)>,
+    pub(crate) large: Option<(UnitId, Box<Places>)>,
     pub(crate) wrong: Option<Box<Wrong>>,
 }
 
 /// What a test works with.
 pub(crate) struct Workbench {
     pub(crate) entry: Arc<DriverEntry>,
-    places: Arc<dyn Fn() -> crate::Result<Place> + Send + Sync>,
+    places: Arc<Places>,
     pub(crate) author: Arc<Author>,
 }
 
@@ -61,11 +63,7 @@ pub(crate) async fn soon<T>(call: impl Future<Output = T>) -> T {
 }
 
 impl Workbench {
-    pub(crate) fn new(
-        entry: Arc<DriverEntry>,
-        places: Arc<dyn Fn() -> crate::Result<Place> + Send + Sync>,
-        author: Arc<Author>,
-    ) -> Self {
+    pub(crate) fn new(entry: Arc<DriverEntry>, places: Arc<Places>, author: Arc<Author>) -> Self {
         Self { entry, places, author }
     }
 
@@ -75,7 +73,11 @@ impl Workbench {
 
     /// A new place with an endpoint in it.
     pub(crate) async fn site(&self) -> Site {
-        let place = self.place();
+        self.site_in(self.place()).await
+    }
+
+    /// A place with an endpoint in it.
+    pub(crate) async fn site_in(&self, place: Place) -> Site {
         let endpoint = open(&self.entry, &place).await.unwrap();
         Site { place, endpoint, entry: Arc::clone(&self.entry), author: Arc::clone(&self.author) }
     }

@@ -1,7 +1,11 @@
 //! The driver keeps the contract.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, process::ExitCode};
+use std::{
+    fs,
+    io::{BufWriter, Write as _},
+    process::ExitCode,
+};
 
 use endpoint_testkit::{Kit, Place};
 use serde_json::json;
@@ -28,6 +32,20 @@ fn export() -> Place {
     })
 }
 
+/// Issues of 64 KiB each.
+fn large_export() -> Place {
+    Place::in_folder(|dir| {
+        let file = fs::File::create(dir.join("issues.jsonl")).unwrap();
+        let (mut file, description) = (BufWriter::new(file), "x".repeat(64 << 10));
+        for id in 1..=1100 {
+            let fields = json!({ "summary": "large", "description": description });
+            writeln!(file, "{}", json!({ "id": id.to_string(), "key": format!("K-{id}"), "fields": fields })).unwrap();
+        }
+        file.flush().unwrap();
+        json!({ "path": dir })
+    })
+}
+
 fn main() -> ExitCode {
     Kit::of::<JiraExport>()
         .places(|| Ok(export()))
@@ -38,6 +56,7 @@ fn main() -> ExitCode {
             ("jira.comments", 3),
             ("jira.worklogs", 2),
         ])
+        .large("jira.issues", || Ok(large_export()))
         .wrong(|place| json!({ "path": place.dir().join("nowhere") }))
         .main()
 }

@@ -18,6 +18,12 @@ pub(super) const TESTS: &[Test] = &[
     test!("source", another_process_reads_the_same_slices, has_units, "SRC-05"),
     test!("source", what_nobody_asks_for_is_not_read, has_units, "SRC-07"),
     test!("source", batches_are_bounded, has_units, "SRC-08"),
+    test!(
+        "source",
+        memory_does_not_grow_with_a_slice,
+        |capabilities, author| is_source(capabilities, author) && author.large.is_some(),
+        "SRC-08"
+    ),
     test!("source", the_last_batch_says_where_to_go_on, has_units, "SRC-09"),
     test!("source", after_the_checkpoint_there_is_nothing_more, is_incremental, "SRC-10"),
     test!("source", reading_goes_on_after_any_checkpoint, is_incremental, "SRC-10"),
@@ -38,6 +44,9 @@ fn is_incremental(capabilities: &Capabilities, author: &Author) -> bool {
 
 /// No batch holds more than this; a record may be as large as the source allows.
 const MOST_BYTES: usize = 32 << 20;
+
+/// A large place has more than this.
+const LARGE: usize = 64 << 20;
 
 fn everything(mode: Mode) -> PlanRequest {
     PlanRequest::new(mode, None)
@@ -181,6 +190,32 @@ async fn batches_are_bounded(workbench: Workbench) {
             }
         }
     }
+}
+
+async fn memory_does_not_grow_with_a_slice(workbench: Workbench) {
+    let (unit, place) = workbench.author.large.as_ref().expect("it was given");
+    let site = workbench.site_in(place().unwrap()).await;
+    let source = site.endpoint.source().unwrap();
+    let (mut all, mut before, mut most) = (0, None, 0);
+    for slice in plan(source, unit, &everything(Mode::Raw)).await {
+        let mut batches = source.read(unit, &slice);
+        while let Some(batch) = soon(batches.next()).await {
+            let batch = batch.unwrap();
+            assert!(batch.bytes() < MOST_BYTES, "a batch of {} bytes", batch.bytes());
+            all += batch.bytes();
+            let now = resident().unwrap_or(0);
+            most = most.max(now.saturating_sub(*before.get_or_insert(now)));
+        }
+    }
+    assert!(all > LARGE, "a large place has more than {LARGE} bytes of records, not {all}");
+    assert!(most < LARGE / 2, "memory grows by {most} bytes while {all} are read");
+}
+
+/// How much memory this process has, in bytes, where the system tells it.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kib| kib * 1024)
 }
 
 async fn the_last_batch_says_where_to_go_on(workbench: Workbench) {

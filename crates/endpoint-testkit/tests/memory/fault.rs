@@ -34,6 +34,7 @@ faults! {
     ReadsOnlyWhatItPlanned => ["source::another_process_reads_the_same_slices"];
     GoesOnWhereItWasGivenUp => ["source::what_nobody_asks_for_is_not_read"];
     GivesAllAtOnce => ["source::batches_are_bounded"];
+    KeepsWhatItHasRead => ["source::memory_does_not_grow_with_a_slice"];
     TellsNoCheckpoint => ["source::the_last_batch_says_where_to_go_on"];
     IgnoresTheCheckpoint => ["source::after_the_checkpoint_there_is_nothing_more"];
     SkipsARecordAfterACheckpoint => ["source::reading_goes_on_after_any_checkpoint"];

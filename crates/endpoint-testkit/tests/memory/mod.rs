@@ -234,6 +234,7 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
         })
         .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
+        .large("memory.large", move || Ok(place(fault)))
         .wrong(|place| {
             let mut config = place.config().clone();
             config["full"] = true.into();

@@ -2,7 +2,8 @@ use std::collections::HashMap;
 
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, PlanRequest, RawBatch, Reject, Resource, Result, Secret, Slice, Source,
-    SourceIdentity, UnitDescriptor, UnitField, UnitId, async_trait, batch::NewRecord,
+    SourceIdentity, UnitDescriptor, UnitField, UnitId, async_trait,
+    batch::{NewRecord, RawBatchBuilder},
 };
 use futures::{
     StreamExt as _,
@@ -11,6 +12,9 @@ use futures::{
 use serde_json::json;
 
 use super::{Fault, Memory};
+
+/// How many records of 64 KiB a large memory has.
+const OF_A_LARGE_ONE: u64 = 1100;
 
 /// Seven records in two slices; the last line is none.
 const LINES: [&str; 7] =
@@ -25,6 +29,8 @@ pub(super) struct Reading {
     times: HashMap<String, u32>,
     /// How many batches of each slice were given the last time.
     given: HashMap<String, usize>,
+    /// What was read, for those who keep it.
+    kept: Vec<String>,
 }
 
 #[async_trait]
@@ -36,7 +42,7 @@ impl Source for Memory {
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {
         let field =
             UnitField { name: "id".to_owned(), json_type: "number".to_owned(), description: "Its id.".to_owned() };
-        let mut units = vec!["memory.things", "memory.nothing"];
+        let mut units = vec!["memory.things", "memory.nothing", "memory.large"];
         if self.has(Fault::ListsAUnitTwice) {
             units.push("memory.things");
         }
@@ -45,13 +51,15 @@ impl Source for Memory {
     }
 
     async fn plan(&self, unit: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>> {
-        let is_known = matches!(unit.as_str(), "memory.things" | "memory.nothing");
+        let is_known = matches!(unit.as_str(), "memory.things" | "memory.nothing" | "memory.large");
         if !is_known && !self.has(Fault::TakesAnyUnit) {
             return Err(Error::new(ErrorKind::Config, "plan", "there is no such unit").with("unit", unit));
         }
         self.reading.lock().unwrap().has_planned = true;
-        if unit.as_str() != "memory.things" {
-            return Ok(Vec::new());
+        match unit.as_str() {
+            "memory.things" => {}
+            "memory.large" => return Ok(vec![Slice::new(0, json!({ "large": true }))]),
+            _ => return Ok(Vec::new()),
         }
         let done = request.checkpoint.as_ref().and_then(|checkpoint| checkpoint.0["done"].as_u64()).unwrap_or(0);
         let begin = match self.fault {
@@ -73,6 +81,9 @@ impl Source for Memory {
     }
 
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
+        if slice.spec["large"] == true {
+            return self.read_large(unit);
+        }
         let from = usize::try_from(slice.spec["from"].as_u64().unwrap()).unwrap();
         let name = slice.spec.to_string();
         let mut lines: Vec<(usize, &str)> = LINES.into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
@@ -95,20 +106,39 @@ impl Source for Memory {
         // One line a batch.
         let batch = move |(at, (line, json)): (usize, (usize, &str))| {
             self.reading.lock().unwrap().given.insert(name.clone(), at + 1);
-            let time = cdm_models::Timestamp::from_microsecond(0).unwrap();
-            let mut batch = RawBatch::builder(unit.clone(), self.identity.endpoint.clone(), "memory", time);
+            let mut batch = self.batch(unit);
             if json.starts_with('{') {
                 batch.push(NewRecord { json, line: Some(line as u64 + 1), ..NewRecord::default() });
             } else {
                 batch.reject(Reject::at_source(format!("memory:{}", line + 1), "no record", json.as_bytes()));
             }
             if self.has(Fault::GivesAllAtOnce) {
-                let rest = format!("[\"{}\"]", "x".repeat(33 << 20));
-                batch.push(NewRecord { json: &rest, ..NewRecord::default() });
+                batch.push(NewRecord { json: &"x".repeat(33 << 20), ..NewRecord::default() });
             }
             let is_last = at + 1 == many && !self.has(Fault::TellsNoCheckpoint);
             Ok(batch.finish_at(is_last.then(|| Checkpoint(json!({ "done": line + 1 })))))
         };
         stream::iter(lines.into_iter().enumerate().map(batch)).boxed()
+    }
+}
+
+impl Memory {
+    fn batch(&self, unit: &UnitId) -> RawBatchBuilder {
+        let time = cdm_models::Timestamp::from_microsecond(0).unwrap();
+        RawBatch::builder(unit.clone(), self.identity.endpoint.clone(), "memory", time)
+    }
+
+    /// Records of 64 KiB, one a batch, made as they are asked for.
+    fn read_large<'a>(&'a self, unit: &'a UnitId) -> BoxStream<'a, Result<RawBatch>> {
+        let batch = |line| {
+            let record = format!("{{\"text\":\"{}\"}}", "x".repeat(64 << 10));
+            let mut batch = self.batch(unit);
+            batch.push(NewRecord { json: &record, line: Some(line), ..NewRecord::default() });
+            if self.has(Fault::KeepsWhatItHasRead) {
+                self.reading.lock().unwrap().kept.push(record);
+            }
+            Ok(batch.finish())
+        };
+        stream::iter((1..=OF_A_LARGE_ONE).map(batch)).boxed()
     }
 }
