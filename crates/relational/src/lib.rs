@@ -26,6 +26,7 @@ mod observations;
 mod order;
 mod plan;
 pub mod plumbing;
+pub mod repair;
 pub mod state;
 pub mod support;
 mod table;

@@ -6,7 +6,7 @@ use endpoint_api::{
     batch::{ContentHasher, HashValue},
 };
 use futures::TryStreamExt as _;
-use relational::{ColumnType, Identifier, plumbing};
+use relational::{ColumnType, Identifier, plumbing, repair, state::signed};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -143,15 +143,11 @@ fn hash_of(row: &Row, target: &Target, hasher: &mut ContentHasher) -> Result<Vec
 /// Makes rows ones that any record of their rank replaces, unless they have been written since they were read.
 async fn mark(marker: &Session, target: &Target, (keys, versions): (Vec<String>, Vec<String>)) -> Result<u64> {
     let statement = format!(
-        "update {table} t set {hash} = '', {source_hash} = null, {version_at} = null, {observation} = 0, {revision} = 0 \
-         from unnest($1, $2) as c (key, version) where t.{key} = c.key and t.xmin::text = c.version",
+        "update {table} t set {replaceable} from unnest($1, $2) as c (key, version) \
+         where t.{key} = c.key and t.xmin::text = c.version",
         table = target.table,
         key = target.key,
-        hash = plumbing::CONTENT_HASH,
-        source_hash = plumbing::SOURCE_HASH,
-        version_at = plumbing::VERSION_AT,
-        observation = plumbing::OBSERVATION,
-        revision = plumbing::MAPPER_REVISION,
+        replaceable = repair::as_replaceable("''"),
     );
     marker.execute("mark rows", &statement, &[(&keys, Type::TEXT_ARRAY), (&versions, Type::TEXT_ARRAY)]).await
 }
@@ -159,14 +155,8 @@ async fn mark(marker: &Session, target: &Target, (keys, versions): (Vec<String>,
 /// The next run of every ingestion that feeds the table reads all there is, and what is there now is what
 /// they have inserted so far.
 async fn recount(marker: &Session, tables: &SupportTables, target: &Target, found: &Verification) -> Result<()> {
-    let missing = i64::try_from(found.inserted).unwrap_or(i64::MAX) - i64::try_from(found.rows).unwrap_or(i64::MAX);
-    let statement = format!(
-        "update {ingestion} i set checkpoint = null, rows_inserted = i.rows_inserted - \
-         case when i.ingestion = (select m.ingestion from {ingestion} m where m.table_name = $1 \
-         order by m.rows_inserted desc, m.ingestion limit 1) then $2 else 0 end \
-         where i.table_name = $1",
-        ingestion = tables.ingestion
-    );
+    let missing = signed(found.inserted) - signed(found.rows);
+    let statement = repair::recount(&tables.ingestion.to_string(), "$1", "$2");
     let table = target.name.as_str();
     marker.execute("mark rows", &statement, &[(&table, Type::TEXT), (&missing, Type::INT8)]).await.map(drop)
 }

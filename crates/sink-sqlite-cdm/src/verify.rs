@@ -5,7 +5,7 @@ use endpoint_api::{
     Error, Result, Verification,
     batch::{ContentHasher, HashValue},
 };
-use relational::{ColumnType, Identifier, Naming, plumbing, state::signed, support};
+use relational::{ColumnType, Naming, plumbing, repair, state::signed, support};
 use rusqlite::{Connection, Row, params, types::ValueRef};
 
 use crate::{
@@ -142,15 +142,10 @@ fn read(value: ValueRef<'_>, column_type: ColumnType) -> Option<Owned> {
 /// Makes rows ones that any record of their rank replaces.
 fn mark(connection: &Connection, target: &Target, keys: &[String]) -> Result<u64> {
     let statement = format!(
-        "update {table} set {hash} = x'', {source_hash} = null, {version_at} = null, {observation} = 0, {revision} = 0 \
-         where {key} = ?1",
+        "update {table} set {replaceable} where {key} = ?1",
         table = target.table,
         key = target.key,
-        hash = plumbing::CONTENT_HASH,
-        source_hash = plumbing::SOURCE_HASH,
-        version_at = plumbing::VERSION_AT,
-        observation = plumbing::OBSERVATION,
-        revision = plumbing::MAPPER_REVISION,
+        replaceable = repair::as_replaceable("x''"),
     );
     let mut statement = connection.prepare(&statement).during(OPERATION)?;
     let mut marked = 0;
@@ -164,13 +159,7 @@ fn mark(connection: &Connection, target: &Target, keys: &[String]) -> Result<u64
 /// The next run of every ingestion that feeds the table reads all there is, and what is there now is what they
 /// have inserted so far.
 fn recount(connection: &Connection, target: &Target, found: &Verification) -> Result<()> {
-    let table = Identifier::derived(support::INGESTION);
     let missing = signed(found.inserted) - signed(found.rows);
-    let statement = format!(
-        "update {table} set checkpoint = null, rows_inserted = rows_inserted - \
-         case when ingestion = (select m.ingestion from {table} m where m.table_name = ?1 \
-         order by m.rows_inserted desc, m.ingestion limit 1) then ?2 else 0 end \
-         where table_name = ?1"
-    );
+    let statement = repair::recount(support::INGESTION, "?1", "?2");
     connection.execute(&statement, params![target.table.as_str(), missing]).during(OPERATION).map(drop)
 }
