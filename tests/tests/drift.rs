@@ -221,3 +221,36 @@ fn of_many_who_apply_one_plan_of_a_file_one_does_it() {
         assert!(refused.error(1).contains(&format!("{} has changed; plan again", sink.table())), "{refused:?}");
     }
 }
+
+#[test]
+fn a_table_of_another_name_gets_all_rows_and_the_old_one_goes_on_where_it_was() {
+    for sink in Sink::ALL {
+        let sandbox = sink.sandbox();
+        sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#, r#"{"id":"2","key":"B"}"#]);
+        let name = match sink {
+            Sink::Postgres => "projects",
+            Sink::Sqlite => {
+                let ingestion = "[ingest.here]\nsource = \"acme_jira\"\nunit = \"jira.projects\"\n\
+                                 sink = \"file\"\nmode = \"cdm\"\n";
+                sandbox.configure(|configuration| configuration + ingestion);
+                "here"
+            }
+        };
+        let ingest = || {
+            sink.provision(&sandbox, []).expect(0);
+            let run = &sandbox.ingest(&[name])[0];
+            (run["read"].as_u64().unwrap(), run["inserted"].as_u64().unwrap())
+        };
+        assert_eq!((ingest(), ingest()), ((2, 2), (0, 0)));
+        let renamed = "table_prefix = \"other_\"\n";
+        let driver = match sink {
+            Sink::Postgres => "driver = \"cdm.postgres\"\n",
+            Sink::Sqlite => "driver = \"cdm.sqlite\"\n",
+        };
+        sandbox.configure(|configuration| configuration.replace(driver, &format!("{driver}{renamed}")));
+        assert_eq!((ingest(), ingest()), ((2, 2), (0, 0)), "{}: nothing was read for that table before", sink.id());
+        sandbox.configure(|configuration| configuration.replace(renamed, ""));
+        sandbox.export("projects-2.jsonl", &[r#"{"id":"3","key":"C"}"#]);
+        assert_eq!(ingest(), (1, 1), "{}", sink.id());
+    }
+}
