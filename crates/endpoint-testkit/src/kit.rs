@@ -1,11 +1,8 @@
 use std::{
     collections::BTreeMap,
-    env, fs,
-    future::Future,
-    io,
+    env, fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    pin::Pin,
     process::ExitCode,
     sync::Arc,
 };
@@ -215,9 +212,6 @@ pub fn recorded(folder: &Path) -> io::Result<BTreeMap<String, Vec<Outcome>>> {
     }
     Ok(drivers)
 }
-
-/// What a test does: panics when the driver does not keep to it.
-pub(crate) type Body = fn(Workbench) -> Pin<Box<dyn Future<Output = ()>>>;
 
 fn carry_out(
     test: &Test,

@@ -11,9 +11,14 @@ mod sink;
 mod source;
 mod values;
 
+use std::{future::Future, pin::Pin};
+
 use endpoint_api::Capabilities;
 
-use crate::{kit::Body, workbench::Author};
+use crate::workbench::{Author, Workbench};
+
+/// What a test does: panics when the driver does not keep to it.
+type Body = fn(Workbench) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// A test of the kit.
 pub struct Test {
