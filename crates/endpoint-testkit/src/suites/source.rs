@@ -196,7 +196,22 @@ async fn memory_does_not_grow_with_a_slice(workbench: Workbench) {
     let (unit, place) = workbench.author.large.as_ref().expect("it was given");
     let site = workbench.site_in(place().unwrap()).await;
     let source = site.endpoint.source().unwrap();
-    let (mut all, mut before, mut most) = (0, None, 0);
+    let mut growth = usize::MAX;
+    // Other tests in the same process need memory, too, but not each time.
+    for _ in 0..3 {
+        let (all, grown) = read_through(source, unit).await;
+        assert!(all > LARGE, "a large place has more than {LARGE} bytes of records, not {all}");
+        growth = growth.min(grown);
+        if growth < LARGE / 2 {
+            return;
+        }
+    }
+    panic!("memory grows by {growth} bytes while some {LARGE} are read");
+}
+
+/// Reads a unit without keeping anything of it; says how many bytes it has, and by how many the process has grown.
+async fn read_through(source: &dyn Source, unit: &UnitId) -> (usize, usize) {
+    let (mut all, mut before, mut growth) = (0, None, 0);
     for slice in plan(source, unit, &everything(Mode::Raw)).await {
         let mut batches = source.read(unit, &slice);
         while let Some(batch) = soon(batches.next()).await {
@@ -204,11 +219,10 @@ async fn memory_does_not_grow_with_a_slice(workbench: Workbench) {
             assert!(batch.bytes() < MOST_BYTES, "a batch of {} bytes", batch.bytes());
             all += batch.bytes();
             let now = resident().unwrap_or(0);
-            most = most.max(now.saturating_sub(*before.get_or_insert(now)));
+            growth = growth.max(now.saturating_sub(*before.get_or_insert(now)));
         }
     }
-    assert!(all > LARGE, "a large place has more than {LARGE} bytes of records, not {all}");
-    assert!(most < LARGE / 2, "memory grows by {most} bytes while {all} are read");
+    (all, growth)
 }
 
 /// How much memory this process has, in bytes, where the system tells it.
