@@ -6,7 +6,7 @@ use endpoint_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Observations, ObservedSlice, state::put_away};
+use crate::{Observations, ObservedSlice, state::key_beside};
 
 /// Where all ingestions of a sink stand: the last fence, and for each ingestion its newest run with its plan, its
 /// committed slices and its checkpoint.
@@ -27,6 +27,9 @@ pub struct Ledger {
 pub struct Standing {
     /// The model that it feeds.
     pub model: Option<ModelId>,
+    /// The major version of that.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    major: u64,
     /// The fence of its newest run; whoever holds an older one commits nothing more.
     pub fence: u64,
     run_id: RunId,
@@ -37,6 +40,15 @@ pub struct Standing {
     checkpoint: Option<Checkpoint>,
     resources: Observations,
     inserted: u64,
+}
+
+fn first() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_first(major: &u64) -> bool {
+    *major == first()
 }
 
 /// A committed slice.
@@ -93,19 +105,25 @@ impl Ledger {
     }
 
     /// Opens a run under a new fence: an unfinished one is continued, unless the spec asks for a restart. Whoever
-    /// has opened the ingestion before commits nothing more. Where an ingestion stands with one model says nothing of
-    /// where it stands with another.
+    /// has opened the ingestion before commits nothing more. Where an ingestion stands with one model, or one major
+    /// version of it, says nothing of where it stands with another.
     pub fn open(&mut self, spec: &RunSpec) -> Resume {
         self.fence += 1;
         let fence = self.fence;
         let key = spec.ingestion.to_string();
-        let model = spec.model.as_ref().map(|model| model.id.clone());
+        let (model, major) = match &spec.model {
+            Some(model) => (Some(model.id.clone()), model.version.major.max(first())),
+            None => (None, first()),
+        };
         let mut known = self.ingestions.remove(&key);
-        if known.as_ref().is_some_and(|known| known.model != model) {
-            let away = |model: &Option<ModelId>| put_away(&key, model.as_ref().map_or("", ModelId::as_str));
-            let of_model = self.ingestions.remove(&away(&model));
+        if known.as_ref().is_some_and(|known| (&known.model, known.major) != (&model, major)) {
+            let name = |model: &Option<ModelId>, major| {
+                let model = model.as_ref().map_or("", ModelId::as_str);
+                key_beside(&key, &format!("{model}/v{major}"))
+            };
+            let of_model = self.ingestions.remove(&name(&model, major));
             if let Some(of_other) = std::mem::replace(&mut known, of_model) {
-                self.ingestions.insert(away(&of_other.model), of_other);
+                self.ingestions.insert(name(&of_other.model, of_other.major), of_other);
             }
         }
         let continues = !spec.restart && known.as_ref().is_some_and(|known| !known.end.is_some_and(End::is_final));
@@ -118,6 +136,7 @@ impl Ledger {
                     known.map(|known| (known.checkpoint, known.resources, known.inserted)).unwrap_or_default();
                 Standing {
                     model,
+                    major,
                     fence,
                     run_id: spec.run_id.clone(),
                     observation: fence,
@@ -262,6 +281,9 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use cdm_models::ModelDescriptor;
     use endpoint_api::{Counts, Resource};
     use serde_json::json;
 
@@ -327,6 +349,31 @@ mod tests {
         // What stands in a resource that is as it was, was seen then.
         ledger.record_plan(&ingestion(), 3, &plan(1)).unwrap();
         assert_eq!(ledger.standing(&ingestion(), 3, "look").unwrap().observations(), HashMap::from([(0, 1)]));
+    }
+
+    #[test]
+    fn each_major_version_of_a_model_stands_by_itself() {
+        let model = |version: &'static str| {
+            let mut model = ModelDescriptor::of::<cdm_models::work::Project<'_>>().unwrap();
+            model.version = version.parse().unwrap();
+            Arc::new(model)
+        };
+        let mut ledger = Ledger::default();
+        let mut open = |run: &str, version: &'static str| {
+            let resume = ledger.open(&spec(run).model(model(version)));
+            if resume.plan.is_none() {
+                ledger.record_plan(&ingestion(), resume.fence, &plan(1)).unwrap();
+                commit(&mut ledger, resume.fence, 0).unwrap();
+            }
+            ledger.finish(&ingestion(), resume.fence, RunEnd::Failed).unwrap();
+            ledger = stored(&ledger);
+            (resume.run_id.to_string(), resume.checkpoint)
+        };
+        let reached = Some(Checkpoint(0.into()));
+        assert_eq!(open("a", "1.0.0"), ("a".to_owned(), None));
+        assert_eq!(open("b", "2.0.0"), ("b".to_owned(), None), "all of it is still to be read");
+        assert_eq!(open("c", "1.1.0"), ("a".to_owned(), reached.clone()));
+        assert_eq!(open("d", "2.0.0"), ("b".to_owned(), reached));
     }
 
     #[test]

@@ -61,9 +61,10 @@ pub fn key(ingestion: &Ingestion, model: &ModelDescriptor) -> String {
     }
 }
 
-/// Under which name a sink puts away where an ingestion stands with another table than the one that it is loaded into
-/// now: because its unit feeds another model, or the table is called otherwise. There it is found again.
-pub fn put_away(key: &str, table: &str) -> String {
+/// Under which name a sink keeps where an ingestion stands with a table, when the name of [`key`] stands for another
+/// one: because the unit fed another model before, or the table was called otherwise. What was read for the one is
+/// still to be read for the other.
+pub fn key_beside(key: &str, table: &str) -> String {
     format!("{key}/{table}")
 }
 

@@ -10,8 +10,15 @@ use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
 
 use crate::{
-    budget::Budget, check::check, config::Config, load::PgLoad, loading::Loading, rejects, run, session::Session,
-    state::Target, verify,
+    budget::Budget,
+    check::check,
+    config::Config,
+    load::PgLoad,
+    loading::Loading,
+    rejects, run,
+    session::Session,
+    state::{SupportTables, Target},
+    verify,
 };
 
 /// The driver.
@@ -161,7 +168,8 @@ impl Sink for PgCdm {
         let session = Session::open(&self.connector).await?;
         let target = self.target(&session, Arc::clone(&replay.model)).await?;
         // It has no fence: what it writes is ordered by the observation of the rejects.
-        let loading = Loading::new(self, target, replay.ingestion.clone(), replay.run_id.clone(), 0);
+        let key = run::line(&session, &SupportTables::of(&self.schema), &target, &replay.ingestion).await?;
+        let loading = Loading::new(self, target, replay.ingestion.clone(), key, replay.run_id.clone(), 0);
         loading.keep_idle(session);
         Ok(Box::new(PgLoad::replay(loading, replay.rejects.clone(), replay.observation).await?))
     }

@@ -7,7 +7,7 @@ use endpoint_api::{Ingestion, Result, RunId};
 use postgres_client::Connector;
 use relational::{
     Seen, Turns,
-    state::{self, Retention, signed},
+    state::{Retention, signed},
 };
 
 use crate::{
@@ -42,11 +42,18 @@ pub(crate) struct Loading<'e> {
 }
 
 impl<'e> Loading<'e> {
-    pub(crate) fn new(endpoint: &'e PgCdm, target: Target, ingestion: Ingestion, run_id: RunId, fence: u64) -> Self {
+    pub(crate) fn new(
+        endpoint: &'e PgCdm,
+        target: Target,
+        ingestion: Ingestion,
+        key: String,
+        run_id: RunId,
+        fence: u64,
+    ) -> Self {
         Self {
             connector: endpoint.connector(),
             retention: endpoint.retention(),
-            key: state::key(&ingestion, &target.model),
+            key,
             idle: Mutex::default(),
             tables: SupportTables::of(endpoint.schema()),
             statements: Statements::of(&target),

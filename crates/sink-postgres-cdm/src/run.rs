@@ -11,8 +11,8 @@ use endpoint_api::{
 use relational::{
     Identifier, Observations, ObservedSlice,
     state::{
-        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, put_away,
-        signed, status, to_json, unsigned,
+        self, Opening, Standing, fenced, from_json, incomplete_run, key_beside, observed, overlapping,
+        planned_otherwise, signed, status, to_json, unsigned,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -75,8 +75,8 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let (session, is_direct) = Session::open_telling(endpoint.connector()).await?;
     let target = endpoint.target(&session, model).await?;
     let tables = SupportTables::of(endpoint.schema());
-    let key = state::key(&spec.ingestion, &target.model);
-    let (standing, fence) = take_fence(&session, &tables, &target, spec, &key).await?;
+    let key = line(&session, &tables, &target, &spec.ingestion).await?;
+    let (standing, fence) = take_fence(&session, &tables, spec, &key).await?;
 
     let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
     let mut opening = Opening::new(spec, fence, standing)?;
@@ -92,7 +92,7 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     if let Some(fence) = overtaken {
         end_sessions(&session, &label(endpoint.schema(), fence)).await;
     }
-    let loading = Loading::new(endpoint, target, spec.ingestion.clone(), resume.run_id.clone(), resume.fence);
+    let loading = Loading::new(endpoint, target, spec.ingestion.clone(), key, resume.run_id.clone(), resume.fence);
     confirmed.iter().for_each(|confirmed: &Vec<u8>| loading.seen.remember(confirmed));
     let session = Arc::new(session);
     Ok(PgRun {
@@ -110,7 +110,6 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
 async fn take_fence(
     session: &Session,
     tables: &SupportTables,
-    target: &Target,
     spec: &RunSpec,
     key: &str,
 ) -> Result<(Option<Standing>, u64)> {
@@ -119,13 +118,9 @@ async fn take_fence(
     loop {
         session.batch(operation, "begin").await?;
         session.batch(operation, SHORT_TRANSACTION).await?;
-        let (mut standing, table) = self::standing(session, tables, target, &spec.ingestion, key).await?;
+        let standing = standing(session, tables, &spec.ingestion, key).await?;
         let alive = standing.as_ref().is_some_and(Standing::is_alive);
         if !alive || spec.overlap == Overlap::Takeover {
-            if table != target.name.as_str() {
-                exchange(session, tables, target, key, &table).await?;
-                (standing, _) = self::standing(session, tables, target, &spec.ingestion, key).await?;
-            }
             let statement = format!(
                 "insert into {table} as f (name, value) values ('fence', 1) \
                  on conflict (name) do update set value = f.value + 1 returning value",
@@ -142,45 +137,61 @@ async fn take_fence(
     }
 }
 
-/// Puts away the ingestion's line, which is one of another table, and takes out that of this one, if there is one.
-async fn exchange(session: &Session, tables: &SupportTables, target: &Target, key: &str, table: &str) -> Result<()> {
-    let statement = format!("update {} set ingestion = $2 where ingestion = $1", tables.ingestion);
-    let moves = [(key, &*put_away(key, table)), (&*put_away(key, target.name.as_str()), key)];
-    for (from, to) in moves {
-        session.execute("open a run", &statement, &[(&from, Type::TEXT), (&to, Type::TEXT)]).await?;
-    }
-    Ok(())
-}
-
-/// Locks the ingestion's line, which is made when it is missing; `None` when it never had a run. Tells also the table
-/// that the line is of.
-async fn standing(
+/// The name under which the ingestion stands with the table, whose line is made when it is missing.
+///
+/// The line of the ingestion's own name is of the table that it was loaded into first.
+///
+/// # Errors
+///
+/// As the server says.
+pub(crate) async fn line(
     session: &Session,
     tables: &SupportTables,
     target: &Target,
     ingestion: &Ingestion,
-    key: &str,
-) -> Result<(Option<Standing>, String)> {
-    let operation = "open a run";
-    let statement = format!(
+) -> Result<String> {
+    let operation = "look where the ingestion stands";
+    let insert = format!(
         "insert into {} (ingestion, model, table_name, fence, run_id, status, observation, prefix, rows_inserted, \
          started_at, opened_at) values ($1, $2, $3, 0, '', 'abandoned', 0, 0, 0, now(), now()) on conflict do nothing",
         tables.ingestion
     );
+    let select = format!("select table_name = $2 from {} where ingestion = $1", tables.ingestion);
     let (model, table) = (target.model.id.as_str(), target.name.as_str());
-    session.execute(operation, &statement, &[(&key, Type::TEXT), (&model, Type::TEXT), (&table, Type::TEXT)]).await?;
+    let first = state::key(ingestion, &target.model);
+    let beside = key_beside(&first, table);
+    for key in [first, beside] {
+        let line = [(&key as _, Type::TEXT), (&model as _, Type::TEXT), (&table as _, Type::TEXT)];
+        session.execute(operation, &insert, &line).await?;
+        let of_table = session.query_one(operation, &select, &[(&key, Type::TEXT), (&table, Type::TEXT)]).await?;
+        if column(&of_table, 0)? {
+            return Ok(key);
+        }
+    }
+    let message = "the line that is called after the table is another's";
+    Err(Error::new(ErrorKind::Internal, operation, message).with("ingestion", ingestion))
+}
+
+/// Locks the ingestion's line; `None` when it never had a run.
+async fn standing(
+    session: &Session,
+    tables: &SupportTables,
+    ingestion: &Ingestion,
+    key: &str,
+) -> Result<Option<Standing>> {
+    let operation = "open a run";
     let statement = format!(
         "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
          (i.holder = 'heartbeat' and i.beat_at > clock_timestamp() - interval '{SILENCE} seconds') is true or exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
          and (a.backend_start is not null or a.application_name like 'cdm%') \
-         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence, i.table_name \
+         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence \
          from {} i where i.ingestion = $1 for update",
         tables.ingestion
     );
     let row: Row = session.query_one(operation, &statement, &[(&key, Type::TEXT)]).await?;
-    let (run_id, table): (String, String) = (column(&row, 1)?, column(&row, 8)?);
+    let run_id: String = column(&row, 1)?;
     if run_id.is_empty() {
-        return Ok((None, table));
+        return Ok(None);
     }
     let standing = Standing {
         status: column(&row, 0)?,
@@ -193,7 +204,7 @@ async fn standing(
         fence: unsigned(column(&row, 7)?),
     };
     tracing::debug!(%ingestion, status = %standing.status, held = standing.is_held, "where the ingestion stands");
-    Ok((Some(standing), table))
+    Ok(Some(standing))
 }
 
 /// The receipts of the slices that a run has committed, and what it has seen in them.

@@ -124,13 +124,16 @@ impl Sink for SqliteCdm {
 
     async fn replay(&self, replay: &Replay) -> Result<Box<dyn Load + '_>> {
         let (database, naming, model) = (self.database.clone(), self.naming.clone(), Arc::clone(&replay.model));
+        let ingestion = replay.ingestion.clone();
         let find = move || {
             let connection = database.open()?;
-            Target::find(&connection, &naming, model).map_err(|error| database.unprovisioned(error))
+            let target = Target::find(&connection, &naming, model).map_err(|error| database.unprovisioned(error))?;
+            Ok((run::line(&connection, &target, &ingestion)?, target))
         };
-        let target = OWNER.blocking(find).await?;
+        let (key, target) = OWNER.blocking(find).await?;
         // It has no fence: what it writes is ordered by the observation of the rejects.
-        let loading = Loading::new(self.database.clone(), target, replay.ingestion.clone(), replay.run_id.clone(), 0);
+        let loading =
+            Loading::new(self.database.clone(), target, replay.ingestion.clone(), key, replay.run_id.clone(), 0);
         Ok(Box::new(SqliteLoad::replay(loading, replay.rejects.clone(), replay.observation).await?))
     }
 

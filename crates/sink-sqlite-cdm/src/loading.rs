@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use endpoint_api::{Ingestion, RunId};
-use relational::{Seen, Turns, state};
+use relational::{Seen, Turns};
 
 use crate::{database::Database, merge::Merging, stage::Staging, stored::Lookup, target::Target};
 
@@ -22,9 +22,16 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    pub(crate) fn new(database: Database, target: Target, ingestion: Ingestion, run_id: RunId, fence: u64) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        target: Target,
+        ingestion: Ingestion,
+        key: String,
+        run_id: RunId,
+        fence: u64,
+    ) -> Self {
         Self {
-            key: state::key(&ingestion, &target.model),
+            key,
             lookup: Lookup::of(&target),
             staging: Staging::of(&target),
             merging: Merging::of(&target),

@@ -6,14 +6,14 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, ErrorKind, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId, RunReceipt,
-    RunSpec, Slice, async_trait,
+    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
+    RunReceipt, RunSpec, Slice, async_trait,
 };
 use relational::{
     Naming, Observations, ObservedSlice,
     state::{
-        self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, put_away,
-        receipt, signed, status, to_json, unsigned,
+        self, Opening, Retention, Standing, fenced, incomplete_run, key_beside, observed, overlapping,
+        planned_otherwise, receipt, signed, status, to_json, unsigned,
     },
     support,
 };
@@ -98,15 +98,11 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
     let connection = database.open()?;
     let model = spec.model.clone().ok_or_else(|| Error::unsupported(OPEN, "loading source-shaped records"))?;
     let target = Target::find(&connection, naming, model).map_err(|error| database.unprovisioned(error))?;
-    let key = state::key(&spec.ingestion, &target.model);
     connection.execute_batch("begin immediate").during(OPEN)?;
-    let (mut standing, table) = self::standing(&connection, &database, &target, &key)?;
+    let key = line(&connection, &target, &spec.ingestion)?;
+    let standing = standing(&connection, &database, &key)?;
     if spec.overlap != Overlap::Takeover && standing.as_ref().is_some_and(Standing::is_alive) {
         return Ok(Attempt::Alive); // the connection takes its transaction along
-    }
-    if table != target.table.as_str() {
-        exchange(&connection, &target, &key, &table)?;
-        (standing, _) = self::standing(&connection, &database, &target, &key)?;
     }
     let statement = format!(
         "insert into {} as f (name, value) values ('fence', 1) \
@@ -136,7 +132,7 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
         params![key, signed(fence), resume.run_id.as_str(), signed(resume.observation), continues, cells::now()?];
     connection.execute(&statement, line).during(OPEN)?;
     connection.execute_batch("commit").during(OPEN)?;
-    let loading = Loading::new(database, target, spec.ingestion.clone(), resume.run_id.clone(), fence);
+    let loading = Loading::new(database, target, spec.ingestion.clone(), key, resume.run_id.clone(), fence);
     confirmed.iter().for_each(|confirmed| loading.seen.remember(confirmed));
     Ok(Attempt::Opened(Box::new(SqliteRun {
         loading: Arc::new(loading),
@@ -148,46 +144,46 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
     })))
 }
 
-/// Puts away the ingestion's line, which is one of another table, and takes out that of this one, if there is one.
-fn exchange(connection: &Connection, target: &Target, key: &str, table: &str) -> Result<()> {
-    let statement = format!("update {} set ingestion = ?2 where ingestion = ?1", support::INGESTION);
-    let moves = [(key, &*put_away(key, table)), (&*put_away(key, target.table.as_str()), key)];
-    for (from, to) in moves {
-        connection.execute(&statement, [from, to]).during(OPEN)?;
-    }
-    Ok(())
-}
-
-/// Where an ingestion stands; its line is made when it is missing. `None` when it never had a run. Tells also the table
-/// that the line is of.
-fn standing(
-    connection: &Connection,
-    database: &Database,
-    target: &Target,
-    key: &str,
-) -> Result<(Option<Standing>, String)> {
-    let statement = format!(
+/// The name under which the ingestion stands with the table, whose line is made when it is missing.
+///
+/// The line of the ingestion's own name is of the table that it was loaded into first.
+pub(crate) fn line(connection: &Connection, target: &Target, ingestion: &Ingestion) -> Result<String> {
+    let insert = format!(
         "insert into {} (ingestion, model, table_name, fence, run_id, status, observation, prefix, rows_inserted, \
          started_at, opened_at) values (?1, ?2, ?3, 0, '', 'abandoned', 0, 0, 0, ?4, ?4) on conflict do nothing",
         support::INGESTION
     );
-    let line = params![key, target.model.id.as_str(), target.table.as_str(), cells::now()?];
-    connection.execute(&statement, line).during(OPEN)?;
+    let select = format!("select table_name = ?2 from {} where ingestion = ?1", support::INGESTION);
+    let (model, table) = (target.model.id.as_str(), target.table.as_str());
+    let first = state::key(ingestion, &target.model);
+    let beside = key_beside(&first, table);
+    for key in [first, beside] {
+        connection.execute(&insert, params![key, model, table, cells::now()?]).during(OPEN)?;
+        if connection.query_row(&select, [&*key, table], |row| row.get(0)).during(OPEN)? {
+            return Ok(key);
+        }
+    }
+    let message = "the line that is called after the table is another's";
+    Err(Error::new(ErrorKind::Internal, OPEN, message).with("ingestion", ingestion))
+}
+
+/// Where an ingestion stands; `None` when it never had a run.
+fn standing(connection: &Connection, database: &Database, key: &str) -> Result<Option<Standing>> {
     let statement = format!(
-        "select status, run_id, observation, plan, resources, checkpoint, fence, table_name from {} where ingestion = ?1",
+        "select status, run_id, observation, plan, resources, checkpoint, fence from {} where ingestion = ?1",
         support::INGESTION
     );
     let read = connection.query_row(&statement, [key], |row| {
         let numbers: (i64, i64) = (row.get(2)?, row.get(6)?);
         let texts: [Option<String>; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, numbers, texts, row.get::<_, String>(7)?))
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, numbers, texts))
     });
-    let (status, run_id, (observation, fence), [plan, resources, checkpoint], table) = read.during(OPEN)?;
+    let (status, run_id, (observation, fence), [plan, resources, checkpoint]) = read.during(OPEN)?;
     if run_id.is_empty() {
-        return Ok((None, table));
+        return Ok(None);
     }
     let fence = unsigned(fence);
-    let standing = Standing {
+    Ok(Some(Standing {
         is_held: RunLock::is_held(&lock_file(database, fence)).map_err(lock_failed(OPEN))?,
         status,
         fence,
@@ -196,8 +192,7 @@ fn standing(
         plan: json("plan", plan)?,
         observations: json("list of resources", resources)?.unwrap_or_default(),
         checkpoint: json("checkpoint", checkpoint)?,
-    };
-    Ok((Some(standing), table))
+    }))
 }
 
 /// The receipts of the slices that a run has committed, and what it has seen in them.
