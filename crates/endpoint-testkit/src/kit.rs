@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use endpoint_api::{Capabilities, Driver, DriverEntry, Ingestion};
@@ -107,6 +107,14 @@ impl Kit {
     #[must_use]
     pub fn large(mut self, unit: &str, place: impl Fn() -> Result<Place> + Send + Sync + 'static) -> Self {
         self.author_mut().large = Some((unit.parse().unwrap(), Box::new(place)));
+        self
+    }
+
+    /// How somebody else changes the field `name` of the row with a key, given the table as [`rows`](Self::rows) is
+    /// and the key: as it is done by hand, past the driver.
+    #[must_use]
+    pub fn damage(mut self, damage: impl Fn(&Place, &str, &str) + Send + Sync + 'static) -> Self {
+        self.author_mut().damage = Some(Box::new(damage));
         self
     }
 
@@ -219,6 +227,12 @@ fn carry_out(
     places: &Arc<Places>,
     author: &Arc<Author>,
 ) -> std::result::Result<(), String> {
+    static AT_IT: RwLock<()> = RwLock::new(());
+    // A test that failed has poisoned nothing.
+    let (_one_of_many, _alone) = match test.alone {
+        false => (Some(AT_IT.read().unwrap_or_else(PoisonError::into_inner)), None),
+        true => (None, Some(AT_IT.write().unwrap_or_else(PoisonError::into_inner))),
+    };
     let run = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let workbench = Workbench::new(Arc::clone(entry), Arc::clone(places), Arc::clone(author));

@@ -117,6 +117,25 @@ impl Model for Hostile<'_> {
     const VERSION: &'static str = "1.0.0";
 }
 
+/// Another model, with keys that things may have, too.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub(crate) struct Other<'a> {
+    /// Its id.
+    #[schemars(extend("x-cdm-key" = true))]
+    pub(crate) cdm_id: Cow<'a, str>,
+    /// Its name.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// As received.
+    pub(crate) raw_source: Option<RawJson<'a>>,
+    /// The rest.
+    pub(crate) properties: Option<Json<'a>>,
+}
+
+impl Model for Other<'_> {
+    const ID: &'static str = "testkit.other";
+    const VERSION: &'static str = "1.0.0";
+}
+
 /// A model with two fields whose names differ in nothing but case.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub(crate) struct Colliding<'a> {
@@ -218,9 +237,14 @@ pub(crate) fn hashes(rows: &[Row]) -> SourceHashes {
 
 /// A batch of the rows that are not known, if there are any.
 pub(crate) fn batch(rows: &[Row], known: &[bool]) -> Option<CdmBatch> {
+    mapped(rows, known, 1)
+}
+
+/// As [`batch`], by a mapper of some revision.
+pub(crate) fn mapped(rows: &[Row], known: &[bool], revision: u32) -> Option<CdmBatch> {
     let at = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
     let mut source = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at(0));
-    let mut builder = CdmBatchBuilder::new(model(), 1);
+    let mut builder = CdmBatchBuilder::new(model(), revision);
     for (index, row) in rows.iter().enumerate() {
         source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(index as u64 + 1), ..NewRecord::default() });
         if known.get(index) == Some(&true) {

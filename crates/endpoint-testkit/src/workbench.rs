@@ -4,13 +4,14 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Batch, Begun, CdmBatch, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, Ingestion, Load, LoadReceipt,
-    Mode, OpenContext, Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice, UnitId,
+    Batch, Begun, CdmBatch, Commit, Counts, DriverEntry, Endpoint, EndpointId, Error, ErrorKind, Ingestion, Load,
+    LoadReceipt, Mode, OpenContext, Overlap, Reject, Resource, Result, Retry, Run, RunEnd, RunId, RunSpec, Sink, Slice,
+    UnitId,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ use crate::{
 type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
 type Messages = dyn Fn(&Place) -> usize + Send + Sync;
 type Places = dyn Fn() -> crate::Result<Place> + Send + Sync;
+type Damage = dyn Fn(&Place, &str, &str) + Send + Sync;
 type Wrong = dyn Fn(&Place) -> Value + Send + Sync;
 type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 
@@ -35,6 +37,7 @@ pub(crate) struct Author {
     pub(crate) units: Vec<(UnitId, usize)>,
     pub(crate) large: Option<(UnitId, Box<Places>)>,
     pub(crate) wrong: Option<Box<Wrong>>,
+    pub(crate) damage: Option<Box<Damage>>,
 }
 
 /// What a test works with.
@@ -56,6 +59,9 @@ pub(crate) const SINK: EndpointId = EndpointId::from_static("warehouse");
 
 /// After that long a call is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// After that long a run that has died must not stand in the way.
+const DYING: Duration = Duration::from_secs(20);
 
 /// A call that must come to an end.
 pub(crate) async fn soon<T>(call: impl Future<Output = T>) -> T {
@@ -117,13 +123,22 @@ impl Site {
         }
     }
 
+    /// Where the rows of the kit's model go.
+    pub(crate) async fn table(&self) -> String {
+        self.table_of(&model()).await
+    }
+
+    async fn table_of(&self, model: &ModelDescriptor) -> String {
+        match self.endpoint.provisioner() {
+            Some(provisioner) => soon(provisioner.plan(&[model])).await.unwrap().models[0].table.clone(),
+            None => model.id.to_string(),
+        }
+    }
+
     /// What is stored and live of a model, by key; nothing when the author has not said how that is asked.
     pub(crate) async fn stored_of(&self, model: &ModelDescriptor) -> Option<BTreeMap<String, Values>> {
         let rows = self.author.rows.as_ref()?;
-        let table = match self.endpoint.provisioner() {
-            Some(provisioner) => soon(provisioner.plan(&[model])).await.unwrap().models[0].table.clone(),
-            None => model.id.to_string(),
-        };
+        let table = self.table_of(model).await;
         let mut stored = BTreeMap::new();
         for row in rows(&self.place, &table).iter().filter(|row| !row.deleted) {
             let (key, values) = keyed(model, told(model, row));
@@ -198,8 +213,9 @@ pub(crate) fn by_key(batch: &CdmBatch) -> BTreeMap<String, Values> {
 /// Compares rows with what their keys should have; of what is not stored nothing is said.
 pub(crate) fn assert_alike(stored: &BTreeMap<String, Values>, expected: &BTreeMap<String, Values>) {
     for (key, values) in stored {
+        let expected = expected.get(key).unwrap_or_else(|| panic!("{key:?} is stored, and was never loaded"));
         for (field, value) in values {
-            let should_be = &expected[key][field];
+            let should_be = &expected[field];
             assert_eq!(value, should_be, "{field} of {key:?} is stored (left) and should be (right)");
         }
     }
@@ -222,6 +238,19 @@ pub(crate) fn spec(run_id: &str) -> RunSpec {
 
 pub(crate) fn raw_spec(run_id: &str) -> RunSpec {
     RunSpec::new(ingestion(Mode::Raw), run_id.parse().unwrap()).overlap(Overlap::Fail)
+}
+
+/// Opens a run where one has died: a sink may take some time to know that nobody holds it any more.
+pub(crate) async fn open_after_the_dead<'s>(sink: &'s dyn Sink, spec: &RunSpec) -> Box<dyn Run + 's> {
+    let began = Instant::now();
+    loop {
+        match soon(sink.open_run(spec)).await {
+            Err(error) if error.kind() == ErrorKind::Conflict && began.elapsed() < DYING => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            opened => return opened.expect("nobody holds the run any more"),
+        }
+    }
 }
 
 /// A plan of slices that are parts of nothing that could be told from another state of it.
@@ -252,12 +281,14 @@ pub(crate) async fn begin_beside<'r>(
 ) -> (LoadReceipt, Begun<'r>) {
     let mut second = run.begin(slice);
     let begun = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
-    let receipt = soon(first.commit(commit)).await.unwrap();
-    let begun = match begun {
-        Ok(begun) => begun,
-        Err(_) => soon(second).await,
+    let second = async {
+        match begun {
+            Ok(begun) => begun,
+            Err(_) => soon(second).await,
+        }
     };
-    (receipt, begun.unwrap())
+    let (receipt, begun) = futures::join!(soon(first.commit(commit)), second);
+    (receipt.unwrap(), begun.unwrap())
 }
 
 /// Hands rows over as the host does.
@@ -272,7 +303,7 @@ pub(crate) async fn write(load: &mut dyn Load, rows: &[Row]) -> Result<()> {
 
 /// Loads a slice, and again when the sink asks for that.
 pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]]) -> Result<Counts> {
-    let mut attempts = 0;
+    let mut attempts: u64 = 0;
     loop {
         attempts += 1;
         let attempt = async {
@@ -291,7 +322,9 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]])
                 assert_eq!(receipt.counts.total(), records as u64, "every record is accounted for: {receipt:?}");
                 return Ok(receipt.counts);
             }
-            Err(error) if error.retry() == Retry::Backoff && attempts < 5 => {}
+            Err(error) if error.retry() == Retry::Backoff && attempts < 5 => {
+                tokio::time::sleep(Duration::from_millis(20 * attempts)).await;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -299,7 +332,7 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]])
 
 /// A reject of the source's.
 pub(crate) fn reject(line: u64, reason: &str) -> Reject {
-    Reject::at_source(format!("things.jsonl:{line}"), reason, b"{\"not\": \"a \x00thing\"")
+    Reject::at_source(format!("things.jsonl:{line}"), reason, b"{\"not\": \"a \x00thing \xff\"")
 }
 
 /// The error of a call that must fail.

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
         Ok(Place::with(json!({ "connection_url": database.url() }), database))
     };
     let messages = |place: &Place| ask(place, "select from cdm_work._cdm_outbox".to_owned()).len();
+    let damage = |place: &Place, table: &str, key: &str| {
+        drop(ask(place, format!("update {table} set name = 'damaged' where cdm_id = '{key}'")));
+    };
     // Nobody listens on that port.
     let wrong = |_: &Place| json!({ "connection_url": "postgres://nobody@127.0.0.1:1/nothing" });
-    Kit::of::<CdmPostgres>().places(place).rows(rows).messages(messages).wrong(wrong).main()
+    Kit::of::<CdmPostgres>().places(place).rows(rows).messages(messages).damage(damage).wrong(wrong).main()
 }

@@ -35,6 +35,10 @@ fn messages(place: &Place) -> usize {
 
 fn main() -> ExitCode {
     let place = || Ok(Place::in_folder(|dir| json!({ "path": dir.join("work.db") })));
+    let damage = |place: &Place, table: &str, key: &str| {
+        let connection = Connection::open(place.config()["path"].as_str().unwrap()).unwrap();
+        connection.execute(&format!("update {table} set name = 'damaged' where cdm_id = ?1"), [key]).unwrap();
+    };
     let wrong = |place: &Place| json!({ "path": place.dir() });
-    Kit::of::<CdmSqlite>().places(place).rows(rows).messages(messages).wrong(wrong).main()
+    Kit::of::<CdmSqlite>().places(place).rows(rows).messages(messages).damage(damage).wrong(wrong).main()
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use cdm_models::Timestamp;
-use endpoint_api::{Batch, Begun, Commit, EndpointId, Incomplete, RawBatch, RejectQuery, Replay, RunEnd, batch::Rank};
+use endpoint_api::{
+    Batch, Begun, Checkpoint, Commit, EndpointId, Incomplete, RawBatch, RejectQuery, Replay, RunEnd, batch::Rank,
+};
 
 use super::{Test, is_transactional, takes_things, test};
 use crate::{
-    model::{batch, model, put, unit},
+    model::{batch, model, put, timeless, unit},
     workbench::{
         Site, Workbench, begin, counts, failure, ingestion, load_slice, new_run, plan, reject, soon, spec, write,
     },
@@ -26,11 +28,13 @@ pub(super) const TESTS: &[Test] = &[
     test!("transaction", rejects_go_with_an_aborted_load, is_transactional, "LOAD-04"),
     test!("transaction", nothing_is_to_be_seen_before_the_commit, is_transactional, "LOAD-04"),
     test!("transaction", a_call_that_is_given_up_can_be_made_again, is_transactional, "EP-05"),
+    test!("transaction", a_commit_that_is_given_up_has_happened_or_not, is_transactional, "EP-05", "LOAD-04"),
     test!(
         "replay",
         what_is_replayed_is_no_reject_any_more,
         |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay),
-        "RPL-01"
+        "RPL-01",
+        "RUN-14"
     ),
     test!(
         "replay",
@@ -44,6 +48,17 @@ pub(super) const TESTS: &[Test] = &[
         what_was_loaded_is_found_as_it_was,
         |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.verify),
         "VFY-01"
+    ),
+    test!(
+        "verify",
+        what_somebody_has_changed_is_found_and_mended,
+        |capabilities, author| {
+            takes_things(capabilities, author)
+                && capabilities.sink.is_some_and(|sink| sink.verify)
+                && author.damage.is_some()
+        },
+        "VFY-02",
+        "VFY-03"
     ),
 ];
 
@@ -150,9 +165,12 @@ async fn rejects_are_kept_once_with_all_they_tell(workbench: Workbench) {
     let site = workbench.ready().await;
     let given = reject(7, "no thing at all");
     load_rejects(&site, vec![given.clone()]).await;
+    let first = soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
     load_rejects(&site, vec![given.clone()]).await;
     let kept = soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap();
     assert_eq!(kept.len(), 1, "the same reject twice is one: {kept:?}");
+    assert_eq!(kept[0].rejected_at, first[0].rejected_at, "it was rejected when it was rejected first");
     let kept = &kept[0];
     let told = (kept.stage, kept.reason.as_str(), kept.origin.as_str(), kept.raw.as_slice(), kept.raw_length);
     assert_eq!(told, (given.stage, "no thing at all", "things.jsonl:7", given.raw.as_slice(), given.raw_length));
@@ -243,11 +261,31 @@ async fn a_call_that_is_given_up_can_be_made_again(workbench: Workbench) {
     soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
 }
 
+async fn a_commit_that_is_given_up_has_happened_or_not(workbench: Workbench) {
+    const PAUSES: [u64; 6] = [0, 0, 1, 2, 5, 20];
+    let site = workbench.ready().await;
+    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
+    let slices = plan(PAUSES.len());
+    soon(run.record_plan(&slices)).await.unwrap();
+    let mut all = Vec::new();
+    for (slice, pause) in slices.iter().zip(PAUSES) {
+        let rows: Vec<_> = (0..100).map(|key| put(&format!("k{}-{key}", slice.index), "x", 1)).collect();
+        let mut load = begin(run.as_ref(), slice).await;
+        write(load.as_mut(), &rows).await.unwrap();
+        let _ = tokio::time::timeout(Duration::from_millis(pause), load.commit(Commit::default())).await;
+        let counted = load_slice(run.as_ref(), slice, &[&rows]).await.unwrap();
+        assert_eq!(counted, counts(100, 0, 0, 0, 0), "given up after {pause} ms");
+        all.extend(rows);
+    }
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+    site.assert_holds(&batch(&all, &[]).unwrap()).await;
+}
+
 async fn what_is_replayed_is_no_reject_any_more(workbench: Workbench) {
     let site = workbench.ready().await;
     let first = load_rejects(&site, vec![reject(1, "no thing"), reject(2, "no thing")]).await;
     // Since then a newer run has stored one of the keys.
-    site.load(&[&[&[crate::model::timeless("newer", "newer")]]]).await;
+    site.load(&[&[&[timeless("newer", "newer")]]]).await;
     let kept = soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap();
     let ids: Vec<String> = kept.iter().map(|reject| reject.id.clone()).collect();
     let replay = Replay::new(
@@ -258,7 +296,7 @@ async fn what_is_replayed_is_no_reject_any_more(workbench: Workbench) {
         ids.clone(),
     );
     let mut load = soon(site.sink().replay(&replay)).await.unwrap();
-    write(load.as_mut(), &[crate::model::timeless("newer", "older"), put("again", "again", 1)]).await.unwrap();
+    write(load.as_mut(), &[timeless("newer", "older"), timeless("again", "again")]).await.unwrap();
     soon(load.reject(vec![reject(2, "still no thing")])).await.unwrap();
     let receipt = soon(load.commit(Commit::default())).await.unwrap();
     assert_eq!((receipt.counts.inserted, receipt.counts.stale, receipt.counts.rejected), (1, 1, 1), "{receipt:?}");
@@ -269,6 +307,13 @@ async fn what_is_replayed_is_no_reject_any_more(workbench: Workbench) {
     // One that is gone already is no error.
     let load = soon(site.sink().replay(&replay)).await.unwrap();
     soon(load.commit(Commit::default())).await.unwrap();
+    // What was replayed is as old as its reject, and counts among the rows.
+    let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
+    soon(run.record_plan(&plan(1))).await.unwrap();
+    let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[timeless("again", "newer")]]).await.unwrap();
+    assert_eq!(counted, counts(0, 1, 0, 0, 0), "a later run wins over what was replayed");
+    let receipt = soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+    assert!(receipt.rows.is_none_or(|rows| rows == 3), "{receipt:?}");
 }
 
 async fn a_replay_that_is_given_up_keeps_the_reject(workbench: Workbench) {
@@ -296,4 +341,35 @@ async fn what_was_loaded_is_found_as_it_was(workbench: Workbench) {
         assert!(verified[0].ok() && verified[0].model == model().id);
     }
     assert_eq!(site.load(&[&[&[put("a", "one", 1), put("b", "two", 2)]]]).await, counts(0, 0, 2, 0, 0));
+}
+
+async fn what_somebody_has_changed_is_found_and_mended(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let rows = [put("a", "one", 1), put("b", "two", 2), timeless("c", "three")];
+    let load = async || {
+        let run = soon(site.sink().open_run(&spec(&new_run()))).await.unwrap();
+        let checkpoint = run.resume().checkpoint.clone();
+        soon(run.record_plan(&plan(1))).await.unwrap();
+        let mut load = begin(run.as_ref(), &plan(1)[0]).await;
+        write(load.as_mut(), &rows).await.unwrap();
+        let commit = Commit::new(Some(Checkpoint("the end".into())), Vec::new());
+        let counted = soon(load.commit(commit)).await.unwrap().counts;
+        soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+        (checkpoint, counted)
+    };
+    let verify = async |repair| soon(site.sink().verify(&[model()], repair)).await.unwrap().remove(0);
+    assert_eq!(load().await, (None, counts(3, 0, 0, 0, 0)));
+    let damage = workbench.author.damage.as_ref().expect("it was given");
+    damage(&site.place, &site.table().await, "b");
+    for _ in 0..2 {
+        let found = verify(false).await;
+        assert_eq!((found.rows, found.changed, found.keys.as_slice(), found.marked), (3, 1, &["b".to_owned()][..], 0));
+        assert!(!found.ok());
+    }
+    let found = verify(true).await;
+    assert_eq!((found.changed, found.marked), (1, 1), "{found:?}");
+    assert_eq!(load().await, (None, counts(0, 1, 2, 0, 0)), "the next run reads all there is, and mends the row");
+    let found = verify(false).await;
+    assert!(found.ok() && found.rows == 3, "{found:?}");
+    site.assert_holds(&batch(&rows, &[]).unwrap()).await;
 }

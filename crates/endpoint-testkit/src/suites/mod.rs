@@ -27,6 +27,8 @@ pub struct Test {
     /// The lines of the contract that it holds a driver to.
     pub cites: &'static [&'static str],
     pub(crate) needs_place: bool,
+    /// Whether no other test may run meanwhile in the same process.
+    pub(crate) alone: bool,
     /// Whether it is due, given what the driver declares and what its author has given.
     pub(crate) applies: fn(&Capabilities, &Author) -> bool,
     pub(crate) body: Body,
@@ -58,6 +60,7 @@ macro_rules! test {
             name: concat!($suite, "::", stringify!($body)),
             cites: &[$($cite),+],
             needs_place: true,
+            alone: false,
             applies: $applies,
             body: |workbench| Box::pin($body(workbench)),
         }

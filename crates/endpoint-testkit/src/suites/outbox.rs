@@ -6,7 +6,8 @@ use super::{Test, takes_things, test};
 use crate::{
     model::put,
     workbench::{
-        Author, Site, Workbench, begin, begin_beside, failure, ingestion, load_slice, new_run, plan, soon, spec, write,
+        Author, Site, Workbench, begin, begin_beside, failure, ingestion, load_slice, new_run, open_after_the_dead,
+        plan, soon, spec, write,
     },
 };
 
@@ -112,7 +113,7 @@ async fn what_goes_with_the_end_of_a_run_is_there_with_it(workbench: Workbench) 
     let early = soon(run.finish(RunEnd::Succeeded, &[message("run-a", "done")])).await;
     failure("success with a slice left", early);
     assert_waiting(&site, &[]).await;
-    let run = soon(site.sink().open_run(&spec("run-b"))).await.unwrap();
+    let run = open_after_the_dead(site.sink(), &spec("run-b")).await;
     soon(run.finish(RunEnd::Failed, &[message("run-a", "failed")])).await.unwrap();
     assert_waiting(&site, &["failed"]).await;
     let run = soon(site.sink().open_run(&spec("run-c"))).await.unwrap();

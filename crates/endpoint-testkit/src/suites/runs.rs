@@ -2,20 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Batch, Begun, Checkpoint, Commit, ErrorKind, LoadReceipt, Overlap, Retry, Run, RunEnd, RunReceipt, Slice,
+    Batch, Begun, Checkpoint, Commit, EndpointId, ErrorKind, LoadReceipt, Overlap, RejectQuery, Retry, Run, RunEnd,
+    RunId, RunReceipt, RunSpec, Slice,
 };
 use serde_json::json;
 
-use super::{Test, takes_things, test};
+use super::{Test, sink::is_greater, takes_things, test};
 use crate::{
-    model::{Hostile, Row, batch_of, model, put},
-    workbench::{Site, Workbench, begin, begin_beside, counts, failure, load_slice, new_run, plan, soon, spec, write},
+    model::{Other, Row, batch_of, model, newer_model, put, timeless},
+    workbench::{
+        Site, Workbench, begin, begin_beside, counts, failure, load_slice, new_run, open_after_the_dead, plan, reject,
+        soon, spec, write,
+    },
 };
 
 pub(super) const TESTS: &[Test] = &[
     test!("run", fences_rise, takes_things, "RUN-01"),
     test!("run", a_failed_run_is_continued, takes_things, "RUN-02", "RUN-08"),
+    test!("run", what_a_run_has_seen_is_known_when_it_is_continued, takes_things, "RUN-02", "CDM-01"),
+    test!("run", a_receipt_tells_how_many_rows_there_are, takes_things, "RUN-14"),
     test!("run", a_run_that_succeeded_is_not_continued, takes_things, "RUN-02"),
     test!("run", a_restart_begins_anew, takes_things, "RUN-03"),
     test!("run", an_overtaken_run_commits_nothing, takes_things, "RUN-04"),
@@ -29,7 +36,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", a_run_does_not_succeed_with_slices_left, takes_things, "RUN-10"),
     test!("run", the_checkpoint_moves_over_the_gap_free_prefix, takes_things, "RUN-11"),
     test!("run", the_checkpoint_outlives_runs_without_one, takes_things, "RUN-11"),
-    test!("run", what_one_model_has_got_another_has_not, takes_things, "RUN-13"),
+    test!("run", what_one_model_has_got_another_has_not, takes_things, "RUN-13", "CDM-05"),
     test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
     test!(
         "run",
@@ -58,8 +65,11 @@ async fn finish(run: Box<dyn Run + '_>, end: RunEnd) -> RunReceipt {
 async fn fences_rise(workbench: Workbench) {
     let site = workbench.ready().await;
     let mut last = 0;
-    for _ in 0..4 {
-        let run = open(&site, &new_run()).await;
+    for round in 0..6 {
+        // They rise over the whole sink.
+        let mut spec = spec(&new_run());
+        spec.ingestion.source = EndpointId::from_static(if round % 2 == 0 { "acme" } else { "other" });
+        let run = soon(site.sink().open_run(&spec)).await.unwrap();
         assert!(run.resume().fence > last, "a fence of {} after {last}", run.resume().fence);
         last = run.resume().fence;
         finish(run, RunEnd::Abandoned).await;
@@ -94,6 +104,34 @@ async fn a_failed_run_is_continued(workbench: Workbench) {
     }
 }
 
+async fn what_a_run_has_seen_is_known_when_it_is_continued(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let (greater, smaller) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
+    site.load(&[&[&[timeless("k", greater)]]]).await;
+    let run = planned(&site, "run-a", 2).await;
+    let counted = load_slice(run.as_ref(), &plan(2)[0], &[&[timeless("k", greater)]]).await.unwrap();
+    assert_eq!(counted, counts(0, 0, 1, 0, 0));
+    finish(run, RunEnd::Failed).await;
+    let elsewhere = site.reopened().await;
+    let run = soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.unwrap();
+    let counted = load_slice(run.as_ref(), &plan(2)[1], &[&[timeless("k", smaller)]]).await.unwrap();
+    assert_eq!(counted, counts(0, 0, 0, 1, 0), "inside one run the greater hash wins");
+    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+    site.assert_stored(&[("k", greater)]).await;
+}
+
+async fn a_receipt_tells_how_many_rows_there_are(workbench: Workbench) {
+    let site = workbench.ready().await;
+    for (name, keys) in [("first", 0..3_u64), ("second", 1..5)] {
+        let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
+        soon(run.record_plan(&plan(1))).await.unwrap();
+        let rows: Vec<Row> = keys.clone().map(|key| timeless(&format!("k{key}"), name)).collect();
+        load_slice(run.as_ref(), &plan(1)[0], &[&rows]).await.unwrap();
+        let receipt = finish(run, RunEnd::Succeeded).await;
+        assert!(receipt.rows.is_none_or(|rows| rows == keys.end), "{receipt:?}");
+    }
+}
+
 async fn a_run_that_succeeded_is_not_continued(workbench: Workbench) {
     let site = workbench.ready().await;
     for (name, end) in [("run-a", RunEnd::Succeeded), ("run-b", RunEnd::Abandoned)] {
@@ -113,6 +151,7 @@ async fn a_restart_begins_anew(workbench: Workbench) {
     finish(run, RunEnd::Failed).await;
     let run = soon(site.sink().open_run(&spec("run-b").restart(true))).await.unwrap();
     assert_eq!(run.resume().run_id.as_str(), "run-b");
+    assert_eq!(run.resume().abandoned.as_ref().map(RunId::as_str), Some("run-a"), "it is told which run that gives up");
     assert!(run.resume().plan.is_none() && run.resume().committed.is_empty());
     soon(run.record_plan(&plan(1))).await.unwrap();
     let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("k", "x", 1)]]).await.unwrap();
@@ -125,6 +164,7 @@ async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
     let old = planned(&site, "run-a", 2).await;
     let mut load = begin(old.as_ref(), &plan(2)[0]).await;
     write(load.as_mut(), &[put("zombie", "zombie", 9)]).await.unwrap();
+    soon(load.reject(vec![reject(1, "no thing")])).await.unwrap();
     let elsewhere = site.reopened().await;
     let takeover = spec("run-b").overlap(Overlap::Takeover);
     let new = soon(elsewhere.sink().unwrap().open_run(&takeover)).await.unwrap();
@@ -142,6 +182,8 @@ async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
     }
     soon(new.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("k0", "new"), ("k1", "new")]).await;
+    let rejects = soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap();
+    assert_eq!(rejects, [], "nor are its rejects there");
 }
 
 async fn an_overtaken_run_cannot_end(workbench: Workbench) {
@@ -176,9 +218,8 @@ async fn a_run_that_waits_goes_on_when_the_other_has_ended(workbench: Workbench)
     let opening = elsewhere.sink().unwrap().open_run(&waiting);
     tokio::pin!(opening);
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut opening).await.is_err(), "it does not wait");
-    finish(alive, RunEnd::Succeeded).await;
-    let run = soon(opening).await.unwrap();
-    assert_eq!(run.resume().run_id.as_str(), "run-b");
+    let (_, run) = futures::join!(finish(alive, RunEnd::Succeeded), soon(opening));
+    assert_eq!(run.unwrap().resume().run_id.as_str(), "run-b");
 }
 
 async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
@@ -189,7 +230,7 @@ async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
     drop(load);
     drop(run);
     let elsewhere = site.reopened().await;
-    let run = soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.expect("nobody holds the run any more");
+    let run = open_after_the_dead(elsewhere.sink().unwrap(), &spec("run-b")).await;
     assert_eq!(run.resume().run_id.as_str(), "run-a", "and it is continued");
     for slice in plan(2) {
         load_slice(run.as_ref(), &slice, &[]).await.unwrap();
@@ -296,7 +337,8 @@ async fn the_checkpoint_outlives_runs_without_one(workbench: Workbench) {
 
 async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
     let site = workbench.ready().await;
-    let other = batch_of(Hostile { key: "k".into(), ..Hostile::default() }, 1);
+    // Of a key that a thing has, too.
+    let other = batch_of(Other { cdm_id: "k0".into(), name: Some("other".into()), ..Other::default() }, 1);
     site.provision_for(other.model()).await;
     let of_other = |run_id: &str| spec(run_id).model(Arc::clone(other.model()));
     let run = planned(&site, "run-a", 1).await;
@@ -322,6 +364,7 @@ async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
     load_slice(run.as_ref(), &plan(2)[1], &[]).await.unwrap();
     finish(run, RunEnd::Succeeded).await;
     site.assert_holds(&other).await;
+    site.assert_stored(&[("k0", "x")]).await;
 }
 
 async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {
@@ -337,7 +380,13 @@ async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {
 
 async fn what_is_not_provisioned_is_told(workbench: Workbench) {
     let site = workbench.site().await;
-    let error = failure("a run without a place for its model", soon(site.sink().open_run(&spec("run-a"))).await);
-    assert_eq!(error.kind(), ErrorKind::NotProvisioned, "{error}");
-    assert!(!error.to_string().is_empty() && model().id.as_str() == "testkit.thing");
+    let refused = async |what: &str, spec: RunSpec| {
+        let error = failure(what, soon(site.sink().open_run(&spec)).await);
+        assert_eq!(error.kind(), ErrorKind::NotProvisioned, "{error}");
+    };
+    refused("a run without a place for its model", spec("run-a")).await;
+    site.provision_for(&model()).await;
+    refused("a run without a place for what is new in its model", spec("run-b").model(newer_model())).await;
+    let other = Arc::new(ModelDescriptor::of::<Other<'_>>().unwrap());
+    refused("a run of a model with a place for another one only", spec("run-c").model(other)).await;
 }

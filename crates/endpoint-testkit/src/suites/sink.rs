@@ -11,7 +11,7 @@ use proptest::{
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{Row, batch, hashes, part, put, timeless},
+    model::{Row, batch, hashes, mapped, part, put, timeless},
     workbench::{Site, Workbench, begin, counts, load_slice, new_run, plan, resource, soon, spec, write},
 };
 
@@ -23,6 +23,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("sink", without_a_time_the_newer_run_wins, takes_things, "CDM-01"),
     test!("sink", a_time_is_above_none, takes_things, "CDM-01"),
     test!("sink", what_has_not_changed_since_is_not_newer_for_being_read_again, takes_things, "CDM-01"),
+    test!("sink", of_one_record_the_newer_mapper_wins, takes_things, "CDM-01"),
     test!("sink", of_two_records_of_one_time_both_orders_end_alike, takes_things, "CDM-01"),
     test!("sink", of_one_key_in_a_slice_the_greatest_is_stored, takes_things, "CDM-01", "LOAD-01"),
     test!("sink", any_order_repetition_and_cut_ends_alike, takes_things, "CDM-01", "LOAD-01"),
@@ -102,21 +103,46 @@ async fn load_of(site: &Site, fingerprint: &str, rows: &[Row]) -> Counts {
 
 async fn what_has_not_changed_since_is_not_newer_for_being_read_again(workbench: Workbench) {
     let site = workbench.ready().await;
+    let (greater, smaller) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
     load_of(&site, "first", &[timeless("k", "first")]).await;
-    assert_eq!(load_of(&site, "second", &[timeless("k", "second")]).await, counts(0, 1, 0, 0, 0));
-    // Another process reads the second state once more, and then the first comes back: that is news.
+    assert_eq!(load_of(&site, "second", &[timeless("k", greater)]).await, counts(0, 1, 0, 0, 0));
+    // Another process reads the second state once more.
+    let again = load_of(&site, "second", &[timeless("k", smaller)]).await;
+    assert_eq!(again, counts(0, 0, 0, 1, 0), "two records of one state do not take turns");
+    let again = load_of(&site, "second", &[timeless("k", greater), timeless("k", smaller)]).await;
+    assert_eq!((again.inserted, again.updated), (0, 0));
+    site.assert_stored(&[("k", greater)]).await;
     assert_eq!(
-        load_of(&site, "second", &[timeless("k", "other")]).await.updated,
-        u64::from(is_greater("other", "second"))
+        load_of(&site, "third", &[timeless("k", smaller)]).await,
+        counts(0, 1, 0, 0, 0),
+        "a third state is news"
     );
-    let before = site.stored().await;
-    let again = load_of(&site, "second", &[timeless("k", "second"), timeless("k", "other")]).await;
-    assert_eq!((again.inserted, again.updated), (0, 0), "two records of one state do not take turns");
-    assert_eq!(site.stored().await, before);
+    site.assert_stored(&[("k", smaller)]).await;
+}
+
+async fn of_one_record_the_newer_mapper_wins(workbench: Workbench) {
+    let site = workbench.ready().await;
+    // The older mapper makes of it what has the greater hash.
+    let (older, newer) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
+    let load = async |name: &str, revision: u32| {
+        let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
+        let slice = plan(1)[0].clone().of(resource("the same"));
+        soon(run.record_plan(std::slice::from_ref(&slice))).await.unwrap();
+        let mut load = begin(run.as_ref(), &slice).await;
+        let batch = mapped(&[put("k", name, 5)], &[], revision).unwrap();
+        soon(load.write(Batch::Cdm(Box::new(batch)))).await.unwrap();
+        let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
+        soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+        counted
+    };
+    assert_eq!(load(older, 1).await, counts(1, 0, 0, 0, 0));
+    assert_eq!(load(newer, 2).await, counts(0, 1, 0, 0, 0), "the newer revision is the greater");
+    assert_eq!(load(older, 1).await, counts(0, 0, 0, 1, 0));
+    site.assert_stored(&[("k", newer)]).await;
 }
 
 /// Whether a row of that name has the greater content hash.
-fn is_greater(name: &str, than: &str) -> bool {
+pub(super) fn is_greater(name: &str, than: &str) -> bool {
     let hash = |name| batch(&[timeless("k", name)], &[]).unwrap().content_hash(0);
     hash(name) > hash(than)
 }

@@ -18,12 +18,15 @@ pub(super) const TESTS: &[Test] = &[
     test!("source", another_process_reads_the_same_slices, has_units, "SRC-05"),
     test!("source", what_nobody_asks_for_is_not_read, has_units, "SRC-07"),
     test!("source", batches_are_bounded, has_units, "SRC-08"),
-    test!(
-        "source",
-        memory_does_not_grow_with_a_slice,
-        |capabilities, author| is_source(capabilities, author) && author.large.is_some(),
-        "SRC-08"
-    ),
+    Test {
+        alone: true,
+        ..test!(
+            "source",
+            memory_does_not_grow_with_a_slice,
+            |capabilities, author| is_source(capabilities, author) && author.large.is_some(),
+            "SRC-08"
+        )
+    },
     test!("source", the_last_batch_says_where_to_go_on, has_units, "SRC-09"),
     test!("source", after_the_checkpoint_there_is_nothing_more, is_incremental, "SRC-10"),
     test!("source", reading_goes_on_after_any_checkpoint, is_incremental, "SRC-10"),
@@ -127,8 +130,8 @@ async fn every_record_comes_once(workbench: Workbench) {
     for (unit, expected) in &workbench.author.units {
         let (all, _) = all_of(source, unit, Mode::Cdm).await;
         assert_eq!(all.len(), *expected, "{unit}: so many records there are");
-        let places: HashSet<&str> = all.iter().map(|(origin, _)| origin.as_str()).collect();
-        assert_eq!(places.len(), all.len(), "{unit}: no two records stand at one place");
+        let different: HashSet<&Item> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{unit}: no record comes twice from one place");
         for (origin, json) in all.iter().filter(|(_, json)| !json.starts_with("rejected: ")) {
             let value: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("{origin} is no JSON"));
             assert!(value.is_object(), "{origin} is no object");
@@ -196,33 +199,20 @@ async fn memory_does_not_grow_with_a_slice(workbench: Workbench) {
     let (unit, place) = workbench.author.large.as_ref().expect("it was given");
     let site = workbench.site_in(place().unwrap()).await;
     let source = site.endpoint.source().unwrap();
-    let mut growth = usize::MAX;
-    // Other tests in the same process need memory, too, but not each time.
-    for _ in 0..3 {
-        let (all, grown) = read_through(source, unit).await;
-        assert!(all > LARGE, "a large place has more than {LARGE} bytes of records, not {all}");
-        growth = growth.min(grown);
-        if growth < LARGE / 2 {
-            return;
-        }
-    }
-    panic!("memory grows by {growth} bytes while some {LARGE} are read");
-}
-
-/// Reads a unit without keeping anything of it; says how many bytes it has, and by how many the process has grown.
-async fn read_through(source: &dyn Source, unit: &UnitId) -> (usize, usize) {
-    let (mut all, mut before, mut growth) = (0, None, 0);
-    for slice in plan(source, unit, &everything(Mode::Raw)).await {
+    let slices = plan(source, unit, &everything(Mode::Raw)).await;
+    let Some(before) = resident() else { return eprintln!("this system does not tell how much memory there is") };
+    let (mut all, mut most) = (0, before);
+    for slice in slices {
         let mut batches = source.read(unit, &slice);
         while let Some(batch) = soon(batches.next()).await {
             let batch = batch.unwrap();
             assert!(batch.bytes() < MOST_BYTES, "a batch of {} bytes", batch.bytes());
             all += batch.bytes();
-            let now = resident().unwrap_or(0);
-            growth = growth.max(now.saturating_sub(*before.get_or_insert(now)));
+            most = most.max(resident().unwrap_or(0));
         }
     }
-    (all, growth)
+    assert!(all > LARGE, "a large place has more than {LARGE} bytes of records, not {all}");
+    assert!(most - before < LARGE / 2, "memory grows by {} bytes while {all} are read", most - before);
 }
 
 /// How much memory this process has, in bytes, where the system tells it.
@@ -272,9 +262,16 @@ async fn reading_goes_on_after_any_checkpoint(workbench: Workbench) {
             for slice in plan(source, unit, &PlanRequest::new(Mode::Cdm, Some(checkpoint.clone()))).await {
                 rest.extend(items(&read(source, unit, &slice).await));
             }
-            assert_eq!(rest, items(&batches[at + 1..]), "{unit}: what is read after {checkpoint:?}");
+            // Another plan may call the places otherwise.
+            assert_eq!(texts(&rest), texts(&items(&batches[at + 1..])), "{unit}: what is read after {checkpoint:?}");
         }
     }
+}
+
+fn texts(items: &[Item]) -> Vec<&str> {
+    let mut texts: Vec<&str> = items.iter().map(|(_, text)| text.as_str()).collect();
+    texts.sort_unstable();
+    texts
 }
 
 async fn plans_and_checkpoints_hold_no_secret(workbench: Workbench) {

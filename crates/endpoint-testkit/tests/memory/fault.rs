@@ -35,6 +35,8 @@ faults! {
     GoesOnWhereItWasGivenUp => ["source::what_nobody_asks_for_is_not_read"];
     GivesAllAtOnce => ["source::batches_are_bounded"];
     KeepsWhatItHasRead => ["source::memory_does_not_grow_with_a_slice"];
+    ReadsASliceAtOnce => ["source::memory_does_not_grow_with_a_slice"];
+    KeepsASliceUntilItsEnd => ["source::memory_does_not_grow_with_a_slice"];
     TellsNoCheckpoint => ["source::the_last_batch_says_where_to_go_on"];
     IgnoresTheCheckpoint => ["source::after_the_checkpoint_there_is_nothing_more"];
     SkipsARecordAfterACheckpoint => ["source::reading_goes_on_after_any_checkpoint"];
@@ -52,6 +54,7 @@ faults! {
     TakesNoTimeForTheNewest => ["sink::a_time_is_above_none"];
     ForgetsWhatItHasRead => ["sink::what_has_not_changed_since_is_not_newer_for_being_read_again"];
     IgnoresTheHash => ["sink::of_two_records_of_one_time_both_orders_end_alike"];
+    IgnoresTheRevision => ["sink::of_one_record_the_newer_mapper_wins"];
     CountsDuplicatesAsInserted => ["sink::of_one_key_in_a_slice_the_greatest_is_stored"];
     PartReplacesWhole => ["sink::a_part_never_replaces_a_whole"];
     DeletesForGood => ["sink::a_deletion_stands_until_the_record_is_seen_again"];
@@ -86,10 +89,18 @@ faults! {
     SwallowsRejects => ["sink::rejects_are_kept_once_with_all_they_tell", "raw::rejects_are_kept"];
     ListsTheOldestFirst => ["sink::rejects_are_listed_newest_first"];
     StoresRejectsAtOnce => ["transaction::rejects_go_with_an_aborted_load"];
+    StoresRejectsBeforeTheFence => ["run::an_overtaken_run_commits_nothing"];
+    KeepsRejectsAsText => ["sink::rejects_are_kept_once_with_all_they_tell"];
+    DatesRejectsAnew => ["sink::rejects_are_kept_once_with_all_they_tell"];
+    CommitsInTwoSteps => ["transaction::a_commit_that_is_given_up_has_happened_or_not"];
     StaysLockedWhenDropped => ["transaction::a_call_that_is_given_up_can_be_made_again"];
 
     // Runs.
     RepeatsFences => ["run::fences_rise"];
+    CountsFencesByIngestion => ["run::fences_rise"];
+    ForgetsWhatItHasSeen => ["run::what_a_run_has_seen_is_known_when_it_is_continued"];
+    CountsRowsTwice => ["run::a_receipt_tells_how_many_rows_there_are"];
+    TellsNotWhatItAbandons => ["run::a_restart_begins_anew"];
     NeverGoesOn => ["run::a_failed_run_is_continued"];
     GoesOnWithWhatHasSucceeded => ["run::a_run_that_succeeded_is_not_continued"];
     NeverBeginsAnew => ["run::a_restart_begins_anew"];
@@ -117,6 +128,7 @@ faults! {
     TakesModelsForOne => ["run::what_one_model_has_got_another_has_not"];
     ChangesTheCheckpoint => ["run::a_checkpoint_comes_back_as_it_was"];
     LoadsWithoutATable => ["run::what_is_not_provisioned_is_told"];
+    LoadsWithoutAField => ["run::what_is_not_provisioned_is_told"];
 
     // Provisioning.
     MakesWhilePlanning => ["provision::planning_changes_nothing"];
@@ -139,10 +151,15 @@ faults! {
     // Replay and verification.
     ClaimsReplay => ["replay::what_is_replayed_is_no_reject_any_more"];
     ReplaysAsIfNew => ["replay::what_is_replayed_is_no_reject_any_more"];
+    ReplaysIntoTheFuture => ["replay::what_is_replayed_is_no_reject_any_more"];
+    ReplaysUncounted => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsWhatIsRejectedAgain => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsRejectsBeforeTheCommit => ["replay::a_replay_that_is_given_up_keeps_the_reject"];
     ClaimsVerify => ["verify::what_was_loaded_is_found_as_it_was"];
     VerifiesNothing => ["verify::what_was_loaded_is_found_as_it_was"];
+    FindsNothingChanged => ["verify::what_somebody_has_changed_is_found_and_mended"];
+    MarksNothing => ["verify::what_somebody_has_changed_is_found_and_mended"];
+    KeepsTheCheckpointAfterARepair => ["verify::what_somebody_has_changed_is_found_and_mended"];
 
     // The outbox.
     TellsOfNoCommit => ["outbox::what_goes_with_a_commit_is_there_with_it"];

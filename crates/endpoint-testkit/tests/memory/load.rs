@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
@@ -148,6 +148,7 @@ impl<'e> MemoryLoad<'e> {
             Fault::TakesNoTimeForTheNewest => version.version_at = version.version_at.or(Some(i64::MAX)),
             Fault::IgnoresTheObservation => version.observation = 1,
             Fault::IgnoresTheHash => version.content_hash = [0; 16],
+            Fault::IgnoresTheRevision => version.mapper_revision = 1,
             _ => {}
         }
         version
@@ -187,7 +188,10 @@ impl<'e> MemoryLoad<'e> {
             };
             match (verdict, stored) {
                 (Verdict::Unchanged, _) if fault == Fault::CountsUnchangedAsUpdated => counts.updated += 1,
-                (Verdict::Unchanged, _) => counts.unchanged += 1,
+                (Verdict::Unchanged, _) => {
+                    self.see(state, &place);
+                    counts.unchanged += 1;
+                }
                 (Verdict::Delete | Verdict::Revive, None) if fault == Fault::CountsNoDeletionOfNothing => {}
                 (Verdict::Stale, _) | (Verdict::Delete | Verdict::Revive, None) => counts.stale += 1,
                 (Verdict::Delete | Verdict::Revive, Some(_)) => {
@@ -203,7 +207,11 @@ impl<'e> MemoryLoad<'e> {
                         values.retain(|_, value| !value.is_null());
                         values = there.values.clone().into_iter().chain(values).collect();
                     }
-                    state.rows.insert(place, Row { stored, values });
+                    let mut stored = stored;
+                    if fault == Fault::ReplaysIntoTheFuture && matches!(self.of, Of::Rejects(_)) {
+                        stored.version.observation = u64::MAX;
+                    }
+                    state.rows.insert(place, Row { stored, as_loaded: values.clone(), values });
                     match known {
                         Some(_) => counts.updated += 1,
                         None => counts.inserted += 1,
@@ -211,15 +219,30 @@ impl<'e> MemoryLoad<'e> {
                 }
             }
         }
-        state.inserted += counts.inserted;
+        if fault != Fault::ReplaysUncounted || matches!(self.of, Of::Slice(_)) {
+            state.inserted += counts.inserted;
+        }
         counts
+    }
+
+    /// Notes that the run has seen a row again, as it is stored: inside the run nothing else of its key is newer.
+    fn see(&self, state: &mut State, place: &(String, String)) {
+        let row = state.rows.get_mut(place).filter(|row| row.stored.version.rank == Rank::Whole);
+        if let Some(row) = row.filter(|_| !self.memory.has(Fault::ForgetsWhatItHasSeen)) {
+            row.stored.version.observation = row.stored.version.observation.max(self.observation);
+        }
     }
 
     fn store_rejects(&self, state: &mut State) {
         for reject in &self.rejects {
             let now = state.now();
-            let kept = StoredReject::new(reject.clone(), &self.ingestion, self.run_id.clone(), self.observation, now);
+            let mut kept =
+                StoredReject::new(reject.clone(), &self.ingestion, self.run_id.clone(), self.observation, now);
+            if self.memory.has(Fault::KeepsRejectsAsText) {
+                kept.raw = String::from_utf8_lossy(&kept.raw).into_owned().into_bytes();
+            }
             match state.rejects.iter_mut().find(|known| known.id == kept.id) {
+                Some(known) if self.memory.has(Fault::DatesRejectsAnew) => *known = kept,
                 Some(known) => known.reason = kept.reason,
                 None => state.rejects.push(kept),
             }
@@ -264,7 +287,7 @@ impl<'e> MemoryLoad<'e> {
 #[async_trait]
 impl Load for MemoryLoad<'_> {
     async fn recognize(&mut self, records: &SourceHashes) -> Result<Vec<bool>> {
-        let state = self.memory.lock();
+        let mut state = self.memory.lock();
         let is_known = |(hash, key): ([u8; 16], Option<&str>)| {
             let stored = key.and_then(|key| state.rows.get(&self.place(key))).map(|row| row.stored);
             let is_live = |stored: &Stored| !stored.deleted || self.memory.has(Fault::RecognisesWhatIsDeleted);
@@ -273,6 +296,11 @@ impl Load for MemoryLoad<'_> {
         };
         let known: Vec<bool> = records.iter().map(is_known).collect();
         self.known += known.iter().filter(|known| **known).count() as u64;
+        for ((_, key), _) in records.iter().zip(&known).filter(|(_, known)| **known) {
+            if let Some(key) = key {
+                self.see(&mut state, &self.place(key));
+            }
+        }
         Ok(known)
     }
 
@@ -331,9 +359,16 @@ impl Load for MemoryLoad<'_> {
 
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
         let memory = self.memory;
+        if memory.has(Fault::CommitsInTwoSteps) {
+            self.known += self.store(&mut memory.lock()).total();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let mut state = memory.lock();
         if memory.has(Fault::TellsBeforeTheCommit) {
             state.tell(&commit.messages, memory.fault);
+        }
+        if memory.has(Fault::StoresRejectsBeforeTheFence) {
+            self.store_rejects(&mut state);
         }
         if self.is_overtaken(&state) {
             return Err(state::fenced(&self.ingestion));

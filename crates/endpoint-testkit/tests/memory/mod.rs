@@ -234,6 +234,12 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
         })
         .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
+        .damage(move |place, _, key| {
+            let state = state(place);
+            let mut state = state.lock().unwrap();
+            let rows = state.rows.iter_mut().filter(|((_, of), _)| of == key);
+            rows.for_each(|(_, row)| drop(row.values.insert("name".to_owned(), "damaged".into())));
+        })
         .large("memory.large", move || Ok(place(fault)))
         .wrong(|place| {
             let mut config = place.config().clone();

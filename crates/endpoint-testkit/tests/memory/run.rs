@@ -81,7 +81,7 @@ impl Run for MemoryRun<'_> {
 
     async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.memory.lock();
-        let inserted = state.inserted;
+        let rows = if self.memory.has(Fault::CountsRowsTwice) { 2 * state.inserted } else { state.inserted };
         let standing = state.ingestions.get_mut(&self.key).unwrap();
         if self.is_overtaken(standing.fence) {
             return Err(state::fenced(&self.ingestion));
@@ -98,6 +98,6 @@ impl Run for MemoryRun<'_> {
         if !self.memory.has(Fault::TellsOfNoEnd) {
             state.tell(messages, self.memory.fault);
         }
-        Ok(RunReceipt::new(Some(inserted), checkpoint))
+        Ok(RunReceipt::new(Some(rows), checkpoint))
     }
 }

@@ -3,12 +3,12 @@ use std::{
     time::Duration,
 };
 
-use cdm_models::ModelDescriptor;
+use cdm_models::{FieldDescriptor, ModelDescriptor};
 use endpoint_api::{
     Error, ErrorKind, Load, Mode, Outbox, Overlap, RejectQuery, Replay, Result, Run, RunSpec, Sink, StoredReject,
     Verification, async_trait,
 };
-use relational::state;
+use relational::{Stored, Version, state};
 
 use super::{
     Fault, Memory,
@@ -23,7 +23,14 @@ impl Memory {
         if self.has(Fault::KnowsItsOwnModelsOnly) {
             return Err(Error::unsupported("open a run", model.id.as_str()));
         }
-        if !state.tables.contains_key(model.id.as_str()) && !self.has(Fault::LoadsWithoutATable) {
+        let is_ready = match state.tables.get(model.id.as_str()) {
+            None => self.has(Fault::LoadsWithoutATable),
+            Some((_, known)) => {
+                let is_there = |field: &FieldDescriptor| known.contains(&field.name);
+                model.fields.iter().all(is_there) || self.has(Fault::LoadsWithoutAField)
+            }
+        };
+        if !is_ready {
             let message = format!("{} is not provisioned", model.id);
             return Err(Error::new(ErrorKind::NotProvisioned, "open a run", message));
         }
@@ -41,8 +48,10 @@ impl Memory {
         if is_alive && spec.overlap != Overlap::Takeover && !self.has(Fault::RespectsNobody) {
             return Ok(None);
         }
-        if !self.has(Fault::RepeatsFences) || state.fence == 0 {
-            state.fence += 1;
+        match self.fault {
+            Fault::RepeatsFences if state.fence > 0 => {}
+            Fault::CountsFencesByIngestion => state.fence = standing.fence + 1,
+            _ => state.fence += 1,
         }
         let spec = match self.fault {
             Fault::NeverGoesOn => spec.clone().restart(true),
@@ -62,7 +71,10 @@ impl Memory {
                 (standing.checkpoint, opening.resume.checkpoint) = (None, None);
             }
         }
-        let resume = opening.resume;
+        let mut resume = opening.resume;
+        if self.has(Fault::TellsNotWhatItAbandons) {
+            resume.abandoned = None;
+        }
         standing.fence = state.fence;
         standing.run_id = resume.run_id.to_string();
         standing.status = "running";
@@ -78,6 +90,38 @@ impl Memory {
             observed: Mutex::new(opening.observed),
             _alive: Arc::clone(alive),
         }))
+    }
+
+    fn verify_model(&self, state: &mut State, model: &ModelDescriptor, repair: bool) -> Verification {
+        let mut found = Verification::new(model.id.clone(), model.id.to_string());
+        if self.has(Fault::VerifiesNothing) {
+            return found;
+        }
+        (found.rows, found.inserted) = (state.rows.len() as u64, state.inserted);
+        for ((_, key), row) in &mut state.rows {
+            if row.values == row.as_loaded || self.has(Fault::FindsNothingChanged) {
+                continue;
+            }
+            found.changed += 1;
+            found.keys.push(key.clone());
+            if repair {
+                found.marked += 1;
+                if !self.has(Fault::MarksNothing) {
+                    let version = Version {
+                        version_at: None,
+                        observation: 0,
+                        mapper_revision: 0,
+                        content_hash: [0; 16],
+                        ..row.stored.version
+                    };
+                    row.stored = Stored { version, source_hash: None, ..row.stored };
+                }
+            }
+        }
+        if found.marked > 0 && !self.has(Fault::KeepsTheCheckpointAfterARepair) {
+            state.ingestions.values_mut().for_each(|standing| standing.checkpoint = None);
+        }
+        found
     }
 
     fn known(&self, standing: &Standing, is_held: bool) -> state::Standing {
@@ -143,17 +187,10 @@ impl Sink for Memory {
         Ok(Box::new(load))
     }
 
-    async fn verify(&self, models: &[Arc<ModelDescriptor>], _: bool) -> Result<Vec<Verification>> {
+    async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         self.refuses(self.declares.verify, Fault::ClaimsVerify, "verify")?;
-        let state = self.lock();
-        let verified = |model: &Arc<ModelDescriptor>| {
-            let mut found = Verification::new(model.id.clone(), model.id.to_string());
-            if !self.has(Fault::VerifiesNothing) {
-                (found.rows, found.inserted) = (state.rows.len() as u64, state.inserted);
-            }
-            found
-        };
-        Ok(models.iter().map(verified).collect())
+        let mut state = self.lock();
+        Ok(models.iter().map(|model| self.verify_model(&mut state, model, repair)).collect())
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {

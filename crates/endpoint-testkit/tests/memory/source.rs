@@ -130,12 +130,18 @@ impl Memory {
 
     /// Records of 64 KiB, one a batch, made as they are asked for.
     fn read_large<'a>(&'a self, unit: &'a UnitId) -> BoxStream<'a, Result<RawBatch>> {
-        let batch = |line| {
-            let record = format!("{{\"text\":\"{}\"}}", "x".repeat(64 << 10));
+        let record = || format!("{{\"text\":\"{}\"}}", "x".repeat(64 << 10));
+        let ready: Vec<String> =
+            (0..OF_A_LARGE_ONE).filter(|_| self.has(Fault::ReadsASliceAtOnce)).map(|_| record()).collect();
+        let mut kept = Vec::new();
+        let batch = move |line| {
+            let record = ready.first().cloned().unwrap_or_else(record);
             let mut batch = self.batch(unit);
             batch.push(NewRecord { json: &record, line: Some(line), ..NewRecord::default() });
-            if self.has(Fault::KeepsWhatItHasRead) {
-                self.reading.lock().unwrap().kept.push(record);
+            match self.fault {
+                Fault::KeepsWhatItHasRead => self.reading.lock().unwrap().kept.push(record),
+                Fault::KeepsASliceUntilItsEnd => kept.push(record),
+                _ => {}
             }
             Ok(batch.finish())
         };

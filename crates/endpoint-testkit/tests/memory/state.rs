@@ -39,6 +39,8 @@ pub(super) struct State {
 pub(super) struct Row {
     pub(super) stored: Stored,
     pub(super) values: Map<String, Value>,
+    /// The values as they were loaded.
+    pub(super) as_loaded: Map<String, Value>,
 }
 
 /// Where an ingestion stands.
