@@ -169,10 +169,8 @@ async fn a_plan_for_another_state_is_refused(workbench: Workbench) {
     assert_eq!(error.kind(), ErrorKind::Outdated, "{error}");
     // The two places may have names of their own for what is in them.
     let objects: Vec<&str> = plan.state.objects().chain(of_nothing.state.objects()).map(|(object, _)| object).collect();
-    assert!(
-        objects.contains(&plan.models[0].table.as_str()),
-        "a plan names the state that it was made for: {objects:?}"
-    );
+    let of_table = objects.iter().any(|object| object.contains(&plan.models[0].table));
+    assert!(of_table, "a plan names the state that it was made for: {objects:?}");
     assert!(objects.iter().any(|object| error.to_string().contains(object)), "{error} names none of {objects:?}");
     assert_eq!(plan_of(&*site.endpoint, &newer_model()).await, plan, "nothing was done");
 }
