@@ -77,7 +77,7 @@ pub trait Run: Send + Sync {
     async fn begin(&self, slice: &Slice) -> Result<Begun<'_>>;
 
     /// Ends the run. With [`RunEnd::Succeeded`] every slice of the plan has been committed; when one
-    /// has not, that is [`ErrorKind::Internal`](crate::ErrorKind::Internal) and the run stays open.
+    /// has not, that is [`ErrorKind::Internal`](crate::ErrorKind::Internal) and the run can be continued.
     ///
     /// The messages are put into the sink's [`Outbox`] in the same transaction: they are there if and only if the
     /// run has ended so.
@@ -136,7 +136,8 @@ pub struct RunSpec {
     pub ingestion: Ingestion,
     /// The id for a new run, which none has had before; one that is continued keeps its own.
     pub run_id: RunId,
-    /// The model whose rows come, in CDM mode; `None` in raw mode.
+    /// The model whose rows come, in CDM mode; `None` in raw mode. What was loaded as rows of one model, or of one
+    /// major version of it, says nothing of another: each has a checkpoint and runs of its own.
     pub model: Option<Arc<ModelDescriptor>>,
     /// What to do when another run of the ingestion is alive.
     pub overlap: Overlap,
@@ -194,7 +195,7 @@ pub struct Resume {
     pub fence: u64,
     /// The first fence of the run: orders what this run saw against what other runs saw.
     pub observation: u64,
-    /// After which point to read; `None` when the ingestion has never come so far.
+    /// After which point to read; `None` when the ingestion has never come so far with this model.
     pub checkpoint: Option<Checkpoint>,
     /// The plan of the run that is continued; `None` for a new one.
     pub plan: Option<Vec<Slice>>,

@@ -7,7 +7,8 @@ use crate::{Column, ColumnType, Identifier, Index, Table};
 pub const MODEL: &str = "_cdm_model";
 /// One line: the last fence that was given out.
 pub const FENCE: &str = "_cdm_fence";
-/// One line an ingestion: its fence, its run, its plan and its checkpoint.
+/// One line an ingestion and table: its fence, its run, its plan and its checkpoint. The table that an ingestion was
+/// loaded into first has the line under the ingestion's own name.
 pub const INGESTION: &str = "_cdm_ingestion";
 /// The ledger: one line a committed slice.
 pub const LOAD: &str = "_cdm_load";

@@ -61,7 +61,7 @@ async fn plan(store: &Store, manifest: &Manifest, models: &[Arc<ModelDescriptor>
             }
             Some(Ok(None)) => {}
             Some(Err(difference)) => {
-                let way_out = "move the model's folder away and provision again";
+                let way_out = "move the model's folder away, provision again and load with --full";
                 differences.push(Finding::incompatible(path.to_string(), difference, way_out));
             }
         }
