@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use endpoint_api::{Capabilities, Driver, DriverEntry, Ingestion};
+use endpoint_api::{Capabilities, Driver, DriverEntry, Ingestion, SinkCapabilities};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::{
@@ -45,12 +45,16 @@ pub enum Verdict {
     Passed,
     /// It does not, and this shows it.
     Failed(String),
-    /// There is no place to test it in.
+    /// It was not tested: there is no place to test it in, or nothing was given to test it with.
     Ignored(String),
 }
 
 /// Says that a place must be there.
 const REQUIRED: &str = "CDM_CONFORMANCE_REQUIRED";
+
+/// Why a test is left out that the driver's abilities would call for.
+const LEFT_OUT: &str =
+    "the driver does not take the kit's models (`testkit.*`), or the kit was not given what this needs";
 
 /// Names a folder in which each test writes down how it ended.
 const RESULTS: &str = "CDM_CONFORMANCE_RESULTS";
@@ -144,7 +148,20 @@ impl Kit {
         tests().iter().filter(|test| (test.applies)(&self.entry.capabilities(), &self.author)).collect()
     }
 
-    /// Runs the tests as a test program does, with its arguments.
+    /// The tests that would be due if the driver took the kit's models, and if its author had given all that can be
+    /// given.
+    fn left_out(&self) -> Vec<&'static Test> {
+        let (declared, everything) = (self.entry.capabilities(), Author::everything());
+        let takes = |sink: SinkCapabilities| if sink.cdm_models.is_empty() { sink } else { sink.cdm(&["**"]) };
+        let mut asked = declared;
+        asked.sink = declared.sink.map(takes);
+        let is_left_out =
+            |test: &&Test| (test.applies)(&asked, &everything) && !(test.applies)(&declared, &self.author);
+        tests().iter().filter(is_left_out).collect()
+    }
+
+    /// Runs the tests as a test program does, with its arguments. What nothing was given for, or what is about models
+    /// that the driver does not take, shows as ignored.
     pub fn main(self) -> ExitCode {
         let arguments = Arguments::from_args();
         let unavailable = match (self.places)() {
@@ -166,7 +183,11 @@ impl Kit {
             };
             Trial::test(test.name, run).with_ignored_flag(unavailable.is_some() && test.needs_place)
         });
-        libtest_mimic::run(&arguments, trials.collect()).exit_code()
+        let left_out = self
+            .left_out()
+            .into_iter()
+            .map(|test| Trial::test(test.name, || Err(LEFT_OUT.into())).with_ignored_flag(true));
+        libtest_mimic::run(&arguments, trials.chain(left_out).collect()).exit_code()
     }
 
     /// Runs the tests, one after the other, and says what became of each.
@@ -186,7 +207,10 @@ impl Kit {
             };
             Outcome { test: test.name.to_owned(), verdict }
         };
-        self.due().into_iter().filter(|test| wanted(test.name)).map(run).collect()
+        let left_out =
+            |test: &Test| Outcome { test: test.name.to_owned(), verdict: Verdict::Ignored(LEFT_OUT.to_owned()) };
+        let due = self.due().into_iter().filter(|test| wanted(test.name)).map(run);
+        due.chain(self.left_out().into_iter().filter(|test| wanted(test.name)).map(left_out)).collect()
     }
 }
 

@@ -40,6 +40,21 @@ pub(crate) struct Author {
     pub(crate) damage: Option<Box<Damage>>,
 }
 
+impl Author {
+    /// As if all had been given, to see what could be tested then.
+    pub(crate) fn everything() -> Self {
+        Self {
+            rows: Some(Box::new(|_, _| Vec::new())),
+            records: Some(Box::new(|_, _| Vec::new())),
+            messages: Some(Box::new(|_| 0)),
+            units: vec![(unit(), 0)],
+            large: Some((unit(), Box::new(|| Err(crate::Unavailable(String::new()))))),
+            wrong: Some(Box::new(|_| Value::Null)),
+            damage: Some(Box::new(|_, _, _| {})),
+        }
+    }
+}
+
 /// What a test works with.
 pub(crate) struct Workbench {
     pub(crate) entry: Arc<DriverEntry>,

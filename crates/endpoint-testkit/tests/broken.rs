@@ -96,14 +96,29 @@ fn a_driver_without_a_fault_passes_what_it_declares() {
 
 #[test]
 fn without_a_place_tests_are_ignored_and_say_why() {
-    let kit =
-        Kit::of::<Whole>().places(|| Err(endpoint_testkit::Unavailable("the server is not installed".to_owned())));
+    let unavailable = || Err(endpoint_testkit::Unavailable("the server is not installed".to_owned()));
+    let kit = kit::<Whole>(Fault::None).places(unavailable);
     for outcome in kit.outcomes() {
         let expected = match outcome.test.as_str() {
             name if name.starts_with("driver::") => continue,
             _ => Verdict::Ignored("the server is not installed".to_owned()),
         };
         assert_eq!(outcome.verdict, expected, "{}", outcome.test);
+    }
+}
+
+#[test]
+fn what_nothing_was_given_for_is_ignored_and_not_silent() {
+    let outcomes = Kit::of::<Whole>().outcomes();
+    for (test, expected) in [
+        ("source::units_are_unique_and_stay", "no place"),
+        ("source::batches_are_bounded", "was not given"),
+        ("source::memory_does_not_grow_with_a_slice", "was not given"),
+        ("verify::what_somebody_has_changed_is_found_and_mended", "was not given"),
+        ("driver::what_is_wrong_shows_in_a_check", "was not given"),
+    ] {
+        let outcome = outcomes.iter().find(|outcome| outcome.test == test).unwrap();
+        assert!(matches!(&outcome.verdict, Verdict::Ignored(why) if why.contains(expected)), "{outcome:?}");
     }
 }
 
