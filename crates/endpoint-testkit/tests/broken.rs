@@ -42,13 +42,17 @@ fn unseen((fault, tests): &(Fault, &'static [&'static str])) -> Vec<String> {
     tests.iter().filter_map(|test| not_seen(&kit, &format!("{fault:?}"), test)).collect()
 }
 
-/// The test that must be by itself in its process, because memory that others have given back would hide what is kept.
-const OF_MEMORY: &str = "source::memory_does_not_grow_with_a_slice";
+/// The tests that must be by themselves in a process, because memory that others have given back would hide what is
+/// kept.
+const OF_MEMORY: [&str; 2] = ["source::what_nobody_asks_for_is_not_read", "source::memory_does_not_grow_with_a_slice"];
+
+fn is_of_memory((_, tests): &&(Fault, &[&str])) -> bool {
+    tests.iter().any(|test| OF_MEMORY.contains(test))
+}
 
 #[test]
 fn every_fault_is_seen_by_the_tests_that_name_it() {
-    let mut problems: Vec<String> =
-        FAULTS.iter().filter(|(_, tests)| !tests.contains(&OF_MEMORY)).flat_map(unseen).collect();
+    let mut problems: Vec<String> = FAULTS.iter().filter(|fault| !is_of_memory(fault)).flat_map(unseen).collect();
     let careless = Kit::of::<Careless>();
     problems.extend(CARELESS.iter().filter_map(|test| not_seen(&careless, "carelessness", test)));
     assert_eq!(problems, [""; 0]);
@@ -57,7 +61,7 @@ fn every_fault_is_seen_by_the_tests_that_name_it() {
 #[test]
 fn memory_that_grows_is_seen() {
     const ALONE: &str = "ENDPOINT_TESTKIT_FAULT";
-    let of_memory: Vec<_> = FAULTS.iter().filter(|(_, tests)| tests.contains(&OF_MEMORY)).collect();
+    let of_memory: Vec<_> = FAULTS.iter().filter(is_of_memory).collect();
     if let Ok(alone) = env::var(ALONE) {
         let of_this = of_memory.iter().filter(|(fault, _)| format!("{fault:?}") == alone);
         assert_eq!(of_this.flat_map(|fault| unseen(fault)).collect::<Vec<_>>(), [""; 0]);

@@ -1,6 +1,6 @@
 //! A load is there whole or not at all; what it cannot store is kept as a reject.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
@@ -9,7 +9,7 @@ use endpoint_api::{
 
 use super::{Test, is_transactional, takes_things, test};
 use crate::{
-    model::{batch, model, put, timeless, unit},
+    model::{Other, batch, batch_of, model, put, timeless, unit},
     workbench::{
         Site, Workbench, begin, counts, failure, ingestion, load_slice, new_run, plan, reject, soon, spec, write,
     },
@@ -42,6 +42,15 @@ pub(super) const TESTS: &[Test] = &[
         |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay),
         "RPL-01",
         "LOAD-03"
+    ),
+    test!(
+        "replay",
+        what_is_replayed_counts_where_it_goes,
+        |capabilities, author| {
+            takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay && sink.verify)
+        },
+        "RUN-13",
+        "VFY-01"
     ),
     test!(
         "verify",
@@ -328,6 +337,30 @@ async fn a_replay_that_is_given_up_keeps_the_reject(workbench: Workbench) {
     soon(load.abort()).await.unwrap();
     assert_eq!(soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap().len(), 1);
     site.assert_stored(&[("good", "good")]).await;
+}
+
+async fn what_is_replayed_counts_where_it_goes(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let other = batch_of(Other { cdm_id: "good".into(), name: Some("other".into()), ..Other::default() }, 1);
+    site.provision_for(other.model()).await;
+    let run = load_rejects(&site, vec![reject(1, "no thing")]).await;
+    let kept = soon(site.sink().rejects(&RejectQuery::newest(10))).await.unwrap().remove(0);
+    // What was rejected for the one model is replayed into another, into which no run has loaded anything.
+    let replay = Replay::new(
+        ingestion(endpoint_api::Mode::Cdm),
+        Arc::clone(other.model()),
+        run.parse().unwrap(),
+        kept.observation,
+        vec![kept.id],
+    );
+    let mut load = soon(site.sink().replay(&replay)).await.unwrap();
+    soon(load.write(Batch::Cdm(Box::new(other.clone())))).await.unwrap();
+    assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(1, 0, 0, 0, 0));
+    site.assert_holds(&other).await;
+    site.assert_stored(&[("good", "good")]).await;
+    let verified = soon(site.sink().verify(&[model(), Arc::clone(other.model())], false)).await.unwrap();
+    let found: Vec<_> = verified.iter().map(|found| (found.rows, found.inserted, found.ok())).collect();
+    assert_eq!(found, [(1, 1, true); 2], "{verified:?}");
 }
 
 async fn what_was_loaded_is_found_as_it_was(workbench: Workbench) {

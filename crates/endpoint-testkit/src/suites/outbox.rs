@@ -1,6 +1,6 @@
 //! What is told of a load goes with it, and waits until it is delivered.
 
-use endpoint_api::{Begun, Capabilities, Commit, Message, Overlap, Run, RunEnd, Waiting};
+use endpoint_api::{Begun, Capabilities, Commit, Message, Overlap, RunEnd, Waiting};
 
 use super::{Test, takes_things, test};
 use crate::{
@@ -58,15 +58,9 @@ async fn deliver(site: &Site, messages: &[Waiting]) {
     soon(site.sink().outbox().expect("an outbox is declared").delivered(messages)).await.unwrap();
 }
 
-async fn planned<'s>(site: &'s Site, run_id: &str, slices: usize) -> Box<dyn Run + 's> {
-    let run = soon(site.sink().open_run(&spec(run_id))).await.unwrap();
-    soon(run.record_plan(&plan(slices))).await.unwrap();
-    run
-}
-
 async fn what_goes_with_a_commit_is_there_with_it(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("k", "x", 1)]).await.unwrap();
     assert_waiting(&site, &[]).await;
@@ -78,7 +72,7 @@ async fn what_goes_with_a_commit_is_there_with_it(workbench: Workbench) {
 
 async fn what_goes_with_a_commit_that_was_done_before_is_not_told(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     let (slice, rows) = (&plan(1)[0], [put("k", "x", 1)]);
     let mut first = begin(run.as_ref(), slice).await;
     write(first.as_mut(), &rows).await.unwrap();
@@ -93,7 +87,7 @@ async fn what_goes_with_a_commit_that_was_done_before_is_not_told(workbench: Wor
 
 async fn an_overtaken_run_tells_nothing(workbench: Workbench) {
     let site = workbench.ready().await;
-    let old = planned(&site, "run-a", 1).await;
+    let old = site.planned("run-a", 1).await;
     let mut load = begin(old.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("k", "x", 1)]).await.unwrap();
     let elsewhere = site.reopened().await;
@@ -109,7 +103,7 @@ async fn an_overtaken_run_tells_nothing(workbench: Workbench) {
 
 async fn what_goes_with_the_end_of_a_run_is_there_with_it(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     let early = soon(run.finish(RunEnd::Succeeded, &[message("run-a", "done")])).await;
     failure("success with a slice left", early);
     assert_waiting(&site, &[]).await;
@@ -124,7 +118,7 @@ async fn what_goes_with_the_end_of_a_run_is_there_with_it(workbench: Workbench) 
 
 async fn a_message_is_put_once(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     tell(&site, &[message("run-a", "begun"), message("run-a", "begun")]).await;
     tell(&site, &[message("run-a", "begun")]).await;
     assert_waiting(&site, &["begun"]).await;
@@ -141,7 +135,7 @@ async fn a_message_is_put_once(workbench: Workbench) {
 
 async fn messages_wait_in_their_order(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 3).await;
+    let run = site.planned("run-a", 3).await;
     tell(&site, &[message("run-a", "z-begun"), message("run-a", "a-goes-on")]).await;
     for slice in [2, 0, 1] {
         let load = begin(run.as_ref(), &plan(3)[slice]).await;
@@ -159,7 +153,7 @@ async fn messages_wait_in_their_order(workbench: Workbench) {
 
 async fn what_is_delivered_waits_no_more(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 0).await;
+    let run = site.planned("run-a", 0).await;
     tell(&site, &[message("run-a", "1"), message("run-a", "2"), message("run-a", "3")]).await;
     let all = waiting(&site).await;
     deliver(&site, &all[1..2]).await;
@@ -176,7 +170,7 @@ async fn the_outbox_does_not_grow_with_what_was_delivered(workbench: Workbench) 
     let mut before = Vec::new();
     for _ in 0..6 {
         let run_id = new_run();
-        let run = planned(&site, &run_id, 0).await;
+        let run = site.planned(&run_id, 0).await;
         let begun = format!("{run_id}-begun");
         tell(&site, &[message(&run_id, &begun)]).await;
         let done = format!("{run_id}-done");

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
-use endpoint_api::{
-    Batch, Capabilities, CdmBatch, Commit, Counts, Endpoint, ErrorKind, Finding, ProvisionPlan, Result, RunEnd,
-};
+use endpoint_api::{Capabilities, CdmBatch, Counts, Endpoint, ErrorKind, Finding, ProvisionPlan, Result};
 
 use super::{Test, takes_things, test};
 use crate::{
     model::{Colliding, Hostile, Long, NewerThing, batch_of, model, newer_model, put},
-    workbench::{Author, SINK, Site, Workbench, begin, counts, failure, new_run, plan as slices, soon, spec},
+    workbench::{Author, SINK, Site, Workbench, counts, failure, new_run, plan as slices, soon, spec},
 };
 
 pub(super) const TESTS: &[Test] = &[
@@ -111,13 +109,8 @@ async fn a_newer_model_is_added_to_its_table(workbench: Workbench) {
 
 /// Loads a batch in a run of its model, and compares what is stored then.
 async fn load(site: &Site, batch: &CdmBatch) -> Counts {
-    let spec = spec(&new_run()).model(Arc::clone(batch.model())).restart(true);
-    let run = soon(site.sink().open_run(&spec)).await.unwrap();
-    soon(run.record_plan(&slices(1))).await.unwrap();
-    let mut load = begin(run.as_ref(), &slices(1)[0]).await;
-    soon(load.write(Batch::Cdm(Box::new(batch.clone())))).await.unwrap();
-    let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
-    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
+    let spec = spec(&new_run()).model(Arc::clone(batch.model()));
+    let counted = site.load_batch(&spec, &slices(1)[0], batch).await;
     site.assert_holds(batch).await;
     counted
 }

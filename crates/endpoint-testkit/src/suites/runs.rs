@@ -52,12 +52,6 @@ async fn open<'s>(site: &'s Site, run_id: &str) -> Box<dyn Run + 's> {
     soon(site.sink().open_run(&spec(run_id))).await.unwrap()
 }
 
-async fn planned<'s>(site: &'s Site, run_id: &str, slices: usize) -> Box<dyn Run + 's> {
-    let run = open(site, run_id).await;
-    soon(run.record_plan(&plan(slices))).await.unwrap();
-    run
-}
-
 async fn finish(run: Box<dyn Run + '_>, end: RunEnd) -> RunReceipt {
     soon(run.finish(end, &[])).await.unwrap()
 }
@@ -80,7 +74,7 @@ async fn a_failed_run_is_continued(workbench: Workbench) {
     let site = workbench.ready().await;
     for end in [RunEnd::Failed, RunEnd::Interrupted] {
         let name = new_run();
-        let run = planned(&site, &name, 3).await;
+        let run = site.planned(&name, 3).await;
         let (fence, observation) = (run.resume().fence, run.resume().observation);
         let counted = load_slice(run.as_ref(), &plan(3)[1], &[&[put(&name, "x", 1)]]).await.unwrap();
         finish(run, end).await;
@@ -108,7 +102,7 @@ async fn what_a_run_has_seen_is_known_when_it_is_continued(workbench: Workbench)
     let site = workbench.ready().await;
     let (greater, smaller) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
     site.load(&[&[&[timeless("k", greater)]]]).await;
-    let run = planned(&site, "run-a", 2).await;
+    let run = site.planned("run-a", 2).await;
     let counted = load_slice(run.as_ref(), &plan(2)[0], &[&[timeless("k", greater)]]).await.unwrap();
     assert_eq!(counted, counts(0, 0, 1, 0, 0));
     finish(run, RunEnd::Failed).await;
@@ -135,7 +129,7 @@ async fn a_receipt_tells_how_many_rows_there_are(workbench: Workbench) {
 async fn a_run_that_succeeded_is_not_continued(workbench: Workbench) {
     let site = workbench.ready().await;
     for (name, end) in [("run-a", RunEnd::Succeeded), ("run-b", RunEnd::Abandoned)] {
-        let run = planned(&site, name, 0).await;
+        let run = site.planned(name, 0).await;
         assert_eq!(run.resume().run_id.as_str(), name);
         assert_eq!((run.resume().plan.is_none(), run.resume().committed.len()), (true, 0));
         finish(run, end).await;
@@ -146,7 +140,7 @@ async fn a_run_that_succeeded_is_not_continued(workbench: Workbench) {
 
 async fn a_restart_begins_anew(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 2).await;
+    let run = site.planned("run-a", 2).await;
     load_slice(run.as_ref(), &plan(2)[0], &[&[put("k", "x", 1)]]).await.unwrap();
     finish(run, RunEnd::Failed).await;
     let run = soon(site.sink().open_run(&spec("run-b").restart(true))).await.unwrap();
@@ -161,7 +155,7 @@ async fn a_restart_begins_anew(workbench: Workbench) {
 
 async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
     let site = workbench.ready().await;
-    let old = planned(&site, "run-a", 2).await;
+    let old = site.planned("run-a", 2).await;
     let mut load = begin(old.as_ref(), &plan(2)[0]).await;
     write(load.as_mut(), &[put("zombie", "zombie", 9)]).await.unwrap();
     soon(load.reject(vec![reject(1, "no thing")])).await.unwrap();
@@ -188,7 +182,7 @@ async fn an_overtaken_run_commits_nothing(workbench: Workbench) {
 
 async fn an_overtaken_run_cannot_end(workbench: Workbench) {
     let site = workbench.ready().await;
-    let old = planned(&site, "run-a", 1).await;
+    let old = site.planned("run-a", 1).await;
     let elsewhere = site.reopened().await;
     let new = soon(elsewhere.sink().unwrap().open_run(&spec("run-b").overlap(Overlap::Takeover))).await.unwrap();
     let error = failure("storing a plan after being overtaken", soon(old.record_plan(&plan(1))).await);
@@ -201,7 +195,7 @@ async fn an_overtaken_run_cannot_end(workbench: Workbench) {
 
 async fn a_run_that_is_alive_is_respected(workbench: Workbench) {
     let site = workbench.ready().await;
-    let alive = planned(&site, "run-a", 1).await;
+    let alive = site.planned("run-a", 1).await;
     let elsewhere = site.reopened().await;
     let error = failure("a second run", soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await);
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
@@ -212,7 +206,7 @@ async fn a_run_that_is_alive_is_respected(workbench: Workbench) {
 
 async fn a_run_that_waits_goes_on_when_the_other_has_ended(workbench: Workbench) {
     let site = workbench.ready().await;
-    let alive = planned(&site, "run-a", 0).await;
+    let alive = site.planned("run-a", 0).await;
     let elsewhere = site.reopened().await;
     let waiting = spec("run-b").overlap(Overlap::Wait);
     let opening = elsewhere.sink().unwrap().open_run(&waiting);
@@ -224,7 +218,7 @@ async fn a_run_that_waits_goes_on_when_the_other_has_ended(workbench: Workbench)
 
 async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 2).await;
+    let run = site.planned("run-a", 2).await;
     let mut load = begin(run.as_ref(), &plan(2)[0]).await;
     write(load.as_mut(), &[put("k", "half", 1)]).await.unwrap();
     drop(load);
@@ -241,7 +235,7 @@ async fn a_run_that_has_died_is_not_in_the_way(workbench: Workbench) {
 
 async fn a_plan_is_stored_once(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 2).await;
+    let run = site.planned("run-a", 2).await;
     soon(run.record_plan(&plan(2))).await.expect("the same plan again");
     let error = failure("another plan", soon(run.record_plan(&plan(3))).await);
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
@@ -249,7 +243,7 @@ async fn a_plan_is_stored_once(workbench: Workbench) {
 
 async fn a_committed_slice_answers_with_its_receipt(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     let counted = load_slice(run.as_ref(), &plan(1)[0], &[&[put("a", "a", 1), put("b", "b", 1)]]).await.unwrap();
     assert_eq!(counted, counts(2, 0, 0, 0, 0));
     match soon(run.begin(&plan(1)[0])).await.unwrap() {
@@ -261,7 +255,7 @@ async fn a_committed_slice_answers_with_its_receipt(workbench: Workbench) {
 
 async fn a_slice_that_is_begun_twice_counts_once(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     let receipts = commit_twice(run.as_ref(), &plan(1)[0], &[put("a", "a", 1), put("b", "b", 1)]).await;
     assert_eq!(receipts[0].counts, counts(2, 0, 0, 0, 0));
     assert_eq!(receipts[1], receipts[0], "the second load answers with the receipt of the first");
@@ -284,7 +278,7 @@ async fn commit_twice(run: &dyn Run, slice: &Slice, rows: &[Row]) -> [LoadReceip
 
 async fn a_run_does_not_succeed_with_slices_left(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 2).await;
+    let run = site.planned("run-a", 2).await;
     load_slice(run.as_ref(), &plan(2)[0], &[]).await.unwrap();
     let error = failure("success with a slice left", soon(run.finish(RunEnd::Succeeded, &[])).await);
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
@@ -311,7 +305,7 @@ async fn checkpoint(site: &Site) -> Option<Checkpoint> {
 async fn the_checkpoint_moves_over_the_gap_free_prefix(workbench: Workbench) {
     let site = workbench.ready().await;
     let steps = [(2, Some(at(2)), None), (0, Some(at(0)), Some(at(0))), (3, None, Some(at(0))), (1, None, Some(at(2)))];
-    let run = planned(&site, "run-a", 4).await;
+    let run = site.planned("run-a", 4).await;
     finish(run, RunEnd::Failed).await;
     for (slice, resume_at, expected) in steps {
         let run = open(&site, "continues").await;
@@ -325,10 +319,10 @@ async fn the_checkpoint_moves_over_the_gap_free_prefix(workbench: Workbench) {
 
 async fn the_checkpoint_outlives_runs_without_one(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     commit(run.as_ref(), &plan(1)[0], Some(at(7))).await;
     finish(run, RunEnd::Succeeded).await;
-    let run = planned(&site, "run-b", 1).await;
+    let run = site.planned("run-b", 1).await;
     assert_eq!(run.resume().checkpoint, Some(at(7)));
     commit(run.as_ref(), &plan(1)[0], None).await;
     finish(run, RunEnd::Succeeded).await;
@@ -341,7 +335,7 @@ async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
     let other = batch_of(Other { cdm_id: "k0".into(), name: Some("other".into()), ..Other::default() }, 1);
     site.provision_for(other.model()).await;
     let of_other = |run_id: &str| spec(run_id).model(Arc::clone(other.model()));
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     commit(run.as_ref(), &plan(1)[0], Some(at(7))).await;
     finish(run, RunEnd::Succeeded).await;
 
@@ -353,7 +347,7 @@ async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
     assert_eq!(soon(load.commit(Commit::default())).await.unwrap().counts, counts(1, 0, 0, 0, 0));
     finish(run, RunEnd::Failed).await;
 
-    let run = planned(&site, "run-c", 1).await;
+    let run = site.planned("run-c", 1).await;
     assert_eq!((run.resume().run_id.as_str(), &run.resume().checkpoint), ("run-c", &Some(at(7))));
     assert_eq!(run.resume().committed.len(), 0);
     commit(run.as_ref(), &plan(1)[0], Some(at(8))).await;
@@ -370,7 +364,7 @@ async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
 async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {
     let site = workbench.ready().await;
     let odd = Checkpoint(json!({ "z": [1, "naïve \u{2028} '\"\\", null], "a": { "n": 9_007_199_254_740_993_u64 } }));
-    let run = planned(&site, "run-a", 1).await;
+    let run = site.planned("run-a", 1).await;
     commit(run.as_ref(), &plan(1)[0], Some(odd.clone())).await;
     finish(run, RunEnd::Succeeded).await;
     let elsewhere = site.reopened().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use endpoint_api::{Batch, Commit, Counts, RunEnd, Slice};
+use endpoint_api::{Commit, Counts, RunEnd, Slice};
 use proptest::{
     prelude::*,
     strategy::ValueTree as _,
@@ -52,13 +52,8 @@ async fn the_same_again_writes_nothing(workbench: Workbench) {
         assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 3, 0, 0), "the same again is unchanged");
     }
     // Of a host that has not asked which records are known.
-    let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
-    let mut load = begin(run.as_ref(), &plan(1)[0]).await;
-    soon(load.write(Batch::Cdm(Box::new(batch(&rows, &[]).unwrap())))).await.unwrap();
-    let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
+    let counted = site.load_batch(&spec(&new_run()), &plan(1)[0], &batch(&rows, &[]).unwrap()).await;
     assert_eq!(counted, counts(0, 0, 3, 0, 0), "a row that is stored exactly so is unchanged");
-    soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
     site.assert_stored(&[("a", "one"), ("b", "two"), ("c", "three")]).await;
 }
 
@@ -124,16 +119,10 @@ async fn of_one_record_the_newer_mapper_wins(workbench: Workbench) {
     let site = workbench.ready().await;
     // The older mapper makes of it what has the greater hash.
     let (older, newer) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
+    let slice = plan(1)[0].clone().of(resource("the same"));
     let load = async |name: &str, revision: u32| {
-        let run = soon(site.sink().open_run(&spec(&new_run()).restart(true))).await.unwrap();
-        let slice = plan(1)[0].clone().of(resource("the same"));
-        soon(run.record_plan(std::slice::from_ref(&slice))).await.unwrap();
-        let mut load = begin(run.as_ref(), &slice).await;
         let batch = mapped(&[put("k", name, 5)], &[], revision).unwrap();
-        soon(load.write(Batch::Cdm(Box::new(batch)))).await.unwrap();
-        let counted = soon(load.commit(Commit::default())).await.unwrap().counts;
-        soon(run.finish(RunEnd::Succeeded, &[])).await.unwrap();
-        counted
+        site.load_batch(&spec(&new_run()), &slice, &batch).await
     };
     assert_eq!(load(older, 1).await, counts(1, 0, 0, 0, 0));
     assert_eq!(load(newer, 2).await, counts(0, 1, 0, 0, 0), "the newer revision is the greater");

@@ -32,7 +32,8 @@ faults! {
     GivesARecordTwice => ["source::every_record_comes_once"];
     ForgetsARecordWhenReadAgain => ["source::a_slice_gives_the_same_records_again"];
     ReadsOnlyWhatItPlanned => ["source::another_process_reads_the_same_slices"];
-    GoesOnWhereItWasGivenUp => ["source::what_nobody_asks_for_is_not_read"];
+    GoesOnWhereItWasGivenUp => ["source::a_reading_that_is_given_up_changes_nothing"];
+    ReadsAhead => ["source::what_nobody_asks_for_is_not_read"];
     GivesAllAtOnce => ["source::batches_are_bounded"];
     KeepsWhatItHasRead => ["source::memory_does_not_grow_with_a_slice"];
     ReadsASliceAtOnce => ["source::memory_does_not_grow_with_a_slice"];
@@ -152,6 +153,7 @@ faults! {
     ClaimsReplay => ["replay::what_is_replayed_is_no_reject_any_more"];
     ReplaysAsIfNew => ["replay::what_is_replayed_is_no_reject_any_more"];
     ReplaysIntoTheFuture => ["replay::what_is_replayed_is_no_reject_any_more"];
+    CountsReplaysElsewhere => ["replay::what_is_replayed_counts_where_it_goes"];
     ReplaysUncounted => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsWhatIsRejectedAgain => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsRejectsBeforeTheCommit => ["replay::a_replay_that_is_given_up_keeps_the_reject"];

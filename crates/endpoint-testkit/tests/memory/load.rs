@@ -219,9 +219,12 @@ impl<'e> MemoryLoad<'e> {
                 }
             }
         }
-        if fault != Fault::ReplaysUncounted || matches!(self.of, Of::Slice(_)) {
-            state.inserted += counts.inserted;
-        }
+        let model = match (&self.of, fault) {
+            (Of::Rejects(_), Fault::ReplaysUncounted) => return counts,
+            (Of::Rejects(_), Fault::CountsReplaysElsewhere) => String::new(),
+            _ => self.takes.as_ref().map(|model| model.id.to_string()).unwrap_or_default(),
+        };
+        *state.inserted.entry(model).or_default() += counts.inserted;
         counts
     }
 

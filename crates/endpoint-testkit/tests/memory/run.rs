@@ -81,7 +81,11 @@ impl Run for MemoryRun<'_> {
 
     async fn finish(self: Box<Self>, end: RunEnd, messages: &[Message]) -> Result<RunReceipt> {
         let mut state = self.memory.lock();
-        let rows = if self.memory.has(Fault::CountsRowsTwice) { 2 * state.inserted } else { state.inserted };
+        let model = self.model.as_ref().map(|model| model.id.as_str());
+        let mut rows = model.and_then(|model| state.inserted.get(model)).copied().unwrap_or(0);
+        if self.memory.has(Fault::CountsRowsTwice) {
+            rows *= 2;
+        }
         let standing = state.ingestions.get_mut(&self.key).unwrap();
         if self.is_overtaken(standing.fence) {
             return Err(state::fenced(&self.ingestion));

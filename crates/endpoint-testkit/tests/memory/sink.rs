@@ -97,8 +97,9 @@ impl Memory {
         if self.has(Fault::VerifiesNothing) {
             return found;
         }
-        (found.rows, found.inserted) = (state.rows.len() as u64, state.inserted);
-        for ((_, key), row) in &mut state.rows {
+        found.inserted = state.inserted.get(model.id.as_str()).copied().unwrap_or(0);
+        for ((_, key), row) in state.rows.iter_mut().filter(|((of, _), _)| of == model.id.as_str()) {
+            found.rows += 1;
             if row.values == row.as_loaded || self.has(Fault::FindsNothingChanged) {
                 continue;
             }

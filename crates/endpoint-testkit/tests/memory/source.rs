@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, PlanRequest, RawBatch, Reject, Resource, Result, Secret, Slice, Source,
@@ -30,7 +33,7 @@ pub(super) struct Reading {
     /// How many batches of each slice were given the last time.
     given: HashMap<String, usize>,
     /// What was read, for those who keep it.
-    kept: Vec<String>,
+    kept: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
@@ -133,13 +136,17 @@ impl Memory {
         let record = || format!("{{\"text\":\"{}\"}}", "x".repeat(64 << 10));
         let ready: Vec<String> =
             (0..OF_A_LARGE_ONE).filter(|_| self.has(Fault::ReadsASliceAtOnce)).map(|_| record()).collect();
+        if self.has(Fault::ReadsAhead) {
+            let ahead = Arc::clone(&self.reading.lock().unwrap().kept);
+            std::thread::spawn(move || (0..OF_A_LARGE_ONE).for_each(|_| ahead.lock().unwrap().push(record())));
+        }
         let mut kept = Vec::new();
         let batch = move |line| {
             let record = ready.first().cloned().unwrap_or_else(record);
             let mut batch = self.batch(unit);
             batch.push(NewRecord { json: &record, line: Some(line), ..NewRecord::default() });
             match self.fault {
-                Fault::KeepsWhatItHasRead => self.reading.lock().unwrap().kept.push(record),
+                Fault::KeepsWhatItHasRead => self.reading.lock().unwrap().kept.lock().unwrap().push(record),
                 Fault::KeepsASliceUntilItsEnd => kept.push(record),
                 _ => {}
             }

@@ -17,7 +17,8 @@ pub(super) struct State {
     pub(super) tables: HashMap<String, (ProvisionedModel, Vec<String>)>,
     /// By model and key.
     pub(super) rows: BTreeMap<(String, String), Row>,
-    pub(super) inserted: u64,
+    /// How many rows were inserted, by model.
+    pub(super) inserted: BTreeMap<String, u64>,
     pub(super) ingestions: HashMap<String, Standing>,
     /// By ingestion, run and slice.
     pub(super) ledger: BTreeMap<(String, String, u64), (LoadReceipt, Option<Checkpoint>)>,
