@@ -14,6 +14,13 @@ const PROFILE: [&str; 3] = [
     r#"profile.dev.package."*".debug=false"#,
 ];
 
+/// `cargo` in a folder.
+fn cargo(dir: &Path, subcommand: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.arg(subcommand).current_dir(dir);
+    command
+}
+
 fn succeeded(output: Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -24,37 +31,45 @@ fn succeeded(output: Output) -> String {
 fn what_it_writes_builds_passes_its_tests_and_is_found() {
     let host = Path::new(env!("CARGO_BIN_EXE_acme-host"));
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let checkout = workspace.join("../..");
     let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("sheets");
     let mut command = Command::new(host);
     let arguments = ["new-driver", "acme.sheets", "--output", "json", "--cdm-path"];
-    let written = command.args(arguments).arg(&checkout).current_dir(&folder).output().unwrap();
+    let written = command.args(arguments).arg(workspace.join("../..")).arg("--dir").arg(&dir).output().unwrap();
     let answer: serde_json::Value = serde_json::from_str(&succeeded(written)).unwrap();
     assert_eq!((&answer["driver"], &answer["crate"]), (&"acme.sheets".into(), &"acme-sheets".into()));
-    let dir = folder.path().join(answer["dir"].as_str().unwrap());
     for file in answer["files"].as_array().unwrap() {
         assert!(dir.join(file.as_str().unwrap()).is_file(), "{file}");
     }
 
     // With the versions that are locked here nothing has to be looked up.
     fs::copy(workspace.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
-    let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        let (subcommand, arguments) = arguments.split_first().unwrap();
-        command.arg(subcommand).current_dir(&dir);
-        if *subcommand != "fmt" {
-            command.arg("--offline").args(PROFILE.iter().flat_map(|line| ["--config", line]));
-            command.env("CARGO_TARGET_DIR", host.ancestors().nth(2).unwrap());
-            // It is nobody's driver: its results are no column of a support matrix.
-            command.env_remove("CDM_CONFORMANCE_RESULTS");
-        }
-        command.args(arguments);
-        command.output().unwrap()
+    let built = |subcommand: &str, arguments: &[&str]| {
+        let mut command = cargo(&dir, subcommand);
+        command.args(["--offline", "--quiet"]).args(PROFILE.iter().flat_map(|line| ["--config", line])).args(arguments);
+        command.env("CARGO_TARGET_DIR", host.ancestors().nth(2).unwrap());
+        // It is nobody's driver: its results are no column of a support matrix.
+        command.env_remove("CDM_CONFORMANCE_RESULTS");
+        succeeded(command.output().unwrap())
     };
-    succeeded(cargo(&["fmt", "--all", "--check"]));
-    succeeded(cargo(&["rustc", "--lib", "--quiet", "--", "-D", "warnings"]));
-    let tests = succeeded(cargo(&["test", "--quiet"]));
+    built("rustc", &["--lib", "--", "-D", "warnings"]);
+    let tests = built("test", &[]);
     assert!(tests.contains("5 passed"), "{tests}");
     // The driver is found in it: the conformance kit has asked the registry.
-    succeeded(cargo(&["check", "--quiet", "-p", "acme-sheets-host"]));
+    built("check", &["-p", "acme-sheets-host"]);
+}
+
+#[test]
+fn what_it_writes_is_formatted_whatever_the_id() {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let longest = format!("m.{}", "x".repeat(62));
+    for id in ["acme.sheets", "zeta.ware_house", &longest] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acme-host"));
+        command.args(["new-driver", id, "--output", "json", "--cdm-path"]).arg(&checkout).current_dir(&folder);
+        let answer: serde_json::Value = serde_json::from_str(&succeeded(command.output().unwrap())).unwrap();
+        assert_eq!(answer["dir"].as_str(), Some(id.replace(['.', '_'], "-").as_str()));
+        let dir = folder.path().join(answer["dir"].as_str().unwrap());
+        succeeded(cargo(&dir, "fmt").args(["--all", "--check"]).output().unwrap());
+    }
 }
