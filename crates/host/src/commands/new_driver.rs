@@ -62,10 +62,7 @@ pub(crate) fn new_driver(registry: &Registry, new: &NewDriver) -> Result<Answer,
     let cdm = new.cdm_path.as_deref().map(checkout).transpose()?;
     let mut files = Vec::new();
     for (name, text) in TEMPLATE {
-        let mut text = text
-            .replace("acme.lines", id)
-            .replace("acme-lines", &crate_name)
-            .replace("acme_lines", &crate_name.replace('-', "_"));
+        let mut text = named(text, id, &crate_name);
         if name.ends_with("Cargo.toml") {
             text = with_dependencies(&text, cdm.as_deref());
         }
@@ -102,6 +99,24 @@ fn crate_name(registry: &Registry, id: &str) -> Result<String, Failure> {
         }
         false => Ok(name),
     }
+}
+
+/// A file of the template for the driver with that id.
+fn named(text: &str, id: &str, crate_name: &str) -> String {
+    let (vendor, name) = id.split_once('.').unwrap_or_default();
+    let title = format!("{} (CDM models)", capitalized(&name.replace(['.', '_'], " ")));
+    // The id comes last, for it may hold a name that is replaced here.
+    text.replace(r#""Acme""#, &format!("{:?}", capitalized(vendor)))
+        .replace("Lines (CDM models)", &title)
+        .replace("acme-lines", crate_name)
+        .replace("acme_lines", &crate_name.replace('-', "_"))
+        .replace("acme.lines", id)
+}
+
+/// A word of an id at the beginning of a title.
+fn capitalized(word: &str) -> String {
+    let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+    first.to_ascii_uppercase() + rest
 }
 
 /// The folder of our crates in a checkout.
@@ -154,18 +169,26 @@ mod tests {
     fn a_crate_is_written_under_its_own_name() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("new");
-        new_driver(&Registry::load().unwrap(), &new("acme.ware_house", &dir)).unwrap();
+        new_driver(&Registry::load().unwrap(), &new("globex.ware_house", &dir)).unwrap();
         let manifest: toml::Table = fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
-        assert_eq!(manifest["package"]["name"].as_str(), Some("acme-ware-house"));
+        assert_eq!(manifest["package"]["name"].as_str(), Some("globex-ware-house"));
         assert_eq!(manifest["dependencies"]["endpoint-api"].as_str(), Some(env!("CARGO_PKG_VERSION")));
         for (name, _) in TEMPLATE {
             let text = fs::read_to_string(dir.join(name)).unwrap();
-            for placeholder in ["{ cdm }", "acme.lines", "acme-lines", "acme_lines"] {
+            for placeholder in ["{ cdm }", "acme.lines", "acme-lines", "acme_lines", "Acme", "Lines ("] {
                 assert!(!text.contains(placeholder), "{name}");
             }
         }
-        assert!(
-            fs::read_to_string(dir.join("src/lib.rs")).unwrap().contains(r#"ID: &'static str = "acme.ware_house""#)
+        let lib = fs::read_to_string(dir.join("src/lib.rs")).unwrap();
+        assert!(lib.contains(r#"ID: &'static str = "globex.ware_house""#));
+        assert!(lib.contains(r#"TemplateInfo::new("Ware house (CDM models)", "Globex", "files")"#));
+    }
+
+    #[test]
+    fn an_id_like_that_of_the_template_stays_as_it_is() {
+        assert_eq!(
+            named(r#"acme.lines acme-lines acme_lines "Acme" Lines (CDM models)"#, "my.acme_lines", "my-acme-lines"),
+            r#"my.acme_lines my-acme-lines my_acme_lines "My" Acme lines (CDM models)"#
         );
     }
 
