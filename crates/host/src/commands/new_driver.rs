@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use endpoint_api::Registry;
@@ -59,14 +59,16 @@ pub(crate) fn new_driver(registry: &Registry, new: &NewDriver) -> Result<Answer,
     if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Failure::usage(format!("{shown} holds something already; name another folder with --dir")));
     }
-    let cdm = new.cdm_path.as_deref().map(checkout).transpose()?;
+    let crates = new.cdm_path.as_deref().map(crates_of).transpose()?;
     let mut files = Vec::new();
     for (name, text) in TEMPLATE {
-        let mut text = named(text, id, &crate_name);
-        if name.ends_with("Cargo.toml") {
-            text = with_dependencies(&text, cdm.as_deref());
-        }
-        let write = write(&dir.join(name), &text);
+        let write = write(&dir.join(name), |folder| {
+            let text = named(text, id, &crate_name);
+            Ok(match name.ends_with("Cargo.toml") {
+                true => with_dependencies(&text, crates.as_ref().map(|crates| crates.seen_from(folder)).transpose()?),
+                false => text,
+            })
+        });
         write.map_err(|error| Failure::failed(format!("{shown}: {name} cannot be written: {error}")))?;
         files.push(Value::from(name));
     }
@@ -119,21 +121,48 @@ fn capitalized(word: &str) -> String {
     first.to_ascii_uppercase() + rest
 }
 
-/// The folder of our crates in a checkout.
-fn checkout(path: &Path) -> Result<PathBuf, Failure> {
-    let wrong = |why: String| Failure::usage(format!("--cdm-path {}: {why}", path.display()));
-    let path = path.canonicalize().map_err(|error| wrong(error.to_string()))?;
+/// Where our crates are, and whether a manifest is to say that from its own folder.
+struct Crates {
+    folder: PathBuf,
+    relative: bool,
+}
+
+/// The crates in a checkout.
+fn crates_of(checkout: &Path) -> Result<Crates, Failure> {
+    let wrong = |why: String| Failure::usage(format!("--cdm-path {}: {why}", checkout.display()));
+    let path = checkout.canonicalize().map_err(|error| wrong(error.to_string()))?;
     match path.join("crates/endpoint-api/Cargo.toml").is_file() {
-        true => Ok(path.join("crates")),
+        true => Ok(Crates { folder: path.join("crates"), relative: checkout.is_relative() }),
         false => Err(wrong("it has no crates/endpoint-api; name the folder of a checkout of cdm".to_owned())),
     }
 }
 
+impl Crates {
+    /// Their folder as a manifest in `manifest_folder` names it. One that was given as a relative path stays one, so
+    /// that the manifest is right wherever the folder of both stands.
+    fn seen_from(&self, manifest_folder: &Path) -> io::Result<PathBuf> {
+        match self.relative {
+            true => Ok(path_between(&manifest_folder.canonicalize()?, &self.folder)),
+            false => Ok(self.folder.clone()),
+        }
+    }
+}
+
+/// The way from one folder to another, both absolute and without links; `to` as it is where there is none.
+fn path_between(from: &Path, to: &Path) -> PathBuf {
+    let common = from.components().zip(to.components()).take_while(|(from, to)| from == to).count();
+    if common == 0 {
+        return to.to_owned(); // another drive
+    }
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}
+
 /// Fills in where our crates are.
-fn with_dependencies(manifest: &str, crates: Option<&Path>) -> String {
+fn with_dependencies(manifest: &str, crates: Option<PathBuf>) -> String {
     let mut filled = String::with_capacity(manifest.len());
     for line in manifest.lines() {
-        match (line.strip_suffix(" = { cdm }"), crates) {
+        match (line.strip_suffix(" = { cdm }"), &crates) {
             (Some(name), Some(crates)) => {
                 let path = toml::Value::from(crates.join(name).display().to_string());
                 filled.push_str(&format!("{name} = {{ path = {path} }}"));
@@ -146,11 +175,11 @@ fn with_dependencies(manifest: &str, crates: Option<&Path>) -> String {
     filled
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(path, text)
+/// Writes a file whose text may depend on the folder, which is made before.
+fn write(path: &Path, text: impl FnOnce(&Path) -> io::Result<String>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    fs::write(path, text(folder)?)
 }
 
 #[cfg(test)]
@@ -190,6 +219,53 @@ mod tests {
             named(r#"acme.lines acme-lines acme_lines "Acme" Lines (CDM models)"#, "my.acme_lines", "my-acme-lines"),
             r#"my.acme_lines my-acme-lines my_acme_lines "My" Acme lines (CDM models)"#
         );
+    }
+
+    /// The paths of our crates in both manifests of a crate that is written to `dir`.
+    fn paths(dir: &Path, cdm_path: PathBuf) -> Vec<(PathBuf, PathBuf)> {
+        let new = NewDriver { cdm_path: Some(cdm_path), ..new("globex.redb", dir) };
+        new_driver(&Registry::load().unwrap(), &new).unwrap();
+        let paths_of = |folder: PathBuf| {
+            let manifest: toml::Table = fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap();
+            let dependencies = ["dependencies", "dev-dependencies"].map(|table| manifest.get(table).cloned());
+            let dependencies = dependencies.into_iter().flatten().flat_map(|table| table.as_table().unwrap().clone());
+            let path = dependencies.filter_map(|(name, of)| Some((name, PathBuf::from(of.get("path")?.as_str()?))));
+            let ours = path.filter(|(name, _)| name != "globex-redb").map(|(name, path)| {
+                assert!(path.ends_with(name), "{}", path.display());
+                (folder.clone(), path)
+            });
+            ours.collect::<Vec<_>>()
+        };
+        [paths_of(dir.to_owned()), paths_of(dir.join("host"))].concat()
+    }
+
+    #[test]
+    fn a_checkout_at_a_relative_path_is_found_from_both_manifests() {
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        let checkout =
+            path_between(&here, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let absolute = folder.path().canonicalize().unwrap();
+        for dir in [path_between(&here, &absolute).join("a"), absolute.join("b")] {
+            let paths = paths(&dir, checkout.clone());
+            assert_eq!(paths.len(), 5, "four of the driver, one of its host: {paths:?}");
+            for (folder, path) in paths {
+                assert!(path.is_relative() && path.starts_with(".."), "{}", path.display());
+                assert!(folder.join(&path).join("Cargo.toml").is_file(), "{}", path.display());
+            }
+        }
+        let path = |from: &str, to: &str| path_between(Path::new(from), Path::new(to)).display().to_string();
+        assert_eq!(path("/team/globex-redb", "/team/cdm/crates"), "../cdm/crates");
+        assert_eq!(path("/team/globex-redb/host", "/team/cdm/crates"), "../../cdm/crates");
+        assert_eq!(path("/team/cdm/drivers/globex-redb", "/team/cdm/crates"), "../../crates");
+    }
+
+    #[test]
+    fn a_checkout_at_an_absolute_path_is_written_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let paths = paths(&folder.path().join("new"), checkout.clone());
+        assert!(paths.len() == 5 && paths.iter().all(|(_, path)| path.starts_with(&checkout)), "{paths:?}");
     }
 
     #[test]

@@ -34,8 +34,9 @@ fn what_it_writes_builds_passes_its_tests_and_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("sheets");
     let mut command = Command::new(host);
-    let arguments = ["new-driver", "acme.sheets", "--output", "json", "--cdm-path"];
-    let written = command.args(arguments).arg(workspace.join("../..")).arg("--dir").arg(&dir).output().unwrap();
+    // What cargo finds from a relative path, it finds from an absolute one.
+    let arguments = ["new-driver", "acme.sheets", "--output", "json", "--cdm-path", "../..", "--dir"];
+    let written = command.args(arguments).arg(&dir).current_dir(workspace).output().unwrap();
     let answer: serde_json::Value = serde_json::from_str(&succeeded(written)).unwrap();
     assert_eq!((&answer["driver"], &answer["crate"]), (&"acme.sheets".into(), &"acme-sheets".into()));
     for file in answer["files"].as_array().unwrap() {
