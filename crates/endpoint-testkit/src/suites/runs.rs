@@ -37,6 +37,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", the_checkpoint_moves_over_the_gap_free_prefix, takes_things, "RUN-11"),
     test!("run", the_checkpoint_outlives_runs_without_one, takes_things, "RUN-11"),
     test!("run", what_one_model_has_got_another_has_not, takes_things, "RUN-13", "CDM-05"),
+    test!("run", each_major_version_of_a_model_stands_by_itself, takes_things, "RUN-13"),
     test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
     test!(
         "run",
@@ -359,6 +360,24 @@ async fn what_one_model_has_got_another_has_not(workbench: Workbench) {
     finish(run, RunEnd::Succeeded).await;
     site.assert_holds(&other).await;
     site.assert_stored(&[("k0", "x")]).await;
+}
+
+async fn each_major_version_of_a_model_stands_by_itself(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let mut next = ModelDescriptor::clone(&model());
+    next.version.major += 1;
+    let next = Arc::new(next);
+    site.provision_for(&next).await;
+    for (model, reached, expected) in
+        [(model(), 7, None), (Arc::clone(&next), 8, None), (model(), 9, Some(at(7))), (next, 9, Some(at(8)))]
+    {
+        let run = soon(site.sink().open_run(&spec(&new_run()).model(model))).await.unwrap();
+        assert_eq!(run.resume().checkpoint, expected);
+        soon(run.record_plan(&plan(1))).await.unwrap();
+        let load = begin(run.as_ref(), &plan(1)[0]).await;
+        soon(load.commit(Commit::new(Some(at(reached)), Vec::new()))).await.unwrap();
+        finish(run, RunEnd::Succeeded).await;
+    }
 }
 
 async fn a_checkpoint_comes_back_as_it_was(workbench: Workbench) {

@@ -127,6 +127,7 @@ faults! {
     CheckpointBeforeTheData => ["run::the_checkpoint_moves_over_the_gap_free_prefix"];
     ForgetsTheCheckpoint => ["run::the_checkpoint_outlives_runs_without_one"];
     TakesModelsForOne => ["run::what_one_model_has_got_another_has_not"];
+    TakesMajorsForOne => ["run::each_major_version_of_a_model_stands_by_itself"];
     ChangesTheCheckpoint => ["run::a_checkpoint_comes_back_as_it_was"];
     LoadsWithoutATable => ["run::what_is_not_provisioned_is_told"];
     LoadsWithoutAField => ["run::what_is_not_provisioned_is_told"];

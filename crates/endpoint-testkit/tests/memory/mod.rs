@@ -93,7 +93,10 @@ impl Memory {
     /// Under which it is kept where an ingestion stands with a model.
     fn key(&self, ingestion: &Ingestion, model: Option<&ModelDescriptor>) -> String {
         match model {
-            Some(model) if !self.has(Fault::TakesModelsForOne) => format!("{ingestion}/{}", model.id),
+            Some(model) if self.has(Fault::TakesMajorsForOne) => format!("{ingestion}/{}", model.id),
+            Some(model) if !self.has(Fault::TakesModelsForOne) => {
+                format!("{ingestion}/{}/{}", model.id, model.version.major)
+            }
             _ => ingestion.to_string(),
         }
     }
