@@ -118,7 +118,8 @@ async fn refuse_unprovisioned(store: &Store, model: &ModelDescriptor) -> Result<
         Some(schema) => schema
             .extended(&ModelSchema::of(model)?)
             .map_err(|difference| {
-                let message = format!("the model's folder {difference}; move it away, provision again and load with --full");
+                let message =
+                    format!("the model's folder {difference}; move it away, provision again and load with --full");
                 Error::new(ErrorKind::Conflict, OPEN, message).with("model", &model.id)
             })?
             .is_none(),
