@@ -119,8 +119,8 @@ async fn what_cannot_be_mended_is_refused() {
     let plan = provisioner.plan(&[&ModelDescriptor::of::<Other>().unwrap()]).await.unwrap();
     let refused = error(provisioner.apply(&plan).await);
     assert_eq!(refused.kind(), ErrorKind::Conflict);
-    let expected = "`test.thing/schema.json` has `name` as text, and the model as int64 (move the model's folder away and \
-                    provision again)";
+    let expected = "`test.thing/schema.json` has `name` as text, and the model as int64 (move the model's folder away, \
+                    provision again and load with --full)";
     assert!(refused.message().ends_with(expected), "{refused}");
     let refused = error(provisioner.plan(&[&ModelDescriptor::of::<Greedy>().unwrap()]).await);
     assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
