@@ -22,7 +22,10 @@
 //!   how, and the kit compares every value with what should be there; without it, receipts alone.
 //! - With `CDM_CONFORMANCE_RESULTS` naming a folder, each test writes down there how it ended; [`recorded`] reads
 //!   that and [`support_matrix`] shows it.
-//! - A source is told to the kit by [`Kit::units`]: the place holds records of them.
+//! - A source is told to the kit by [`Kit::units`]: the place holds records of them; [`Kit::large`] gives a place with
+//!   more of them than may be in memory at once.
+//! - [`Kit::wrong`] and [`Kit::damage`] show the driver what goes wrong in the world. What of all this is not given
+//!   leaves tests out, which show as ignored.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What SQL sinks have in common, so that it stands once and each sink is only a dialect.
+//! What sinks have in common, so that it stands once and a sink that speaks SQL is only a dialect.
 //!
 //! - [`Table`]: the table that a model needs, and the tables that every sink needs for itself
 //!   ([`support`]);
@@ -6,9 +6,11 @@
 //! - [`Identifier`]: names that come from configuration, checked and quoted;
 //! - [`Version`] and [`judge`]: the total order of records, by which any number of loads in any
 //!   order end in the same table, and [`Judge`], which applies it to the batches of a load;
-//! - [`plan()`]: what a sink lacks so that models can be loaded;
+//! - [`plan()`]: what a sink lacks so that models can be loaded; [`due`] and [`provisioned`]: what is left to do of such
+//!   a plan, and what to answer, also without SQL;
 //! - [`View`]: the major versions of a model, each in a table of its own;
 //! - [`state`]: what a sink remembers of each ingestion, and how a run goes on from there;
+//! - [`repair`]: what makes rows be loaded again that are not as they were stored;
 //! - [`Tally`]: what became of the records of a load, so that every one is accounted for;
 //! - [`merge`] and [`Ledger`]: what a load does to the rows that are stored, and where each ingestion stands,
 //!   for sinks that have no database to keep either.
