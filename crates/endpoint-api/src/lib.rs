@@ -115,6 +115,8 @@ pub mod arrow {
 }
 
 pub use async_trait::async_trait;
+/// The hash of what a reject leaves out; see [`Reject::oversized`].
+pub use blake3;
 #[doc(hidden)]
 pub use cdm_models::is_dotted_id;
 #[doc(hidden)]

@@ -100,7 +100,7 @@ impl Kit {
         self
     }
 
-    /// Which units of a source have records in every place, and how many each has in CDM mode.
+    /// Which units of a source have records in every place, and how many each has in CDM mode, with what is rejected.
     #[must_use]
     pub fn units(mut self, units: &[(&str, usize)]) -> Self {
         self.author_mut().units = units.iter().map(|(unit, records)| (unit.parse().unwrap(), *records)).collect();
@@ -111,6 +111,13 @@ impl Kit {
     #[must_use]
     pub fn large(mut self, unit: &str, place: impl Fn() -> Result<Place> + Send + Sync + 'static) -> Self {
         self.author_mut().large = Some((unit.parse().unwrap(), Box::new(place)));
+        self
+    }
+
+    /// How records of a unit are added to a place of a source; says how many. None of them is like one that was there.
+    #[must_use]
+    pub fn append(mut self, unit: &str, append: impl Fn(&Place) -> usize + Send + Sync + 'static) -> Self {
+        self.author_mut().append = Some((unit.parse().unwrap(), Box::new(append)));
         self
     }
 

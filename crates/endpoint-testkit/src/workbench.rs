@@ -25,6 +25,7 @@ type Rows = dyn Fn(&Place, &str) -> Vec<StoredRow> + Send + Sync;
 type Messages = dyn Fn(&Place) -> usize + Send + Sync;
 type Places = dyn Fn() -> crate::Result<Place> + Send + Sync;
 type Damage = dyn Fn(&Place, &str, &str) + Send + Sync;
+type Append = dyn Fn(&Place) -> usize + Send + Sync;
 type Wrong = dyn Fn(&Place) -> Value + Send + Sync;
 type Records = dyn Fn(&Place, &Ingestion) -> Vec<Vec<u8>> + Send + Sync;
 
@@ -36,6 +37,7 @@ pub(crate) struct Author {
     pub(crate) messages: Option<Box<Messages>>,
     pub(crate) units: Vec<(UnitId, usize)>,
     pub(crate) large: Option<(UnitId, Box<Places>)>,
+    pub(crate) append: Option<(UnitId, Box<Append>)>,
     pub(crate) wrong: Option<Box<Wrong>>,
     pub(crate) damage: Option<Box<Damage>>,
 }
@@ -49,6 +51,7 @@ impl Author {
             messages: Some(Box::new(|_| 0)),
             units: vec![(unit(), 0)],
             large: Some((unit(), Box::new(|| Err(crate::Unavailable(String::new()))))),
+            append: Some((unit(), Box::new(|_| 0))),
             wrong: Some(Box::new(|_| Value::Null)),
             damage: Some(Box::new(|_, _, _| {})),
         }

@@ -56,6 +56,12 @@ fn main() -> ExitCode {
             ("jira.comments", 3),
             ("jira.worklogs", 2),
         ])
+        .append("jira.issues", |place| {
+            let issue = json!({ "id": "3", "key": "K-3", "fields": { "summary": "added" } });
+            let file = fs::File::options().append(true).open(place.dir().join("issues.jsonl"));
+            writeln!(file.unwrap(), "\n{issue}").unwrap();
+            1
+        })
         .large("jira.issues", || Ok(large_export()))
         .wrong(|place| json!({ "path": place.dir().join("nowhere") }))
         .main()

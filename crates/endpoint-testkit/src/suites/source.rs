@@ -13,7 +13,8 @@ pub(super) const TESTS: &[Test] = &[
     test!("source", units_are_unique_and_stay, is_source, "SRC-01"),
     test!("source", an_unknown_unit_is_refused, is_source, "SRC-04"),
     test!("source", plans_are_numbered_and_the_same_again, has_units, "SRC-02", "SRC-03"),
-    test!("source", every_record_comes_once, has_units, "SRC-06"),
+    test!("source", every_record_comes_once, has_units, "SRC-06", "SRC-12"),
+    test!("source", a_reject_has_a_reason_and_its_bytes, has_units, "SRC-06"),
     test!("source", a_slice_gives_the_same_records_again, has_units, "SRC-05"),
     test!("source", another_process_reads_the_same_slices, has_units, "SRC-05"),
     test!("source", a_reading_that_is_given_up_changes_nothing, has_units, "SRC-07"),
@@ -23,6 +24,15 @@ pub(super) const TESTS: &[Test] = &[
     test!("source", the_last_batch_says_where_to_go_on, has_units, "SRC-09"),
     test!("source", after_the_checkpoint_there_is_nothing_more, is_incremental, "SRC-10"),
     test!("source", reading_goes_on_after_any_checkpoint, is_incremental, "SRC-10"),
+    test!(
+        "source",
+        what_is_added_is_read,
+        |capabilities, author| {
+            capabilities.source.is_some_and(|source| source.incremental) && author.append.is_some()
+        },
+        "SRC-10",
+        "SRC-13"
+    ),
     test!("source", plans_and_checkpoints_hold_no_secret, has_units, "SRC-11"),
 ];
 
@@ -58,7 +68,11 @@ async fn plan(source: &dyn Source, unit: &UnitId, request: &PlanRequest) -> Vec<
 
 async fn read(source: &dyn Source, unit: &UnitId, slice: &Slice) -> Vec<RawBatch> {
     let batches: Vec<_> = soon(source.read(unit, slice).collect()).await;
-    batches.into_iter().map(|batch| batch.unwrap()).collect()
+    let batches: Vec<RawBatch> = batches.into_iter().map(|batch| batch.unwrap()).collect();
+    for batch in &batches {
+        assert_eq!((batch.unit(), batch.endpoint()), (unit, &source.identity().endpoint), "whose records a batch has");
+    }
+    batches
 }
 
 /// What a record or a reject is known by.
@@ -126,12 +140,26 @@ async fn every_record_comes_once(workbench: Workbench) {
     let source = site.endpoint.source().unwrap();
     for (unit, expected) in &workbench.author.units {
         let (all, _) = all_of(source, unit, Mode::Cdm).await;
-        assert_eq!(all.len(), *expected, "{unit}: so many records there are");
+        assert_eq!(all.len(), *expected, "{unit}: so many records and rejects come (left), so many there are (right)");
         let different: HashSet<&Item> = all.iter().collect();
         assert_eq!(different.len(), all.len(), "{unit}: no record comes twice from one place");
         for (origin, json) in all.iter().filter(|(_, json)| !json.starts_with("rejected: ")) {
             let value: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("{origin} is no JSON"));
             assert!(value.is_object(), "{origin} is no object");
+        }
+    }
+}
+
+async fn a_reject_has_a_reason_and_its_bytes(workbench: Workbench) {
+    let site = workbench.site().await;
+    let source = site.endpoint.source().unwrap();
+    for (unit, _) in &workbench.author.units {
+        for slice in plan(source, unit, &everything(Mode::Raw)).await {
+            for reject in read(source, unit, &slice).await.iter().flat_map(RawBatch::rejects) {
+                let told = (reject.reason.is_empty(), reject.origin.is_empty(), reject.raw.is_empty());
+                assert_eq!(told, (false, false, false), "{unit}: {reject:?}");
+                assert!(reject.raw_length >= reject.raw.len() as u64, "{unit}: {reject:?}");
+            }
         }
     }
 }
@@ -288,6 +316,32 @@ fn texts(items: &[Item]) -> Vec<&str> {
     let mut texts: Vec<&str> = items.iter().map(|(_, text)| text.as_str()).collect();
     texts.sort_unstable();
     texts
+}
+
+async fn what_is_added_is_read(workbench: Workbench) {
+    let (unit, append) = workbench.author.append.as_ref().expect("it was given");
+    let site = workbench.site().await;
+    let source = site.endpoint.source().unwrap();
+    let (before, checkpoint) = all_of(source, unit, Mode::Cdm).await;
+    let states = |slices: Vec<Slice>| -> HashSet<(String, String)> {
+        let states = slices.into_iter().filter_map(|slice| slice.resource);
+        states.map(|resource| (resource.name, resource.fingerprint)).collect()
+    };
+    let states_before = states(plan(source, unit, &everything(Mode::Cdm)).await);
+    let added = append(&site.place);
+    // As the next process finds it.
+    let elsewhere = site.reopened().await;
+    let source = elsewhere.source().unwrap();
+    let mut more = Vec::new();
+    for slice in plan(source, unit, &PlanRequest::new(Mode::Cdm, checkpoint)).await {
+        more.extend(items(&read(source, unit, &slice).await));
+    }
+    let known: HashSet<&str> = before.iter().map(|(_, text)| text.as_str()).collect();
+    let new: Vec<&Item> = more.iter().filter(|(_, text)| !known.contains(text.as_str())).collect();
+    assert_eq!(new.len(), added, "{unit}: of what was added comes (left), and there is (right): {more:?}");
+    let states_after = states(plan(source, unit, &everything(Mode::Cdm)).await);
+    let is_told = states_before.is_empty() || states_after != states_before;
+    assert!(is_told, "{unit}: what has changed is said to be as it was: {states_before:?}");
 }
 
 async fn plans_and_checkpoints_hold_no_secret(workbench: Workbench) {

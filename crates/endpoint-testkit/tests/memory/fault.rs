@@ -30,6 +30,8 @@ faults! {
     TakesAnyUnit => ["source::an_unknown_unit_is_refused"];
     NumbersSlicesFromOne => ["source::plans_are_numbered_and_the_same_again"];
     GivesARecordTwice => ["source::every_record_comes_once"];
+    GivesAnothersBatches => ["source::every_record_comes_once"];
+    RejectsWithoutBytes => ["source::a_reject_has_a_reason_and_its_bytes"];
     ForgetsARecordWhenReadAgain => ["source::a_slice_gives_the_same_records_again"];
     ReadsOnlyWhatItPlanned => ["source::another_process_reads_the_same_slices"];
     GoesOnWhereItWasGivenUp => ["source::a_reading_that_is_given_up_changes_nothing"];
@@ -41,6 +43,8 @@ faults! {
     TellsNoCheckpoint => ["source::the_last_batch_says_where_to_go_on"];
     IgnoresTheCheckpoint => ["source::after_the_checkpoint_there_is_nothing_more"];
     SkipsARecordAfterACheckpoint => ["source::reading_goes_on_after_any_checkpoint"];
+    MissesWhatIsAdded => ["source::what_is_added_is_read"];
+    KeepsItsFingerprint => ["source::what_is_added_is_read"];
     PlansWithThePassword => ["source::plans_and_checkpoints_hold_no_secret"];
 
     // What it stores of raw records.

@@ -237,6 +237,11 @@ pub(crate) fn kit<D: Driver>(fault: Fault) -> Kit {
         })
         .messages(move |place| state(place).lock().unwrap().messages.len())
         .units(&[("memory.things", 7), ("memory.nothing", 0)])
+        .append("memory.things", move |place| {
+            let added = [r#"{"id":8}"#, r#"{"id":9}"#];
+            state(place).lock().unwrap().added.extend(added);
+            added.len()
+        })
         .damage(move |place, _, key| {
             let state = state(place);
             let mut state = state.lock().unwrap();

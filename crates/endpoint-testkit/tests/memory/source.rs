@@ -19,7 +19,7 @@ use super::{Fault, Memory};
 /// How many records of 64 KiB a large memory has.
 const OF_A_LARGE_ONE: u64 = 1100;
 
-/// Seven records in two slices; the last line is none.
+/// Seven records in two slices, to which others may be added; the last line is none.
 const LINES: [&str; 7] =
     [r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":3}"#, "{ }", r#"{"é":"\u0000"}"#, r#"{"id":6}"#, "no record"];
 const OF_A_SLICE: usize = 4;
@@ -64,13 +64,16 @@ impl Source for Memory {
             "memory.large" => return Ok(vec![Slice::new(0, json!({ "large": true }))]),
             _ => return Ok(Vec::new()),
         }
+        let lines = self.lines();
         let done = request.checkpoint.as_ref().and_then(|checkpoint| checkpoint.0["done"].as_u64()).unwrap_or(0);
         let begin = match self.fault {
+            Fault::MissesWhatIsAdded if done > 0 => lines.len(),
             Fault::IgnoresTheCheckpoint => 0,
             Fault::SkipsARecordAfterACheckpoint if done > 0 => usize::try_from(done).unwrap() + 1,
             _ => usize::try_from(done).unwrap(),
         };
-        let resource = Resource { name: "memory".to_owned(), fingerprint: "1".to_owned() };
+        let fingerprint = if self.has(Fault::KeepsItsFingerprint) { 1 } else { lines.len() };
+        let resource = Resource { name: "memory".to_owned(), fingerprint: fingerprint.to_string() };
         let password = self.password.as_ref().filter(|_| self.has(Fault::PlansWithThePassword)).map(Secret::expose);
         let slice = |(index, from)| {
             let spec = match password {
@@ -80,7 +83,7 @@ impl Source for Memory {
             Slice::new(index, spec).of(resource.clone())
         };
         let first = u64::from(self.has(Fault::NumbersSlicesFromOne));
-        Ok((first..).zip((begin..LINES.len()).step_by(OF_A_SLICE)).map(slice).collect())
+        Ok((first..).zip((begin..lines.len()).step_by(OF_A_SLICE)).map(slice).collect())
     }
 
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
@@ -89,7 +92,7 @@ impl Source for Memory {
         }
         let from = usize::try_from(slice.spec["from"].as_u64().unwrap()).unwrap();
         let name = slice.spec.to_string();
-        let mut lines: Vec<(usize, &str)> = LINES.into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
+        let mut lines: Vec<(usize, &str)> = self.lines().into_iter().enumerate().skip(from).take(OF_A_SLICE).collect();
         {
             let mut reading = self.reading.lock().unwrap();
             let times = reading.times.entry(name.clone()).or_default();
@@ -113,7 +116,8 @@ impl Source for Memory {
             if json.starts_with('{') {
                 batch.push(NewRecord { json, line: Some(line as u64 + 1), ..NewRecord::default() });
             } else {
-                batch.reject(Reject::at_source(format!("memory:{}", line + 1), "no record", json.as_bytes()));
+                let bytes = if self.has(Fault::RejectsWithoutBytes) { b"" } else { json.as_bytes() };
+                batch.reject(Reject::at_source(format!("memory:{}", line + 1), "no record", bytes));
             }
             if self.has(Fault::GivesAllAtOnce) {
                 batch.push(NewRecord { json: &"x".repeat(33 << 20), ..NewRecord::default() });
@@ -126,8 +130,13 @@ impl Source for Memory {
 }
 
 impl Memory {
+    fn lines(&self) -> Vec<&'static str> {
+        LINES.into_iter().chain(self.lock().added.iter().copied()).collect()
+    }
+
     fn batch(&self, unit: &UnitId) -> RawBatchBuilder {
         let time = cdm_models::Timestamp::from_microsecond(0).unwrap();
+        let unit = if self.has(Fault::GivesAnothersBatches) { &UnitId::from_static("memory.nothing") } else { unit };
         RawBatch::builder(unit.clone(), self.identity.endpoint.clone(), "memory", time)
     }
 

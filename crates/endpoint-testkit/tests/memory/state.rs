@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) messages: BTreeMap<u64, (Message, bool)>,
     /// By ingestion and slice.
     pub(super) raw: BTreeMap<(String, u64), Vec<Vec<u8>>>,
+    /// Records that were added to those that the source has from the beginning.
+    pub(super) added: Vec<&'static str>,
     pub(super) clock: u64,
     /// Which slices are being loaded, for those who let only one load be at it.
     pub(super) loading: HashSet<u64>,
