@@ -74,7 +74,7 @@ pub struct DatasetField {
 
 /// What the system knows of a dataset and states when it registers it.
 ///
-/// What people write about a dataset is not here: see [`Annotations`].
+/// What people write about a dataset is not here: see [`Annotations`](crate::Annotations).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetSpec {
     pub(crate) subject: Subject,

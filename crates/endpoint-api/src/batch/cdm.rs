@@ -27,7 +27,7 @@ pub mod plumbing {
     pub const VERSION_AT: &str = "_cdm_version_at";
     /// The hash of the row's content in 16 bytes; see [`ContentHasher`](super::ContentHasher).
     pub const CONTENT_HASH: &str = "_cdm_content_hash";
-    /// The hash of the source record in 16 bytes; see [`SourceHasher`](super::SourceHasher). Null where there
+    /// The hash of the source record in 16 bytes; see [`SourceHasher`](crate::batch::SourceHasher). Null where there
     /// is none.
     pub const SOURCE_HASH: &str = "_cdm_source_hash";
     /// How many characters were replaced because no text can hold them, as `int32`.
@@ -73,7 +73,7 @@ impl CdmBatch {
     }
 
     /// The rows as columns: the model's fields in their order, then the [`plumbing`]. See
-    /// [`arrow_schema`].
+    /// [`arrow_schema()`].
     pub fn rows(&self) -> &RecordBatch {
         &self.rows
     }
