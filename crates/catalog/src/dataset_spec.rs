@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
-use cdm_models::{LogicalType, ModelDescriptor, ModelId};
+use cdm_models::{LogicalType, ModelDescriptor, ModelId, major};
 use endpoint_api::{EndpointId, Error, ErrorKind, ProvisionedModel, Result, UnitDescriptor, UnitId};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{DatasetId, UnitMapping, text::storable, unit_mapping::major};
+use crate::{DatasetId, UnitMapping, text::storable};
 
 /// What a dataset is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,3 +1,4 @@
+use cdm_models::major;
 use endpoint_api::{
     MapperEntry,
     lineage::{Derivation, PlaceKind},
@@ -65,11 +66,6 @@ fn first() -> u64 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_first(major: &u64) -> bool {
     *major == first()
-}
-
-/// The number of a major version; what comes before the first is counted to it, as it has the same table.
-pub(crate) fn major(version: &Version) -> u64 {
-    version.major.max(first())
 }
 
 impl UnitMapping {

@@ -154,6 +154,12 @@ impl ModelDescriptor {
     }
 }
 
+/// The major version that a version of a model belongs to; what comes before the first is counted to it, as it has the
+/// same table.
+pub fn major(version: &Version) -> u64 {
+    version.major.max(1)
+}
+
 fn flag(schema: &Map<String, Value>, name: &str) -> bool {
     schema.get(name).and_then(Value::as_bool).unwrap_or(false)
 }

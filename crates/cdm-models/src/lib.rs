@@ -43,7 +43,7 @@ mod value;
 pub mod work;
 
 pub use cdm_id::cdm_id;
-pub use descriptor::{FieldDescriptor, LogicalType, ModelDescriptor, ModelError};
+pub use descriptor::{FieldDescriptor, LogicalType, ModelDescriptor, ModelError, major};
 pub use model::{Model, ModelEntry, registered_models};
 pub use model_id::{InvalidId, ModelId, is_dotted_id};
 pub use released::{Breach, ReleasedModel};

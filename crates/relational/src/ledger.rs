@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use cdm_models::ModelId;
+use cdm_models::{ModelId, major};
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, RunEnd, RunId, RunSpec, Slice,
 };
@@ -112,7 +112,7 @@ impl Ledger {
         let fence = self.fence;
         let key = spec.ingestion.to_string();
         let (model, major) = match &spec.model {
-            Some(model) => (Some(model.id.clone()), model.version.major.max(first())),
+            Some(model) => (Some(model.id.clone()), major(&model.version)),
             None => (None, first()),
         };
         let mut known = self.ingestions.remove(&key);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cdm_models::ModelDescriptor;
+use cdm_models::{ModelDescriptor, major};
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, RunEnd, RunSpec,
     batch::{Rank, Stage},
@@ -52,19 +52,27 @@ pub fn from_json<T: DeserializeOwned>(what: &str, json: Option<&str>) -> Result<
     })
 }
 
+/// The names under which an ingestion can stand with a table, in the order in which a sink looks for it: the first is
+/// taken by the table that the ingestion was loaded into first.
+pub fn keys(ingestion: &Ingestion, model: &ModelDescriptor, table: &str) -> [String; 2] {
+    let key = key(ingestion, model);
+    let beside = key_beside(&key, table);
+    [key, beside]
+}
+
 /// Under which name a sink keeps where an ingestion stands. Into each major version of a model it goes by itself,
 /// with a checkpoint of its own: what was read for the one is still to be read for the other.
-pub fn key(ingestion: &Ingestion, model: &ModelDescriptor) -> String {
-    match model.version.major {
-        0 | 1 => ingestion.to_string(),
+fn key(ingestion: &Ingestion, model: &ModelDescriptor) -> String {
+    match major(&model.version) {
+        1 => ingestion.to_string(),
         major => format!("{ingestion}/v{major}"),
     }
 }
 
-/// Under which name a sink keeps where an ingestion stands with a table, when the name of [`key`] stands for another
+/// Under which name a sink keeps where an ingestion stands with a table, when the name of `key` stands for another
 /// one: because the unit fed another model before, or the table was called otherwise. What was read for the one is
 /// still to be read for the other.
-pub fn key_beside(key: &str, table: &str) -> String {
+pub(crate) fn key_beside(key: &str, table: &str) -> String {
     format!("{key}/{table}")
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cdm_models::{ModelDescriptor, ModelId};
+use cdm_models::{ModelDescriptor, ModelId, major};
 use endpoint_api::{Change, Finding, PlanState, ProvisionedModel, Result};
 
 use crate::{Dialect, Difference, Found, Identifier, Naming, Statement, plumbing};
@@ -224,7 +224,7 @@ fn older(
 ) -> Result<Vec<(u64, Identifier)>> {
     let mut older = Vec::new();
     for (table, record) in recorded {
-        let major = record.version.major.max(1);
+        let major = major(&record.version);
         if major < model.version.major {
             let name = naming.of_major(&model.id, major)?;
             if name.as_str() == table {

@@ -11,8 +11,8 @@ use endpoint_api::{
 use relational::{
     Identifier, Observations, ObservedSlice,
     state::{
-        self, Opening, Standing, fenced, from_json, incomplete_run, key_beside, observed, overlapping,
-        planned_otherwise, signed, status, to_json, unsigned,
+        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed,
+        status, to_json, unsigned,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -158,9 +158,7 @@ pub(crate) async fn line(
     );
     let select = format!("select table_name = $2 from {} where ingestion = $1", tables.ingestion);
     let (model, table) = (target.model.id.as_str(), target.name.as_str());
-    let first = state::key(ingestion, &target.model);
-    let beside = key_beside(&first, table);
-    for key in [first, beside] {
+    for key in state::keys(ingestion, &target.model, table) {
         let line = [(&key as _, Type::TEXT), (&model as _, Type::TEXT), (&table as _, Type::TEXT)];
         session.execute(operation, &insert, &line).await?;
         let of_table = session.query_one(operation, &select, &[(&key, Type::TEXT), (&table, Type::TEXT)]).await?;

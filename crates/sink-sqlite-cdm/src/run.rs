@@ -12,8 +12,8 @@ use endpoint_api::{
 use relational::{
     Naming, Observations, ObservedSlice,
     state::{
-        self, Opening, Retention, Standing, fenced, incomplete_run, key_beside, observed, overlapping,
-        planned_otherwise, receipt, signed, status, to_json, unsigned,
+        self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, receipt,
+        signed, status, to_json, unsigned,
     },
     support,
 };
@@ -155,9 +155,7 @@ pub(crate) fn line(connection: &Connection, target: &Target, ingestion: &Ingesti
     );
     let select = format!("select table_name = ?2 from {} where ingestion = ?1", support::INGESTION);
     let (model, table) = (target.model.id.as_str(), target.table.as_str());
-    let first = state::key(ingestion, &target.model);
-    let beside = key_beside(&first, table);
-    for key in [first, beside] {
+    for key in state::keys(ingestion, &target.model, table) {
         connection.execute(&insert, params![key, model, table, cells::now()?]).during(OPEN)?;
         if connection.query_row(&select, [&*key, table], |row| row.get(0)).during(OPEN)? {
             return Ok(key);

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Batch, Begun, Checkpoint, Commit, EndpointId, Incomplete, RawBatch, RejectQuery, Replay, RunEnd, batch::Rank,
+    Batch, Begun, Capabilities, Checkpoint, Commit, EndpointId, Incomplete, RawBatch, RejectQuery, Replay, RunEnd,
+    batch::Rank,
 };
 
 use super::{Test, is_transactional, takes_things, test};
 use crate::{
     model::{Other, batch, batch_of, model, put, timeless, unit},
     workbench::{
-        Site, Workbench, begin, counts, failure, ingestion, load_slice, new_run, plan, reject, soon, spec, write,
+        Author, Site, Workbench, begin, counts, failure, ingestion, load_slice, new_run, plan, reject, soon, spec,
+        write,
     },
 };
 
@@ -29,52 +31,36 @@ pub(super) const TESTS: &[Test] = &[
     test!("transaction", nothing_is_to_be_seen_before_the_commit, is_transactional, "LOAD-04"),
     test!("transaction", a_call_that_is_given_up_can_be_made_again, is_transactional, "EP-05"),
     test!("transaction", a_commit_that_is_given_up_has_happened_or_not, is_transactional, "EP-05", "LOAD-04"),
-    test!(
-        "replay",
-        what_is_replayed_is_no_reject_any_more,
-        |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay),
-        "RPL-01",
-        "RUN-14"
-    ),
-    test!(
-        "replay",
-        a_replay_that_is_given_up_keeps_the_reject,
-        |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay),
-        "RPL-01",
-        "LOAD-03"
-    ),
+    test!("replay", what_is_replayed_is_no_reject_any_more, replays, "RPL-01", "RUN-14"),
+    test!("replay", a_replay_that_is_given_up_keeps_the_reject, replays, "RPL-01", "LOAD-03"),
     test!(
         "replay",
         what_is_replayed_counts_where_it_goes,
-        |capabilities, author| {
-            takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay && sink.verify)
-        },
+        |capabilities, author| replays(capabilities, author) && verifies(capabilities, author),
         "RUN-13",
         "VFY-01"
     ),
-    test!(
-        "verify",
-        what_was_loaded_is_found_as_it_was,
-        |capabilities, author| takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.verify),
-        "VFY-01"
-    ),
+    test!("verify", what_was_loaded_is_found_as_it_was, verifies, "VFY-01"),
     test!(
         "verify",
         what_somebody_has_changed_is_found_and_mended,
-        |capabilities, author| {
-            takes_things(capabilities, author)
-                && capabilities.sink.is_some_and(|sink| sink.verify)
-                && author.damage.is_some()
-        },
+        |capabilities, author| verifies(capabilities, author) && author.damage.is_some(),
         "VFY-02",
         "VFY-03"
     ),
 ];
 
+fn replays(capabilities: &Capabilities, author: &Author) -> bool {
+    takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.replay)
+}
+
+fn verifies(capabilities: &Capabilities, author: &Author) -> bool {
+    takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.verify)
+}
+
 async fn an_aborted_load_leaves_nothing(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned("run-1", 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("a", "aborted", 9)]).await.unwrap();
     soon(load.abort()).await.unwrap();
@@ -87,8 +73,7 @@ async fn an_aborted_load_leaves_nothing(workbench: Workbench) {
 
 async fn a_dropped_load_leaves_nothing(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned("run-1", 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     write(load.as_mut(), &[put("a", "dropped", 9), put("b", "dropped", 9)]).await.unwrap();
     drop(load);
@@ -158,8 +143,7 @@ async fn slices_with_the_same_keys_at_once_end_as_one_after_the_other(workbench:
 /// Loads one slice with these rejects; says the id of the run.
 async fn load_rejects(site: &Site, rejects: Vec<endpoint_api::Reject>) -> String {
     let run_id = new_run();
-    let run = soon(site.sink().open_run(&spec(&run_id))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned(&run_id, 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     let given = rejects.len() as u64;
     soon(load.reject(rejects)).await.unwrap();
@@ -211,8 +195,7 @@ async fn rejects_are_listed_newest_first(workbench: Workbench) {
 
 async fn a_batch_of_another_shape_is_refused(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned("run-1", 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     let at = Timestamp::from_microsecond(0).unwrap();
     let raw = RawBatch::builder(unit(), EndpointId::from_static("acme"), "things.jsonl", at).finish();
@@ -222,8 +205,7 @@ async fn a_batch_of_another_shape_is_refused(workbench: Workbench) {
 
 async fn rejects_go_with_an_aborted_load(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned("run-1", 1).await;
     let mut load = begin(run.as_ref(), &plan(1)[0]).await;
     soon(load.reject(vec![reject(1, "no thing")])).await.unwrap();
     soon(load.abort()).await.unwrap();
@@ -235,8 +217,7 @@ async fn rejects_go_with_an_aborted_load(workbench: Workbench) {
 
 async fn nothing_is_to_be_seen_before_the_commit(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(2))).await.unwrap();
+    let run = site.planned("run-1", 2).await;
     let mut load = begin(run.as_ref(), &plan(2)[0]).await;
     write(load.as_mut(), &[put("a", "a", 1)]).await.unwrap();
     soon(load.reject(vec![reject(1, "no thing")])).await.unwrap();
@@ -250,8 +231,7 @@ async fn nothing_is_to_be_seen_before_the_commit(workbench: Workbench) {
 
 async fn a_call_that_is_given_up_can_be_made_again(workbench: Workbench) {
     let site = workbench.ready().await;
-    let run = soon(site.sink().open_run(&spec("run-1"))).await.unwrap();
-    soon(run.record_plan(&plan(1))).await.unwrap();
+    let run = site.planned("run-1", 1).await;
     let rows: Vec<_> = (0..500).map(|key| put(&format!("k{key}"), "x", 1)).collect();
     // Given up at ever later moments.
     for pause in [0, 1, 3, 10] {

@@ -23,7 +23,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("provision", names_that_are_alike_are_told_apart_or_refused, provisions, "PROV-09"),
 ];
 
-fn provisions(capabilities: &Capabilities, author: &Author) -> bool {
+pub(super) fn provisions(capabilities: &Capabilities, author: &Author) -> bool {
     takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.autoprovision)
 }
 

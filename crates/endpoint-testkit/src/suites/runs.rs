@@ -9,7 +9,7 @@ use endpoint_api::{
 };
 use serde_json::json;
 
-use super::{Test, sink::is_greater, takes_things, test};
+use super::{Test, provision::provisions, sink::is_greater, takes_things, test};
 use crate::{
     model::{Other, Row, batch_of, model, newer_model, put, timeless},
     workbench::{
@@ -39,14 +39,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", what_one_model_has_got_another_has_not, takes_things, "RUN-13", "CDM-05"),
     test!("run", each_major_version_of_a_model_stands_by_itself, takes_things, "RUN-13"),
     test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
-    test!(
-        "run",
-        what_is_not_provisioned_is_told,
-        |capabilities, author| {
-            takes_things(capabilities, author) && capabilities.sink.is_some_and(|sink| sink.autoprovision)
-        },
-        "RUN-12"
-    ),
+    test!("run", what_is_not_provisioned_is_told, provisions, "RUN-12"),
 ];
 
 async fn open<'s>(site: &'s Site, run_id: &str) -> Box<dyn Run + 's> {

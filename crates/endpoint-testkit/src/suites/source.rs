@@ -91,9 +91,10 @@ fn items(batches: &[RawBatch]) -> Vec<Item> {
     batches.iter().flat_map(of_batch).collect()
 }
 
-async fn all_of(source: &dyn Source, unit: &UnitId, mode: Mode) -> (Vec<Item>, Option<Checkpoint>) {
+/// All that is planned, and where a later run may go on after it.
+async fn all_of(source: &dyn Source, unit: &UnitId, request: &PlanRequest) -> (Vec<Item>, Option<Checkpoint>) {
     let (mut all, mut checkpoint) = (Vec::new(), None);
-    for slice in plan(source, unit, &everything(mode)).await {
+    for slice in plan(source, unit, request).await {
         let batches = read(source, unit, &slice).await;
         all.extend(items(&batches));
         checkpoint = batches.iter().filter_map(RawBatch::resume_at).next_back().cloned().or(checkpoint);
@@ -139,7 +140,7 @@ async fn every_record_comes_once(workbench: Workbench) {
     let site = workbench.site().await;
     let source = site.endpoint.source().unwrap();
     for (unit, expected) in &workbench.author.units {
-        let (all, _) = all_of(source, unit, Mode::Cdm).await;
+        let (all, _) = all_of(source, unit, &everything(Mode::Cdm)).await;
         assert_eq!(all.len(), *expected, "{unit}: so many records and rejects come (left), so many there are (right)");
         let different: HashSet<&Item> = all.iter().collect();
         assert_eq!(different.len(), all.len(), "{unit}: no record comes twice from one place");
@@ -282,12 +283,8 @@ async fn after_the_checkpoint_there_is_nothing_more(workbench: Workbench) {
     let site = workbench.site().await;
     let source = site.endpoint.source().unwrap();
     for (unit, _) in &workbench.author.units {
-        let (_, checkpoint) = all_of(source, unit, Mode::Cdm).await;
-        let request = PlanRequest::new(Mode::Cdm, checkpoint);
-        let mut more = Vec::new();
-        for slice in plan(source, unit, &request).await {
-            more.extend(items(&read(source, unit, &slice).await));
-        }
+        let (_, checkpoint) = all_of(source, unit, &everything(Mode::Cdm)).await;
+        let (more, _) = all_of(source, unit, &PlanRequest::new(Mode::Cdm, checkpoint)).await;
         assert_eq!(more, [], "{unit}: what was read before the checkpoint comes again");
     }
 }
@@ -302,10 +299,7 @@ async fn reading_goes_on_after_any_checkpoint(workbench: Workbench) {
         }
         for (at, batch) in batches.iter().enumerate() {
             let Some(checkpoint) = batch.resume_at() else { continue };
-            let mut rest = Vec::new();
-            for slice in plan(source, unit, &PlanRequest::new(Mode::Cdm, Some(checkpoint.clone()))).await {
-                rest.extend(items(&read(source, unit, &slice).await));
-            }
+            let (rest, _) = all_of(source, unit, &PlanRequest::new(Mode::Cdm, Some(checkpoint.clone()))).await;
             // Another plan may call the places otherwise.
             assert_eq!(texts(&rest), texts(&items(&batches[at + 1..])), "{unit}: what is read after {checkpoint:?}");
         }
@@ -322,7 +316,7 @@ async fn what_is_added_is_read(workbench: Workbench) {
     let (unit, append) = workbench.author.append.as_ref().expect("it was given");
     let site = workbench.site().await;
     let source = site.endpoint.source().unwrap();
-    let (before, checkpoint) = all_of(source, unit, Mode::Cdm).await;
+    let (before, checkpoint) = all_of(source, unit, &everything(Mode::Cdm)).await;
     let states = |slices: Vec<Slice>| -> HashSet<(String, String)> {
         let states = slices.into_iter().filter_map(|slice| slice.resource);
         states.map(|resource| (resource.name, resource.fingerprint)).collect()
@@ -332,10 +326,7 @@ async fn what_is_added_is_read(workbench: Workbench) {
     // As the next process finds it.
     let elsewhere = site.reopened().await;
     let source = elsewhere.source().unwrap();
-    let mut more = Vec::new();
-    for slice in plan(source, unit, &PlanRequest::new(Mode::Cdm, checkpoint)).await {
-        more.extend(items(&read(source, unit, &slice).await));
-    }
+    let (more, _) = all_of(source, unit, &PlanRequest::new(Mode::Cdm, checkpoint)).await;
     let known: HashSet<&str> = before.iter().map(|(_, text)| text.as_str()).collect();
     let new: Vec<&Item> = more.iter().filter(|(_, text)| !known.contains(text.as_str())).collect();
     assert_eq!(new.len(), added, "{unit}: of what was added comes (left), and there is (right): {more:?}");
@@ -356,7 +347,7 @@ async fn plans_and_checkpoints_hold_no_secret(workbench: Workbench) {
     let secrets: Vec<String> = properties.into_iter().filter_map(secret).collect();
     for (unit, _) in &workbench.author.units {
         let slices = plan(source, unit, &everything(Mode::Cdm)).await;
-        let (_, checkpoint) = all_of(source, unit, Mode::Cdm).await;
+        let (_, checkpoint) = all_of(source, unit, &everything(Mode::Cdm)).await;
         let stored = serde_json::to_string(&(slices, checkpoint)).unwrap();
         assert!(secrets.iter().all(|secret| !stored.contains(secret.as_str())), "{unit}: {stored}");
     }

@@ -15,12 +15,10 @@ use endpoint_api::{
     Batch, Begun, CdmBatch, Commit, Counts, Endpoint, EndpointId, Error, Ingestion, Load, LoadReceipt, Mapped, Mode,
     OpenContext, Provisioner, RawBatch, Registry, Reject, RejectQuery, Run, RunEnd, RunSpec, Slice, StoredReject,
     UnitId,
-    arrow::array::{
-        Array, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-        TimestampMicrosecondArray,
-    },
+    arrow::array::{Array, BooleanArray, RecordBatch},
     batch::{CdmBatchBuilder, NewRecord, Rank, SourceHashes},
 };
+use endpoint_testkit::StoredRow;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -238,14 +236,15 @@ pub(crate) async fn rows(folder: &Path) -> Vec<Value> {
     let batch = read_model(folder, &model().id).await.unwrap();
     let deleted: Option<&BooleanArray> = column(&batch, "_acme_deleted");
     let row = |row: usize| {
-        let mut json = serde_json::Map::new();
-        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            if !field.name().starts_with('_') && column.is_valid(row) {
-                json.insert(field.name().clone(), cell(column.as_ref(), row));
-            }
-        }
-        json.insert("deleted".to_owned(), deleted.unwrap().value(row).into());
-        Value::Object(json)
+        let StoredRow { mut values, deleted } = StoredRow::of_arrow(&batch, row, deleted.unwrap().value(row));
+        values.retain(|name, value| {
+            let column = batch.column_by_name(name).unwrap();
+            let is_told = !name.starts_with('_') && column.is_valid(row);
+            assert!(!is_told || !value.is_null(), "a column of type {}", column.data_type());
+            is_told
+        });
+        values.insert("deleted".to_owned(), deleted.into());
+        Value::Object(values)
     };
     (0..batch.num_rows()).map(row).collect()
 }
@@ -259,28 +258,6 @@ pub(crate) async fn names(folder: &Path) -> Vec<(String, String)> {
 
 pub(crate) fn column<'b, A: Array + 'static>(batch: &'b RecordBatch, name: &str) -> Option<&'b A> {
     batch.column_by_name(name)?.as_any().downcast_ref()
-}
-
-fn cell(column: &dyn Array, row: usize) -> Value {
-    let any = column.as_any();
-    if let Some(column) = any.downcast_ref::<StringArray>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<BooleanArray>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<Int64Array>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<Float64Array>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<Date32Array>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<TimestampMicrosecondArray>() {
-        column.value(row).into()
-    } else if let Some(column) = any.downcast_ref::<ListArray>() {
-        let items = column.value(row);
-        (0..items.len()).map(|item| cell(items.as_ref(), item)).collect()
-    } else {
-        panic!("a column of type {}", column.data_type())
-    }
 }
 
 /// The files of rows below a folder, by their names.
