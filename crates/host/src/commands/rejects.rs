@@ -126,7 +126,7 @@ pub(crate) async fn replay(app: &App, sink: &str, ids: &[String], ingestion: Opt
     let mut table =
         Table::new(&["REPLAYED", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "SKIPPED"])
             .numbers_from(0);
-    let Counts { inserted, updated, unchanged, stale, duplicate, rejected } = counts;
+    let Counts { inserted, updated, unchanged, stale, duplicate, rejected, .. } = counts;
     table.row([counts.total(), inserted, updated, unchanged, stale, duplicate, rejected, skipped].map(grouped));
     let mut text = table.render();
     if skipped > 0 {

@@ -47,6 +47,7 @@ pub(crate) fn to_json(run: &RunRecord) -> Value {
         "stale": count(|counts| counts.stale),
         "duplicate": count(|counts| counts.duplicate),
         "rejected": count(|counts| counts.rejected),
+        "mentions": end.map(|end| end.counts.mentions),
         "incomplete": end.map(|end| &end.incomplete),
         "slices": end.map(|end| end.slices),
         "seconds": run.elapsed().map(|elapsed| elapsed.as_secs_f64()),
@@ -75,6 +76,7 @@ pub(crate) fn to_text(runs: &[RunRecord]) -> String {
         "STALE",
         "DUPLICATE",
         "REJECTED",
+        "MENTIONS",
         "SECONDS",
     ];
     let mut table = Table::new(&heads).numbers_from(4);
@@ -82,15 +84,16 @@ pub(crate) fn to_text(runs: &[RunRecord]) -> String {
         let mut cells =
             vec![run.name.clone(), run.ingestion.mode.to_string(), run.run_id.to_string(), run.status().to_string()];
         if let Some(end) = &run.end {
-            let counts = &end.counts;
+            let (counts, mentions) = (end.counts.without_mentions(), end.counts.mentions.total());
             let counts = [
-                end.read,
+                end.read.saturating_sub(mentions),
                 counts.inserted,
                 counts.updated,
                 counts.unchanged,
                 counts.stale,
                 counts.duplicate,
                 counts.rejected,
+                mentions,
             ];
             cells.extend(counts.map(grouped));
         }
