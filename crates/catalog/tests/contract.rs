@@ -10,7 +10,7 @@ use catalog::{
     EndpointSpec, LoadFacts, RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
 };
 use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
-use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete, Message};
+use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete, Mentions, Message};
 use serde_json::json;
 
 /// A test on each store.
@@ -326,7 +326,8 @@ async fn datasets_are_found_by_what_they_are(store: &Store) {
 }
 
 fn end(outcome: RunOutcome, second: i64) -> RunEndFacts {
-    let counts = Counts { inserted: 5, updated: 4, unchanged: 3, stale: 2, duplicate: 1, rejected: 6 };
+    let mentions = Mentions { unchanged: 3, stale: 1, duplicate: 0 };
+    let counts = Counts { inserted: 5, updated: 4, unchanged: 3, stale: 2, duplicate: 1, rejected: 6, mentions };
     RunEndFacts::new(outcome, counts, at(second))
         .slices(7)
         .incomplete(vec![Incomplete::new("issues.jsonl", "holds less", 3)])

@@ -103,8 +103,8 @@ pub use provision::{
 };
 pub use registry::Registry;
 pub use sink::{
-    Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt, RunSpec,
-    Sink, Verification,
+    Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
+    RunSpec, Sink, Verification,
 };
 pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 

@@ -277,12 +277,49 @@ pub struct Counts {
     pub duplicate: u64,
     /// Records that could not be read, mapped or stored.
     pub rejected: u64,
+    /// How many of the unchanged, stale and duplicate ones are mentions. Receipts of earlier versions do not have it.
+    #[serde(default)]
+    pub mentions: Mentions,
+}
+
+/// Mentions that changed nothing: records of rank 0, such as the users inside issues, of which the sink holds the same
+/// or a greater record. Each is counted in the field of the same name of [`Counts`] as well.
+///
+/// There are as many of them as there are issues that name a user, so they are shown apart from the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mentions {
+    /// How many of [`Counts::unchanged`] are mentions.
+    pub unchanged: u64,
+    /// How many of [`Counts::stale`] are mentions.
+    pub stale: u64,
+    /// How many of [`Counts::duplicate`] are mentions.
+    pub duplicate: u64,
 }
 
 impl Counts {
-    /// How many records are accounted for.
+    /// How many records are accounted for, mentions included.
     pub fn total(&self) -> u64 {
         self.inserted + self.updated + self.unchanged + self.stale + self.duplicate + self.rejected
+    }
+
+    /// The counts without the mentions that changed nothing.
+    #[must_use]
+    pub fn without_mentions(&self) -> Self {
+        Self {
+            unchanged: self.unchanged.saturating_sub(self.mentions.unchanged),
+            stale: self.stale.saturating_sub(self.mentions.stale),
+            duplicate: self.duplicate.saturating_sub(self.mentions.duplicate),
+            mentions: Mentions::default(),
+            ..*self
+        }
+    }
+}
+
+impl Mentions {
+    /// How many mentions changed nothing.
+    pub fn total(&self) -> u64 {
+        self.unchanged + self.stale + self.duplicate
     }
 }
 
@@ -294,6 +331,15 @@ impl std::ops::AddAssign for Counts {
         self.stale += other.stale;
         self.duplicate += other.duplicate;
         self.rejected += other.rejected;
+        self.mentions += other.mentions;
+    }
+}
+
+impl std::ops::AddAssign for Mentions {
+    fn add_assign(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.stale += other.stale;
+        self.duplicate += other.duplicate;
     }
 }
 

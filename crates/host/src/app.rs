@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use endpoint_api::Registry;
 
-use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals};
+use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals, table::Width};
 
 /// What every command works with.
 pub(crate) struct App {
@@ -12,6 +12,8 @@ pub(crate) struct App {
     pub(crate) signals: Signals,
     /// The form of results.
     pub(crate) output: Output,
+    /// How wide tables may be.
+    pub(crate) width: Width,
 }
 
 impl App {

@@ -16,6 +16,7 @@ use crate::{
     failure::{Exit, Failure},
     logging::{self, LogFormat},
     signals::Signals,
+    table::Width,
 };
 
 /// Lands work-management data in a common data model and makes it findable.
@@ -47,6 +48,9 @@ struct Global {
     /// The form of results: tables for people, or one JSON object for scripts.
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Show all columns of a table in full, also where the terminal is too narrow for them.
+    #[arg(long, global = true)]
+    wide: bool,
     /// Say what is done; twice: how.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -381,7 +385,13 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App { registry, config: cli.global.config, signals: Signals::listen(), output: cli.global.output };
+        let app = App {
+            registry,
+            config: cli.global.config,
+            signals: Signals::listen(),
+            output: cli.global.output,
+            width: Width::of_stdout(cli.global.wide),
+        };
         match cli.command {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await

@@ -15,7 +15,7 @@ pub(super) async fn begin<E: Engine>(engine: &E, start: &RunStart) -> Result<Att
          set name = excluded.name, model_id = excluded.model_id, status = excluded.status,
              attempt = known.attempt + 1, continued_at = excluded.continued_at, ended_at = null, read_count = null,
              inserted = null, updated = null, unchanged = null, stale = null, duplicate = null, rejected = null,
-             slices = null, incomplete = null, checkpoint = null, error = null
+             mentions = null, slices = null, incomplete = null, checkpoint = null, error = null
          where known.source = excluded.source and known.unit = excluded.unit and known.sink = excluded.sink
              and known.mode = excluded.mode
          returning attempt",
@@ -51,7 +51,8 @@ pub(super) async fn end<E: Engine>(engine: &E, run: &RunId, attempt: Attempt, en
     let statement = format!(
         "update {schema}run
          set status = $3, ended_at = $4, read_count = $5, inserted = $6, updated = $7, unchanged = $8, stale = $9,
-             duplicate = $10, rejected = $11, slices = $12, incomplete = $13, checkpoint = $14, error = $15
+             duplicate = $10, rejected = $11, slices = $12, incomplete = $13, checkpoint = $14, error = $15,
+             mentions = $16
          where id = $1 and attempt = $2",
         schema = E::SCHEMA,
     );
@@ -71,6 +72,7 @@ pub(super) async fn end<E: Engine>(engine: &E, run: &RunId, attempt: Attempt, en
         Parameter::json(&end.incomplete)?,
         Parameter::optional_json(end.checkpoint.as_ref())?,
         Parameter::Text(end.error.clone()),
+        Parameter::json(&end.counts.mentions)?,
     ];
     if engine.execute(END, statement, parameters).await? == 1 {
         return Ok(true);
@@ -137,6 +139,7 @@ fn read(row: &Row) -> Result<RunRecord> {
                         stale: row.count("stale")?,
                         duplicate: row.count("duplicate")?,
                         rejected: row.count("rejected")?,
+                        mentions: row.optional_json("mentions")?.unwrap_or_default(),
                     },
                     slices: row.count("slices")?,
                     incomplete: row.json("incomplete")?,

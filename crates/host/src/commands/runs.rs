@@ -7,7 +7,7 @@ use crate::{
     app::App,
     failure::Failure,
     metadata::open_catalog,
-    table::{Table, grouped},
+    table::{Table, Width, grouped},
 };
 
 /// Lists the newest runs, or shows one.
@@ -24,7 +24,7 @@ pub(crate) async fn runs(app: &App, id: Option<&str>, limit: usize) -> Result<An
     };
     catalog.close().await?;
     let json: Vec<Value> = runs.iter().map(to_json).collect();
-    Ok(Answer::new("runs", json, to_text(&runs)))
+    Ok(Answer::new("runs", json, to_text(&runs, app.width)))
 }
 
 /// A run as scripts see it. What is not known before its end is null until then.
@@ -47,6 +47,7 @@ pub(crate) fn to_json(run: &RunRecord) -> Value {
         "stale": count(|counts| counts.stale),
         "duplicate": count(|counts| counts.duplicate),
         "rejected": count(|counts| counts.rejected),
+        "mentions": end.map(|end| end.counts.mentions),
         "incomplete": end.map(|end| &end.incomplete),
         "slices": end.map(|end| end.slices),
         "seconds": run.elapsed().map(|elapsed| elapsed.as_secs_f64()),
@@ -59,7 +60,7 @@ pub(crate) fn to_json(run: &RunRecord) -> Value {
 }
 
 /// Runs for people: a table, and below it what went wrong or is missing.
-pub(crate) fn to_text(runs: &[RunRecord]) -> String {
+pub(crate) fn to_text(runs: &[RunRecord], width: Width) -> String {
     if runs.is_empty() {
         return "no runs\n".to_owned();
     }
@@ -75,22 +76,25 @@ pub(crate) fn to_text(runs: &[RunRecord]) -> String {
         "STALE",
         "DUPLICATE",
         "REJECTED",
+        "MENTIONS",
         "SECONDS",
     ];
-    let mut table = Table::new(&heads).numbers_from(4);
+    let mut table =
+        Table::new(&heads).numbers_from(4).optional(&["RUN", "DUPLICATE", "STALE", "MODE", "SECONDS", "UNCHANGED"]);
     for run in runs {
         let mut cells =
             vec![run.name.clone(), run.ingestion.mode.to_string(), run.run_id.to_string(), run.status().to_string()];
         if let Some(end) = &run.end {
-            let counts = &end.counts;
+            let (counts, mentions) = (end.counts.without_mentions(), end.counts.mentions.total());
             let counts = [
-                end.read,
+                end.read.saturating_sub(mentions),
                 counts.inserted,
                 counts.updated,
                 counts.unchanged,
                 counts.stale,
                 counts.duplicate,
                 counts.rejected,
+                mentions,
             ];
             cells.extend(counts.map(grouped));
         }
@@ -98,7 +102,7 @@ pub(crate) fn to_text(runs: &[RunRecord]) -> String {
         cells.push(run.elapsed().map(|elapsed| format!("{:.1}", elapsed.as_secs_f64())).unwrap_or_default());
         table.row(cells);
     }
-    let mut text = table.render();
+    let mut text = table.render(width);
     for run in runs {
         for note in run.end.iter().flat_map(|end| &end.incomplete) {
             let times =

@@ -42,7 +42,13 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let url = cluster.as_ref().map(|cluster| cluster.url("postgres"));
     let config = folder.configure(url.as_deref().map_or(Warehouse::File, Warehouse::Server))?;
 
-    let app = App { registry: app.registry.clone(), config, signals: app.signals.clone(), output: app.output };
+    let app = App {
+        registry: app.registry.clone(),
+        config,
+        signals: app.signals.clone(),
+        output: app.output,
+        width: app.width,
+    };
     let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
     show.say(&format!(
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",

@@ -68,12 +68,12 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
         failure = failure.or_else(|| Some(Failure::interrupted(signal)));
     }
     close(catalog.as_ref(), &endpoints).await;
-    Ok(answer(&records).failed(failure).exit(exit))
+    Ok(answer(app, &records).failed(failure).exit(exit))
 }
 
-fn answer(records: &[RunRecord]) -> Answer {
+fn answer(app: &App, records: &[RunRecord]) -> Answer {
     let json: Vec<Value> = records.iter().map(runs::to_json).collect();
-    Answer::new("runs", json, runs::to_text(records))
+    Answer::new("runs", json, runs::to_text(records, app.width))
 }
 
 /// The ingestions of these names in the order of the names; all in the order of the file when there is
