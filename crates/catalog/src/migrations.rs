@@ -19,6 +19,7 @@ pub(crate) fn sqlite() -> Result<Runner> {
         ("V2__versions", include_str!("../migrations/sqlite/V2__versions.sql")),
         ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
         ("V4__mentions", include_str!("../migrations/sqlite/V4__mentions.sql")),
+        ("V5__run_holder", include_str!("../migrations/sqlite/V5__run_holder.sql")),
     ];
     runner("migration", &steps)
 }
@@ -30,6 +31,7 @@ pub(crate) fn postgres() -> Result<Runner> {
         ("V2__versions", include_str!("../migrations/postgres/V2__versions.sql")),
         ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
         ("V4__mentions", include_str!("../migrations/postgres/V4__mentions.sql")),
+        ("V5__run_holder", include_str!("../migrations/postgres/V5__run_holder.sql")),
     ];
     runner("cdm_metadata.migration", &steps)
 }
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the catalog was made by a newer version of this program: its layout is 99, and this version knows layouts \
-             up to 4; use the newer version"
+             up to 5; use the newer version"
         );
     }
 

@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Ingestion, Message, Outbox, Reject, Result, RunId, Slice,
+    Batch, Checkpoint, Holder, Ingestion, Message, Outbox, Reject, Result, RunId, RunWatch, Slice,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -23,7 +23,8 @@ pub trait Sink: Send + Sync {
     ///   asks for a restart abandons it instead.
     /// - From this moment on, whoever holds an older fence of the ingestion MUST NOT commit.
     /// - When another run of the ingestion is alive, [`Overlap`] decides; one that has died never
-    ///   stands in the way.
+    ///   stands in the way. The refusal SHOULD name that run ([`LivingRun::describe`](crate::LivingRun::describe)).
+    ///   No other reason to refuse is a [`Conflict`](crate::ErrorKind::Conflict).
     ///
     /// A sink that has no place for the run's model says
     /// [`ErrorKind::NotProvisioned`](crate::ErrorKind::NotProvisioned). A mode or model that the
@@ -53,6 +54,11 @@ pub trait Sink: Send + Sync {
     /// A driver that does not declare [`SinkCapabilities::verify`](crate::SinkCapabilities::verify) answers
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>>;
+
+    /// Says which runs are alive; `None` for a sink that cannot tell.
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        None
+    }
 
     /// Where messages wait that tell of what is loaded here: `Some` if and only if the driver declares
     /// [`SinkCapabilities::outbox`](crate::SinkCapabilities::outbox). The host hands no messages to a sink without
@@ -143,12 +149,14 @@ pub struct RunSpec {
     pub overlap: Overlap,
     /// Whether to give up an unfinished run and begin anew.
     pub restart: bool,
+    /// The process that opens the run. A sink keeps it, where it can, for [`LivingRun`](crate::LivingRun).
+    pub holder: Option<Holder>,
 }
 
 impl RunSpec {
     /// A run in raw mode, which fails when another is alive and continues an unfinished one.
     pub fn new(ingestion: Ingestion, run_id: RunId) -> Self {
-        Self { ingestion, run_id, model: None, overlap: Overlap::Fail, restart: false }
+        Self { ingestion, run_id, model: None, overlap: Overlap::Fail, restart: false, holder: None }
     }
 
     /// Rows of `model` will come.
@@ -162,6 +170,13 @@ impl RunSpec {
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
+        self
+    }
+
+    /// Sets the process that opens the run.
+    #[must_use]
+    pub fn holder(mut self, holder: Option<Holder>) -> Self {
+        self.holder = holder;
         self
     }
 

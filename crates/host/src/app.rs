@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use endpoint_api::Registry;
+use indicatif::MultiProgress;
 
 use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals, table::Width};
 
@@ -14,6 +15,8 @@ pub(crate) struct App {
     pub(crate) output: Output,
     /// How wide tables may be.
     pub(crate) width: Width,
+    /// The progress bars, beside which logs are written.
+    pub(crate) bars: MultiProgress,
 }
 
 impl App {

@@ -29,6 +29,11 @@ impl Width {
         Self(columns.or_else(|| Grid::new().width().map(usize::from)).filter(|width| *width > 0))
     }
 
+    /// Whether there is a width to fit into.
+    pub(crate) fn is_limited(self) -> bool {
+        self.0.is_some()
+    }
+
     #[cfg(test)]
     pub(crate) fn of(columns: usize) -> Self {
         Self(Some(columns))

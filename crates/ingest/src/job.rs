@@ -1,6 +1,6 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use endpoint_api::{Ingestion, Overlap, RunId, Sink, Source};
+use endpoint_api::{Holder, Ingestion, Overlap, RunId, Sink, Source};
 
 use crate::{Mapping, MaxRejects, Telling, staging::Staging};
 
@@ -10,6 +10,8 @@ pub struct Job<'a> {
     pub ingestion: Ingestion,
     /// The id of the run, unless an unfinished one is continued. No run may have had it before.
     pub run_id: RunId,
+    /// The process that works on it, for whoever asks.
+    pub holder: Option<Holder>,
     /// Where the records come from.
     pub source: &'a dyn Source,
     /// Where they wait until they are loaded.
@@ -60,6 +62,8 @@ pub struct Options {
     pub on_overlap: OnOverlap,
     /// For how long what fails for a passing reason is tried again; see [`retry`](crate::retry).
     pub retry_for: Duration,
+    /// Whether the opening of the run is tried again, too.
+    pub retry_opening: bool,
     /// How many slices are loaded at once, in CDM mode.
     pub parallel: NonZeroUsize,
 }
@@ -81,6 +85,7 @@ impl Default for Options {
             max_rejects: None,
             on_overlap: OnOverlap::default(),
             retry_for: Self::RETRY_FOR,
+            retry_opening: true,
             parallel: Self::PARALLEL,
         }
     }

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use endpoint_api::{
     Checkpoint, Error, ErrorKind, LoadReceipt, PlanRequest, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
@@ -155,10 +155,12 @@ async fn carry_out(
 async fn open<'s>(job: &Job<'s>, run_id: RunId, cancel: &CancellationToken) -> Result<Box<dyn Run + 's>> {
     let overlap = job.options.on_overlap.overlap();
     let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(overlap).restart(job.options.full);
+    spec = spec.holder(job.holder.clone());
     if let Some(mapping) = &job.mapping {
         spec = spec.model(mapping.model().clone());
     }
-    retry("opening the run", job.options.retry_for, cancel, async || {
+    let retry_for = if job.options.retry_opening { job.options.retry_for } else { Duration::ZERO };
+    retry("opening the run", retry_for, cancel, async || {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(interrupted()),

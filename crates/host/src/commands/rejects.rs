@@ -165,7 +165,9 @@ async fn replay_page(
         let ingestion: Ingestion = key.parse()?;
         let mapping = mappings.of(&ingestion).await?;
         let attempt = async || ingest::replay(target, &mapping, &ingestion, &rejects, now()).await;
-        replayed.counts += ingest::retry("replaying rejects", mappings.app.signals.cancel(), attempt).await?;
+        replayed.counts +=
+            ingest::retry("replaying rejects", ingest::Options::RETRY_FOR, mappings.app.signals.cancel(), attempt)
+                .await?;
     }
     Ok(())
 }

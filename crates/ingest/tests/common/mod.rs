@@ -460,6 +460,7 @@ pub(crate) async fn run_telling(
             mode,
         },
         run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)).parse().unwrap(),
+        holder: None,
         source,
         staging: &MemoryStaging::default(),
         mapping,
