@@ -65,6 +65,7 @@ pub(crate) fn run(folder: &Path, issues: usize) -> Done<f64> {
                 mode: Mode::Cdm,
             },
             run_id: RunId::from_static("run-1"),
+            holder: None,
             source,
             staging: &MemoryStaging::default(),
             mapping: Some(Arc::new(mapping)),

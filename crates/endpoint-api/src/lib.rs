@@ -80,6 +80,7 @@ mod error;
 mod grants;
 mod id;
 pub mod lineage;
+mod living;
 mod mapper;
 mod outbox;
 mod provision;
@@ -95,6 +96,7 @@ pub use endpoint::{Check, CheckReport, Endpoint};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
+pub use living::{Holder, LivingRun, RunWatch};
 pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
 pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{
@@ -103,8 +105,8 @@ pub use provision::{
 };
 pub use registry::Registry;
 pub use sink::{
-    Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt, RunSpec,
-    Sink, Verification,
+    Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
+    RunSpec, Sink, Verification,
 };
 pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 

@@ -47,6 +47,6 @@ pub use observations::{Observations, ObservedSlice};
 pub use order::{Recorded, Stored, Verdict, Version, judge, newer};
 pub use plan::{Due, Found, due, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
-pub use tally::{Merged, Tally};
+pub use tally::{Merged, MergedRows, Tally};
 pub use turns::{Turn, Turns};
 pub use versions::{ActualView, VIEW_MARK, View, older_tables, view_names};

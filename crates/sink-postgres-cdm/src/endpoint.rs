@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Outbox, Provisioner,
-    RejectQuery, Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
+    RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
     Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
@@ -176,6 +176,10 @@ impl Sink for PgCdm {
 
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         verify::verify(self, models, repair).await
+    }
+
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        Some(self)
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {

@@ -42,6 +42,7 @@ mod sqlstate;
 mod state;
 mod verify;
 mod views;
+mod watch;
 
 pub use config::Config;
 pub use endpoint::{CdmPostgres, PgCdm};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectQuery, Replay, Result,
-    Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
+    Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
     register_driver,
 };
 use relational::{Naming, state::Retention};
@@ -140,6 +140,10 @@ impl Sink for SqliteCdm {
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         let (database, naming, models) = (self.database.clone(), self.naming.clone(), models.to_vec());
         OWNER.blocking(move || verify::verify(&database, &naming, &models, repair)).await
+    }
+
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        Some(self)
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {

@@ -35,6 +35,7 @@ mod stored;
 mod target;
 mod verify;
 mod views;
+mod watch;
 
 pub use config::Config;
 pub use endpoint::{CdmSqlite, SqliteCdm};

@@ -61,6 +61,7 @@ faults! {
     IgnoresTheHash => ["sink::of_two_records_of_one_time_both_orders_end_alike"];
     IgnoresTheRevision => ["sink::of_one_record_the_newer_mapper_wins"];
     CountsDuplicatesAsInserted => ["sink::of_one_key_in_a_slice_the_greatest_is_stored"];
+    CountsMentionsAsRecords => ["sink::mentions_are_counted_apart"];
     PartReplacesWhole => ["sink::a_part_never_replaces_a_whole"];
     DeletesForGood => ["sink::a_deletion_stands_until_the_record_is_seen_again"];
     CountsNoDeletionOfNothing => ["sink::what_was_never_there_can_be_deleted"];

@@ -16,7 +16,7 @@ pub(crate) async fn check(app: &App, ids: &[String]) -> Result<Answer, Failure> 
     } else {
         ids.iter().map(|id| find(&settings, id)).collect::<Result<Vec<_>, _>>()?
     };
-    let mut table = Table::new(&["ENDPOINT", "CHECK", "", "DETAIL"]);
+    let mut table = Table::new(&["ENDPOINT", "CHECK", "", "DETAIL"]).wrapped(&["DETAIL"]);
     let mut reports = Vec::new();
     let mut exit = Exit::Ok;
     for endpoint in endpoints {
@@ -43,5 +43,5 @@ pub(crate) async fn check(app: &App, ids: &[String]) -> Result<Answer, Failure> 
             "checks": checks,
         }));
     }
-    Ok(Answer::new("endpoints", reports, table.render()).exit(exit))
+    Ok(Answer::new("endpoints", reports, table.render(app.width)).exit(exit))
 }
