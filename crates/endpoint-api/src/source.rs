@@ -45,12 +45,30 @@ pub trait Source: Send + Sync {
 
 /// Who the records of a source are from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceIdentity {
     /// The source's endpoint.
     pub endpoint: EndpointId,
     /// The name that stands in the ids of its records (`cdm:work:item:<system>:…`): two sources of
     /// one kind never collide when their systems differ.
     pub system: String,
+    /// The address of the site that people open in a browser, without a slash at its end, where it is
+    /// configured: `https://acme.atlassian.net`, `https://acme.example/jira`.
+    pub site_url: Option<String>,
+}
+
+impl SourceIdentity {
+    /// The records of `endpoint`, whose ids carry the name `system`; no address of a site is configured.
+    pub fn new(endpoint: EndpointId, system: impl Into<String>) -> Self {
+        Self { endpoint, system: system.into(), site_url: None }
+    }
+
+    /// The address of the site is configured as `url`.
+    #[must_use]
+    pub fn at_site(mut self, url: Option<String>) -> Self {
+        self.site_url = url;
+        self
+    }
 }
 
 /// One extractable collection of a source.

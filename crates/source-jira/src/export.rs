@@ -34,10 +34,11 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn new(endpoint: EndpointId, config: Config, base_dir: &Path) -> Self {
+        let site_url = config.site_url();
         let paths = config.path.as_slice().iter();
         Self {
             paths: paths.map(|given| ConfiguredPath { given: given.clone(), path: base_dir.join(given) }).collect(),
-            identity: SourceIdentity { endpoint, system: config.source_system },
+            identity: SourceIdentity::new(endpoint, config.source_system).at_site(site_url),
             record_limit: usize::try_from(config.max_record_bytes).unwrap_or(usize::MAX),
             slice_bytes: config.slice_bytes,
             listed: Mutex::new(None),
