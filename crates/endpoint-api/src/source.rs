@@ -3,7 +3,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{EndpointId, Mode, RawBatch, Result, UnitId};
+use crate::{EndpointId, Mode, RawBatch, Result, SourceSite, UnitId};
 
 /// An endpoint from which records are read.
 ///
@@ -14,6 +14,14 @@ use crate::{EndpointId, Mode, RawBatch, Result, UnitId};
 pub trait Source: Send + Sync {
     /// Who the records are from. Part of the ids that mapping gives them.
     fn identity(&self) -> &SourceIdentity;
+
+    /// The site whose records these are, for sinks that keep the rows of two sites apart; `None` when the source knows
+    /// no sites. It is asked before a run in CDM mode, and reads a bounded part of the source at most.
+    ///
+    /// Records of several sites in one source are [`ErrorKind::Config`](crate::ErrorKind::Config).
+    async fn site(&self) -> Result<Option<SourceSite>> {
+        Ok(None)
+    }
 
     /// The units that can be read.
     async fn units(&self) -> Result<Vec<UnitDescriptor>>;

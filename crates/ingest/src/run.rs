@@ -63,7 +63,7 @@ async fn carry_out(
 ) -> Result<()> {
     let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(job.options.overlap).restart(job.options.full);
     if let Some(mapping) = &job.mapping {
-        spec = spec.model(mapping.model().clone());
+        spec = spec.model(mapping.model().clone()).site(job.source.site().await?);
     }
     let run = retry("opening the run", cancel, async || {
         tokio::select! {

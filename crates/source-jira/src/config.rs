@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use endpoint_api::{Error, ErrorKind, Result};
+use endpoint_api::{EndpointId, Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -29,6 +29,12 @@ pub struct Config {
     #[serde(default)]
     #[schemars(regex(pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+(/[^\s?#]*)?$"))]
     pub(crate) site_url: Option<String>,
+    /// The id of the endpoint that has loaded rows of the same site under the same `source_system`, such as the
+    /// endpoint of an earlier export. Without it a sink refuses to replace rows of another endpoint, unless the records
+    /// or `site_url` show that both are of one site.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) same_site_as: Option<EndpointId>,
     /// The size in bytes above which a record is rejected instead of read. 16 MiB by default.
     #[serde(default = "default_max_record_bytes")]
     #[schemars(range(min = 1024))]
