@@ -86,6 +86,7 @@ mod outbox;
 mod provision;
 mod registry;
 mod sink;
+mod site;
 mod source;
 
 pub use batch::{Batch, CdmBatch, Incomplete, RawBatch, Reject, StoredReject};
@@ -108,6 +109,7 @@ pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
     RunSpec, Sink, Verification,
 };
+pub use site::{SourceSite, StoredSite};
 pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 
 /// Arrow, of the version that [`CdmBatch`] is made of. Its major version is part of this crate's.

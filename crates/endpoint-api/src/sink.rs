@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Holder, Ingestion, Message, Outbox, Reject, Result, RunId, RunWatch, Slice,
+    Batch, Checkpoint, Holder, Ingestion, Message, Outbox, Reject, Result, RunId, RunWatch, Slice, SourceSite,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -22,6 +22,9 @@ pub trait Sink: Send + Sync {
     ///   new one has its run id, plan and observation, and only the fence is new. A [`RunSpec`] that
     ///   asks for a restart abandons it instead.
     /// - From this moment on, whoever holds an older fence of the ingestion MUST NOT commit.
+    /// - A sink that keeps sites on record refuses a run whose [`RunSpec::site`] is another than that of the rows that
+    ///   are there under the same system, with [`SourceSite::conflict`]. Of several sites whose first runs are opened at
+    ///   once exactly one wins.
     /// - When another run of the ingestion is alive, [`Overlap`] decides; one that has died never
     ///   stands in the way. The refusal SHOULD name that run ([`LivingRun::describe`](crate::LivingRun::describe)).
     ///   No other reason to refuse is a [`Conflict`](crate::ErrorKind::Conflict).
@@ -30,6 +33,13 @@ pub trait Sink: Send + Sync {
     /// [`ErrorKind::NotProvisioned`](crate::ErrorKind::NotProvisioned). A mode or model that the
     /// driver does not declare is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>>;
+
+    /// Says whether [`open_run`](Self::open_run) would refuse a run of this ingestion because of the site of the rows
+    /// that are there. It changes nothing. A sink that keeps no sites on record refuses none, and so does one that is
+    /// not provisioned.
+    async fn check_site(&self, _ingestion: &Ingestion, _site: &SourceSite) -> Result<()> {
+        Ok(())
+    }
 
     /// The newest rejects first, by the time that the sink keeps of them, at most `query.limit`.
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>>;
@@ -145,6 +155,8 @@ pub struct RunSpec {
     /// The model whose rows come, in CDM mode; `None` in raw mode. What was loaded as rows of one model, or of one
     /// major version of it, says nothing of another: each has a checkpoint and runs of its own.
     pub model: Option<Arc<ModelDescriptor>>,
+    /// The site that the records are of, where the source knows it; in CDM mode.
+    pub site: Option<SourceSite>,
     /// What to do when another run of the ingestion is alive.
     pub overlap: Overlap,
     /// Whether to give up an unfinished run and begin anew.
@@ -156,13 +168,20 @@ pub struct RunSpec {
 impl RunSpec {
     /// A run in raw mode, which fails when another is alive and continues an unfinished one.
     pub fn new(ingestion: Ingestion, run_id: RunId) -> Self {
-        Self { ingestion, run_id, model: None, overlap: Overlap::Fail, restart: false, holder: None }
+        Self { ingestion, run_id, model: None, site: None, overlap: Overlap::Fail, restart: false, holder: None }
     }
 
     /// Rows of `model` will come.
     #[must_use]
     pub fn model(mut self, model: Arc<ModelDescriptor>) -> Self {
         self.model = Some(model);
+        self
+    }
+
+    /// The records are of this site.
+    #[must_use]
+    pub fn site(mut self, site: Option<SourceSite>) -> Self {
+        self.site = site;
         self
     }
 

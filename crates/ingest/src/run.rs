@@ -157,7 +157,7 @@ async fn open<'s>(job: &Job<'s>, run_id: RunId, cancel: &CancellationToken) -> R
     let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(overlap).restart(job.options.full);
     spec = spec.holder(job.holder.clone());
     if let Some(mapping) = &job.mapping {
-        spec = spec.model(mapping.model().clone());
+        spec = spec.model(mapping.model().clone()).site(job.source.site().await?);
     }
     let retry_for = if job.options.retry_opening { job.options.retry_for } else { Duration::ZERO };
     retry("opening the run", retry_for, cancel, async || {

@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Outbox, Provisioner,
-    RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
-    Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Ingestion, Load, OpenContext, Outbox,
+    Provisioner, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite,
+    StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
@@ -17,6 +17,7 @@ use crate::{
     loading::Loading,
     rejects, run,
     session::Session,
+    sites,
     state::{SupportTables, Target},
     verify,
 };
@@ -158,6 +159,10 @@ impl Endpoint for PgCdm {
 impl Sink for PgCdm {
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
         Ok(Box::new(run::open(self, spec).await?))
+    }
+
+    async fn check_site(&self, ingestion: &Ingestion, site: &SourceSite) -> Result<()> {
+        sites::check(self, ingestion, site).await
     }
 
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {

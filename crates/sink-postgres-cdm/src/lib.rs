@@ -38,6 +38,7 @@ mod retention;
 mod rights;
 mod run;
 mod session;
+mod sites;
 mod sqlstate;
 mod state;
 mod verify;

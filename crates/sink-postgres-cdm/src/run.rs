@@ -25,6 +25,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     session::{SHORT_TRANSACTION, Session, column},
+    sites,
     state::{SupportTables, Target},
     watch,
 };
@@ -75,6 +76,9 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let tables = SupportTables::of(endpoint.schema());
     let key = line(&session, &tables, &target, &spec.ingestion).await?;
     let (standing, fence) = take_fence(&session, &tables, spec, &key).await?;
+    if let Some(site) = &spec.site {
+        sites::claim(endpoint, &session, &spec.ingestion, site).await?;
+    }
 
     let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
     let mut opening = Opening::new(spec, fence, standing)?;

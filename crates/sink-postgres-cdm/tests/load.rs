@@ -474,7 +474,7 @@ async fn a_sink_that_is_not_provisioned_says_which_command_to_run() {
     );
     assert_eq!(bench.sink.rejects(&RejectQuery::newest(1)).await.unwrap_err().kind(), ErrorKind::NotProvisioned);
     bench.provision().await;
-    bench.execute("alter table cdm_work.cdm_test_thing drop column size").await;
+    bench.execute("alter table cdm_work.cdm_test_thing drop column size cascade").await;
     let error = bench.sink.open_run(&spec("run-1")).await.err().unwrap();
     assert!(error.to_string().contains("missing: cdm_work.cdm_test_thing.size"), "{error}");
 }

@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectQuery, Replay, Result,
-    Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
-    register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Ingestion, Load, OpenContext, Outbox, Provisioner, RejectQuery,
+    Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite, StoredReject, TemplateInfo,
+    Verification, async_trait, register_driver,
 };
 use relational::{Naming, state::Retention};
+use sqlite_client::Access;
 
 use crate::{
     check::check,
@@ -15,7 +16,7 @@ use crate::{
     database::{Database, OWNER},
     load::SqliteLoad,
     loading::Loading,
-    rejects, run,
+    rejects, run, sites,
     target::Target,
     verify,
 };
@@ -115,6 +116,16 @@ impl Endpoint for SqliteCdm {
 impl Sink for SqliteCdm {
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
         Ok(Box::new(run::open(self, spec).await?))
+    }
+
+    async fn check_site(&self, ingestion: &Ingestion, site: &SourceSite) -> Result<()> {
+        let (database, naming) = (self.database.clone(), self.naming.clone());
+        let (ingestion, site) = (ingestion.clone(), site.clone());
+        let compare = move || match database.open_if_there(Access::Read)? {
+            Some(connection) => sites::check(&connection, &naming, &ingestion, &site),
+            None => Ok(()),
+        };
+        OWNER.blocking(compare).await
     }
 
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {

@@ -30,6 +30,7 @@ mod rejects;
 mod retention;
 mod run;
 mod settle;
+mod sites;
 mod stage;
 mod stored;
 mod target;

@@ -29,6 +29,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     settle::rows_inserted,
+    sites,
     stored::json,
     target::Target,
 };
@@ -115,6 +116,9 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
         support::FENCE
     );
     let fence = unsigned(connection.query_row(&statement, [], |row| row.get(0)).during(OPEN)?);
+    if let Some(site) = &spec.site {
+        sites::claim(&connection, naming, &spec.ingestion, site)?;
+    }
     let Some(mut alive) = RunLock::hold(lock_file(&database, fence)).map_err(lock_failed(OPEN))? else {
         let message = "somebody holds the lock of a fence that was just taken; nothing else may lock it";
         return Err(Error::new(ErrorKind::Internal, OPEN, message));

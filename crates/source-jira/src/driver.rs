@@ -2,7 +2,8 @@ use std::{fs::File, sync::Arc};
 
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, OpenContext, PlanRequest, Provisioner, RawBatch, Result, Sink, Slice,
-    Source, SourceCapabilities, SourceIdentity, TemplateInfo, UnitDescriptor, UnitId, async_trait, register_driver,
+    Source, SourceCapabilities, SourceIdentity, SourceSite, TemplateInfo, UnitDescriptor, UnitId, async_trait,
+    register_driver,
 };
 use futures::stream::BoxStream;
 
@@ -11,7 +12,7 @@ use crate::{
     error::{joined, spawn},
     export::{Export, NO_FILES},
     extract::extract,
-    files, read,
+    files, read, site,
     stop::Stop,
     units::Unit,
 };
@@ -97,6 +98,10 @@ impl Endpoint for ExportEndpoint {
 impl Source for ExportEndpoint {
     fn identity(&self) -> &SourceIdentity {
         &self.export.identity
+    }
+
+    async fn site(&self) -> Result<Option<SourceSite>> {
+        self.blocking("look for the site", |export, stop| site::of_export(export, stop).map(Some)).await
     }
 
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {

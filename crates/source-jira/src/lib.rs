@@ -76,6 +76,7 @@ mod parent;
 mod pieces;
 mod plan;
 mod read;
+mod site;
 mod stop;
 mod units;
 

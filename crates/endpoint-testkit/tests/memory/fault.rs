@@ -102,6 +102,7 @@ faults! {
     StaysLockedWhenDropped => ["transaction::a_call_that_is_given_up_can_be_made_again"];
 
     // Runs.
+    RefusesSitesInItsCheckOnly => ["run::a_site_is_refused_by_the_check_and_by_the_run_alike"];
     RepeatsFences => ["run::fences_rise"];
     CountsFencesByIngestion => ["run::fences_rise"];
     ForgetsWhatItHasSeen => ["run::what_a_run_has_seen_is_known_when_it_is_continued"];

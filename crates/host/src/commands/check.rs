@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::site;
 use crate::{
     answer::Answer,
     app::App,
@@ -21,7 +22,10 @@ pub(crate) async fn check(app: &App, ids: &[String]) -> Result<Answer, Failure> 
     let mut exit = Exit::Ok;
     for endpoint in endpoints {
         let opened = open(app, &settings, endpoint).await?;
-        let report = opened.endpoint.check().await?;
+        let mut report = opened.endpoint.check().await?;
+        if report.ok() {
+            site::check(app, &settings, &opened, &mut report).await?;
+        }
         opened.endpoint.close().await?;
         if !report.ok() {
             exit = Exit::Failed;

@@ -97,7 +97,7 @@ impl TestSource {
             failures: Mutex::default(),
             hangs: false,
             pause: Duration::ZERO,
-            identity: SourceIdentity { endpoint: EndpointId::from_static("acme"), system: "s".into() },
+            identity: SourceIdentity::new(EndpointId::from_static("acme"), "s"),
         }
     }
 }
