@@ -13,6 +13,7 @@ use crate::{
         catalog::{AnnotateArgs, LineageFormat},
         demo::DemoOptions,
         ingest::Asked,
+        init::Warehouse,
         provision::Purpose,
         runs::{State, Wanted},
     },
@@ -79,7 +80,17 @@ enum Command {
         keep: bool,
     },
     /// Write a configuration file to begin with.
-    Init,
+    ///
+    /// Its sink is a SQLite file, which needs no server, unless `--postgres` is given. A file that exists is not
+    /// changed.
+    Init {
+        /// The sink is a SQLite file (the default).
+        #[arg(long, conflicts_with = "postgres")]
+        sqlite: bool,
+        /// The sink is a PostgreSQL server, with its URL in the environment variable WAREHOUSE_URL.
+        #[arg(long)]
+        postgres: bool,
+    },
     /// List the drivers that are linked, or show one.
     Drivers {
         /// The driver's id or alias.
@@ -429,7 +440,8 @@ fn carry_out(cli: Cli, bars: MultiProgress) -> Result<Answer, Failure> {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
             }
-            Command::Init => commands::init::init(&app),
+            Command::Init { postgres: true, .. } => commands::init::init(&app, Warehouse::Postgres),
+            Command::Init { postgres: false, .. } => commands::init::init(&app, Warehouse::Sqlite),
             Command::Drivers { id: None, .. } => Ok(commands::drivers::list(&app)),
             Command::Drivers { id: Some(id), schema } => commands::drivers::show(&app, &id, schema),
             Command::NewDriver { id, dir, cdm_path } => {

@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Error, Programs, Row, error::io as failed, query::query};
+use crate::{Error, Programs, error::io as failed};
+#[cfg(feature = "query")]
+use crate::{Row, query::query};
 
 /// How long a cluster may take to be made and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -176,6 +178,7 @@ impl Cluster {
     }
 
     /// The rows of statements in a database, asked as the superuser. Blocks.
+    #[cfg(feature = "query")]
     pub fn query(&self, database: &str, statements: &str) -> Result<Vec<Row>, Error> {
         let config = self.url(database).parse().map_err(|_| Error::Query("the URL cannot be read".to_owned()))?;
         query(&config, statements)

@@ -16,11 +16,19 @@
 mod cluster;
 mod error;
 mod programs;
+#[cfg(feature = "query")]
 mod query;
+#[cfg(feature = "query")]
 mod test_database;
 
 pub use cluster::{Cluster, Options, Shutdown};
 pub use error::Error;
 pub use programs::Programs;
+#[cfg(feature = "query")]
 pub use query::Row;
-pub use test_database::{CLUSTER_VARIABLE, TestDatabase};
+#[cfg(feature = "query")]
+pub use test_database::TestDatabase;
+
+/// The environment variable that names a running cluster for tests, by the URL of its superuser.
+/// Where it is not set, every test process starts a cluster of its own.
+pub const CLUSTER_VARIABLE: &str = "CDM_TEST_POSTGRES";

@@ -9,11 +9,7 @@ use std::{
 
 use tokio_postgres::Config;
 
-use crate::{Cluster, Error, Options, Programs, Row, query::query};
-
-/// The environment variable that names a running cluster for tests, by the URL of its superuser.
-/// Where it is not set, every test process starts a cluster of its own.
-pub const CLUSTER_VARIABLE: &str = "CDM_TEST_POSTGRES";
+use crate::{CLUSTER_VARIABLE, Cluster, Error, Options, Programs, Row, query::query};
 
 /// A database for one test: empty, its own, and gone when the test is over.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::steps::{Done, cargo, program_of, release_cdm, step, target};
 /// Builds the program and the benchmark with optimisation and runs the benchmark.
 pub(crate) fn bench(arguments: &[String]) -> Done {
     let cdm = release_cdm()?;
-    step("build the benchmark", &mut cargo(&["build", "--release", "--package", "bench", "--quiet"]))?;
+    step("build the benchmark", &mut cargo(&["build", "--release", "--package", "bench"]))?;
     let mut bench = Command::new(program_of("release", "bench"));
     bench.arg("--cdm").arg(cdm);
     if !arguments.iter().any(|argument| argument.starts_with("--json")) {

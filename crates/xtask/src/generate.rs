@@ -1,174 +1,48 @@
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+//! The generated files of the repository. The program `generate` writes them.
 
-use cdm_models::{ModelDescriptor, ModelEntry, inventory};
-use endpoint_api::{
-    MapperEntry,
-    lineage::{Derivation, Dropped, FieldLineage, Input, Place},
-};
-// Linking the mappers registers them, and the models that they make.
-use map_jira as _;
+use std::{path::PathBuf, process::Command};
 
-use crate::steps::{Done, root, target};
+use crate::steps::{Done, cargo, program_of, root, run, step, target};
 
-/// A file that is generated, or of which a part is.
-struct Generated {
-    path: PathBuf,
-    contents: String,
-}
-
-/// Where tests of conformance write down how they ended.
+/// The folder where conformance tests write their results.
 pub(crate) fn conformance_results() -> PathBuf {
     target().join("conformance")
 }
 
-/// Writes the generated documentation, or fails when some of it is not as it would be written. `cdm` is the
-/// built program.
-pub(crate) fn generate(cdm: &Path, check: bool) -> Done {
-    eprintln!("\n==> generated files");
-    let files = model_schemas()?.into_iter().chain(driver_schemas(cdm)?).chain([model_page()?]);
-    write_all(files.collect(), check)
+/// Builds the programs and writes all generated files, or checks them.
+pub(crate) fn generate(check: bool) -> Done {
+    build()?;
+    documents(check)?;
+    // The results of the conformance tests exist once tests have been run.
+    if conformance_results().exists() { matrix(check) } else { Ok(()) }
 }
 
-/// As [`generate`], of what the tests of conformance have shown.
-pub(crate) fn generate_matrix(check: bool) -> Done {
-    eprintln!("\n==> support matrix");
-    let mut results = endpoint_testkit::recorded(&conformance_results())
-        .map_err(|error| format!("no results of conformance tests, run `cargo xtask test`: {error}"))?;
-    results.retain(|driver, _| !driver.starts_with("testkit.")); // the kit's own
-    let contents = format!(
-        "# What drivers were shown to do\n\n\
-         Generated from the results of the conformance kit: of each ability the number of tests that the driver \
-         passes; – where it does not declare the ability.\n\n{}",
-        endpoint_testkit::support_matrix(&results)
-    );
-    write_all(vec![Generated { path: "docs/generated/support-matrix.md".into(), contents }], check)
+/// Builds the programs and records the releases of the work models.
+pub(crate) fn release_models() -> Done {
+    build()?;
+    run("release models", program().arg("release-models"))
 }
 
-fn write_all(files: Vec<Generated>, check: bool) -> Done {
-    let mut stale = Vec::new();
-    for Generated { path, contents } in files {
-        let file = root().join(&path);
-        if fs::read_to_string(&file).is_ok_and(|found| found == contents) {
-            continue;
-        }
-        if check {
-            stale.push(path.display().to_string());
-            continue;
-        }
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&file, contents)?;
-        eprintln!("    wrote {}", path.display());
-    }
-    if stale.is_empty() {
-        return Ok(());
-    }
-    Err(format!("not up to date: {}; run `cargo xtask generate`", stale.join(", ")).into())
+/// Writes the schemas and the model page, or checks them. The programs must have been built.
+pub(crate) fn documents(check: bool) -> Done {
+    let mut documents = program();
+    documents.arg("documents").arg("--cdm").arg(program_of("debug", "cdm"));
+    run("generated files", documents.args(check.then_some("--check")))
 }
 
-pub(crate) fn work_models() -> Vec<&'static ModelEntry> {
-    let mut models: Vec<&ModelEntry> = inventory::iter::<ModelEntry>.into_iter().collect();
-    models.retain(|model| model.id().starts_with("cdm.work."));
-    models.sort_by_key(|model| model.id());
-    models
+/// Writes the support matrix, or checks it. The programs must have been built and the tests must have been run.
+pub(crate) fn matrix(check: bool) -> Done {
+    let mut matrix = program();
+    matrix.arg("matrix").arg("--results").arg(conformance_results());
+    run("support matrix", matrix.args(check.then_some("--check")))
 }
 
-fn model_schemas() -> Done<Vec<Generated>> {
-    let mut files = Vec::new();
-    for model in work_models() {
-        let schema = serde_json::to_string_pretty(&model.schema().to_value())?;
-        let path = format!("docs/generated/models/{}.schema.json", model.id()).into();
-        files.push(Generated { path, contents: format!("{schema}\n") });
-    }
-    Ok(files)
+fn build() -> Done {
+    step("build", &mut cargo(&["build", "--workspace", "--bins"]))
 }
 
-/// The drivers are asked for through the program that links them.
-fn driver_schemas(cdm: &Path) -> Done<Vec<Generated>> {
-    let output = Command::new(cdm).args(["--output", "json", "drivers"]).output()?;
-    if !output.status.success() {
-        return Err(format!("cdm failed: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let mut files = Vec::new();
-    for driver in answer["drivers"].as_array().into_iter().flatten() {
-        let id = driver["id"].as_str().unwrap_or_default();
-        let schema = serde_json::to_string_pretty(&driver["config_schema"])?;
-        let path = format!("docs/generated/drivers/{id}.schema.json").into();
-        files.push(Generated { path, contents: format!("{schema}\n") });
-    }
-    Ok(files)
-}
-
-const BEGIN: &str = "<!-- generated by `cargo xtask generate`: begin -->";
-const END: &str = "<!-- generated: end -->";
-
-/// The page about the work models: written by hand but for its tables.
-fn model_page() -> Done<Generated> {
-    let path = PathBuf::from("docs/cdm-work-model.md");
-    let page = fs::read_to_string(root().join(&path))?;
-    let (before, rest) = page.split_once(BEGIN).ok_or("docs/cdm-work-model.md lacks its marker")?;
-    let (_, after) = rest.split_once(END).ok_or("docs/cdm-work-model.md lacks its end marker")?;
-    let mut tables = String::new();
-    for model in work_models() {
-        write_model(&model.descriptor()?, &mut tables)?;
-        for mapper in inventory::iter::<MapperEntry>.into_iter().filter(|mapper| mapper.model() == model.id()) {
-            write_lineage(mapper, &mut tables)?;
-        }
-    }
-    Ok(Generated { path, contents: format!("{before}{BEGIN}\n\n{tables}{END}{after}") })
-}
-
-fn write_model(model: &ModelDescriptor, out: &mut String) -> Done {
-    writeln!(out, "### {} {}\n\n{}\n", model.id, model.version, model.description)?;
-    writeln!(out, "| field | type | null | what it is |\n| --- | --- | --- | --- |")?;
-    for (index, field) in model.fields.iter().enumerate() {
-        let null = if field.nullable { "yes" } else { "no" };
-        let key = if index == model.key_index() { " The key." } else { "" };
-        let reference = field.references.as_ref().map(|model| format!(" Refers to `{model}`.")).unwrap_or_default();
-        writeln!(
-            out,
-            "| `{}` | {} | {null} | {}{key}{reference} |",
-            field.name, field.logical_type, field.description
-        )?;
-    }
-    writeln!(out)?;
-    Ok(())
-}
-
-fn write_lineage(mapper: &MapperEntry, out: &mut String) -> Done {
-    writeln!(out, "#### From `{}`\n\n| field | made of |\n| --- | --- |", mapper.unit())?;
-    for FieldLineage { field, inputs } in mapper.lineage().fields {
-        let inputs: Vec<String> = inputs.iter().map(input).collect();
-        writeln!(out, "| `{field}` | {} |", inputs.join("<br>"))?;
-    }
-    writeln!(out, "\nDropped, beside members that are null:\n\n| member | why |\n| --- | --- |")?;
-    for Dropped { path, why, when } in mapper.lineage().dropped {
-        let when = when.map(|when| format!(", when {when}")).unwrap_or_default();
-        writeln!(out, "| `{path}`{when} | {why} |")?;
-    }
-    writeln!(out)?;
-    Ok(())
-}
-
-fn input(input: &Input) -> String {
-    let place = match input.place {
-        Place::Record(path) => format!("`{path}`"),
-        Place::Rest => "every other member".to_owned(),
-        Place::Envelope(path) => format!("`{path}` of the envelope"),
-        Place::Configuration(key) => format!("`{key}` of the source's endpoint"),
-    };
-    let derivation = match input.derivation {
-        Derivation::Identity => " as it is",
-        Derivation::Kept => " under its own name",
-        Derivation::Transformed => "",
-    };
-    let when = input.when.map(|when| format!(", when {when}")).unwrap_or_default();
-    format!("{place}{derivation}{when}")
+fn program() -> Command {
+    let mut command = Command::new(program_of("debug", "generate"));
+    command.arg("--root").arg(root());
+    command
 }

@@ -1,9 +1,10 @@
 //! What developers do with this repository, the same on a desk as in continuous integration.
 
 mod bench;
+mod fresh;
 mod generate;
 mod policy;
-mod release_models;
+mod report;
 mod setup;
 mod steps;
 mod test;
@@ -24,30 +25,36 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing, then formatting, lints, generated files, all tests and the dependency policy.
-    Test,
-    /// Install what tests need: PostgreSQL's server programs and PgBouncer.
+    /// Install what is missing, then check formatting, lints, generated files, all tests and the dependency policy.
+    ///
+    /// A part that fails does not stop the others. A table of the parts, with times and results, ends the output.
+    Test {
+        /// Use an empty cargo home and none of the tools of earlier runs, as on a new machine.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Install what tests need and the machine lacks: PostgreSQL's server programs, PgBouncer and Python.
     Setup,
     /// Measure speed and size against psql.
     Bench {
-        /// What the benchmark is told; `cargo xtask bench --help` lists it.
+        /// Arguments of the benchmark; `cargo xtask bench --help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Load while the program, the server and the line between them fail again and again, and compare.
+    /// Load while the program, the server and the connection fail again and again, and compare the result.
     Torture {
-        /// How many faults there are.
+        /// The number of faults.
         #[arg(long, default_value_t = 300)]
         kills: u32,
-        /// From what the export and the faults are drawn; at which moment they hit is up to the machine.
+        /// The seed of the export and of the faults; when each fault happens also depends on the machine.
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Write down the work models as they are, as their release; refused where one breaks with its last one.
+    /// Record the work models as released; refused when one breaks with its last release.
     ReleaseModels,
     /// Write the generated documentation.
     Generate {
-        /// Change nothing; fail when something is not up to date.
+        /// Change nothing; fail when a file is not up to date.
         #[arg(long)]
         check: bool,
     },
@@ -55,16 +62,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Test => test::test(),
-        Command::ReleaseModels => release_models::release_models(),
+        Command::Test { fresh: true } => fresh::test(),
+        Command::Test { fresh: false } => test::test(),
+        Command::ReleaseModels => generate::release_models(),
         Command::Bench { arguments } => bench::bench(&arguments),
-        Command::Setup => setup::servers().map(|_| ()),
-        Command::Torture { kills, seed } => setup::servers().and_then(|_| torture::torture(kills, seed)),
-        Command::Generate { check } => steps::built_cdm().and_then(|cdm| {
-            generate::generate(&cdm, check)?;
-            // What drivers were shown to do is known once tests have been run.
-            if generate::conformance_results().exists() { generate::generate_matrix(check) } else { Ok(()) }
-        }),
+        Command::Setup => setup::servers(),
+        Command::Torture { kills, seed } => setup::servers().and_then(|()| torture::torture(kills, seed)),
+        Command::Generate { check } => generate::generate(check),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

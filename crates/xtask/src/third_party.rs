@@ -2,30 +2,31 @@ use std::process::Command;
 
 use crate::{
     generate::conformance_results,
-    steps::{Done, cargo, cargo_has, root, step, target},
+    report::Report,
+    steps::{cargo, cargo_has, root, run, target},
 };
 
 /// Checks the workspace in `examples/third-party` as ours is checked: another team's crates build, and pass,
-/// against the crates as they are now. What is built there is kept beside what is built here.
-pub(crate) fn test() -> Done {
-    step("third party: formatting", &mut theirs(&["fmt", "--all", "--check"]))?;
-    let lints = ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    step("third party: lints", &mut theirs(&lints))?;
-    if cargo_has("nextest") {
-        step("third party: tests", &mut theirs(&["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]))?;
-    } else {
-        let tests = ["test", "--locked", "--workspace", "--all-targets", "--no-fail-fast", "--quiet"];
-        step("third party: tests", &mut theirs(&tests))?;
-    }
-    let documentation = ["test", "--locked", "--workspace", "--doc", "--quiet"];
-    step("third party: documentation tests", &mut theirs(&documentation))
+/// against the crates as they are now. What is built there is kept in a folder within ours.
+pub(crate) fn test(report: &mut Report) {
+    let mut part = |name: &'static str, arguments: &[&str]| {
+        report.part(name, || run(name, &mut theirs(arguments)));
+    };
+    part("third party: formatting", &["fmt", "--all", "--check"]);
+    part("third party: lints", &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let tests: &[&str] = match cargo_has("nextest") {
+        true => &["nextest", "run", "--locked", "--workspace", "--no-fail-fast"],
+        false => &["test", "--locked", "--workspace", "--all-targets", "--no-fail-fast"],
+    };
+    part("third party: tests", tests);
+    part("third party: documentation tests", &["test", "--locked", "--workspace", "--doc"]);
 }
 
 /// A cargo command in their workspace.
 pub(crate) fn theirs(arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.current_dir(root().join("examples/third-party"));
-    command.env("CARGO_TARGET_DIR", root().join(target()).join("third-party"));
-    command.env("CDM_CONFORMANCE_REQUIRED", "1").env("CDM_CONFORMANCE_RESULTS", root().join(conformance_results()));
+    command.env("CARGO_TARGET_DIR", target().join("third-party"));
+    command.env("CDM_CONFORMANCE_REQUIRED", "1").env("CDM_CONFORMANCE_RESULTS", conformance_results());
     command
 }

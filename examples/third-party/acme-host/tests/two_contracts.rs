@@ -1,51 +1,58 @@
-//! A host that links two versions of the contract would have two registries, each with a part of the drivers. It
-//! does not come so far: cargo refuses to resolve it.
+//! A host that links two versions of the contract would have two registries, each with a part of the drivers. Cargo
+//! refuses to resolve such a host, because `endpoint-api` declares `links`.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// A crate `endpoint-api` of that version, with our `links` and no dependencies: they need a registry, and whether
+/// two versions of one crate can be linked does not depend on them.
+fn contract(version: &str) -> String {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../crates/endpoint-api/Cargo.toml");
+    let ours = fs::read_to_string(manifest).unwrap();
+    let links = ours.lines().find(|line| line.starts_with("links")).unwrap();
+    format!("[package]\nname = \"endpoint-api\"\nversion = \"{version}\"\nedition = \"2024\"\n{links}\n")
+}
+
+/// A crate that depends on other folders.
+fn depends_on(name: &str, dependencies: &[(&str, &str)]) -> String {
+    let mut manifest = format!(
+        "[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\n"
+    );
+    for (dependency, folder) in dependencies {
+        manifest.push_str(&format!("{dependency} = {{ path = \"../{folder}\" }}\n"));
+    }
+    manifest
+}
 
 #[test]
 fn two_versions_of_the_contract_do_not_resolve() {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../crates").canonicalize().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let write = |path: &str, text: &str| {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+    let write = |name: &str, manifest: &str| {
+        let package = folder.path().join(name);
+        fs::create_dir_all(package.join("src")).unwrap();
+        fs::write(package.join("Cargo.toml"), manifest).unwrap();
+        fs::write(package.join("build.rs"), "fn main() {}\n").unwrap();
+        fs::write(package.join("src/lib.rs"), "").unwrap();
     };
-    // What a driver of long ago was built against: the same crate with another version, and without what it
-    // depends on, which is not what this is about.
-    let ours = fs::read_to_string(crates.join("endpoint-api/Cargo.toml")).unwrap();
-    let links = ours.lines().find(|line| line.starts_with("links")).unwrap();
-    let old = format!(
-        "[package]\nname = \"endpoint-api\"\nversion = \"0.0.9\"\nedition = \"2024\"\nbuild = \"build.rs\"\n{links}\n"
-    );
-    write("endpoint-api/Cargo.toml", &old);
-    write("endpoint-api/build.rs", "fn main() {}\n");
-    write("endpoint-api/src/lib.rs", "");
-    write(
-        "old-sink/Cargo.toml",
-        "[package]\nname = \"old-sink\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\nendpoint-api = { path = \"../endpoint-api\" }\n",
-    );
-    write("old-sink/src/lib.rs", "");
-    let host = format!(
-        "[workspace]\n[package]\nname = \"their-host\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\nendpoint-api = {{ path = {:?} }}\n",
-        crates.join("endpoint-api")
-    );
-    write("their-host/src/main.rs", "fn main() {}\n");
-    // With the versions that are locked here nothing has to be looked up.
-    fs::copy(crates.join("../Cargo.lock"), folder.path().join("their-host/Cargo.lock")).unwrap();
-    let resolve = |manifest: &str| {
-        write("their-host/Cargo.toml", manifest);
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(["metadata", "--format-version", "1", "--offline", "--quiet"]);
-        command.current_dir(folder.path().join("their-host")).output().unwrap()
+    write("contract", &contract("0.1.0"));
+    write("old-contract", &contract("0.0.9"));
+    write("old-sink", &depends_on("old-sink", &[("endpoint-api", "old-contract")]));
+    // Nothing is fetched: every crate is in the folder, and the cargo home is empty.
+    let resolve = |dependencies: &[(&str, &str)]| -> Output {
+        write("their-host", &depends_on("their-host", dependencies));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["metadata", "--format-version", "1", "--offline", "--quiet"]);
+        cargo.env("CARGO_HOME", folder.path().join("cargo-home")).current_dir(folder.path().join("their-host"));
+        cargo.output().unwrap()
     };
-    let alone = resolve(&host);
+    let alone = resolve(&[("endpoint-api", "contract")]);
     assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
 
-    let both = resolve(&format!("{host}old-sink = {{ path = \"../old-sink\" }}\n"));
+    let both = resolve(&[("endpoint-api", "contract"), ("old-sink", "old-sink")]);
     let message = String::from_utf8(both.stderr).unwrap();
     assert!(!both.status.success());
     for expected in [

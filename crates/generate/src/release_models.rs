@@ -1,15 +1,12 @@
-use std::{fs, io::ErrorKind};
+use std::{fs, io::ErrorKind, path::Path};
 
 use cdm_models::ReleasedModel;
 
-use crate::{
-    generate::work_models,
-    steps::{Done, root},
-};
+use crate::{Done, documents::work_models};
 
-/// Writes down each work model, as what later versions of it have to keep to.
-pub(crate) fn release_models() -> Done {
-    let folder = root().join("crates/cdm-models/baseline");
+/// Writes the baseline of each work model. Fails, and writes nothing, when a model breaks with its last release.
+pub(crate) fn release_models(root: &Path) -> Done {
+    let folder = root.join("crates/cdm-models/baseline");
     let (mut releases, mut broken) = (Vec::new(), Vec::new());
     for model in work_models() {
         let model = model.descriptor()?;
@@ -25,9 +22,11 @@ pub(crate) fn release_models() -> Done {
         releases.push((path, format!("{}\n", serde_json::to_string_pretty(&ReleasedModel::of(&model))?)));
     }
     if !broken.is_empty() {
-        return Err(
-            format!("nothing was released, for models break with their last release:\n{}", broken.join("\n")).into()
-        );
+        return Err(format!(
+            "nothing was released, because models break with their last release:\n{}",
+            broken.join("\n")
+        )
+        .into());
     }
     for (path, contents) in releases {
         fs::write(path, contents)?;
