@@ -300,7 +300,7 @@ fn utf_16_is_refused_with_the_way_out() {
 
     // Without its mark it is a file of lines that are no records.
     sandbox.write("export/issues-2.jsonl", utf_16(&format!("{}\n", issue(2))));
-    let run = &sandbox.ingest(&["issues"])[0];
+    let run = &sandbox.cdm(["ingest", "issues"]).expect(4)["runs"][0];
     assert_eq!((&run["inserted"], &run["rejected"]), (&0.into(), &2.into()));
     assert!(sandbox.rejects("warehouse")[0].starts_with("source issues-2.jsonl:1 -: not JSON: "));
     sandbox.export("issues-2.jsonl", &[&issue(2)]);

@@ -79,9 +79,10 @@ fn a_server_that_is_down_fails_its_runs_and_no_others() {
     assert!(sandbox.cdm(["rejects", "list", "warehouse"]).error(1).starts_with(&expected));
 
     let ran = sandbox.cdm(["ingest", "projects", "projects_raw"]);
-    let run = failed_run(&ran, "unavailable", &expected);
+    let retried = format!("the server cannot be reached (server: {place}, attempts: ");
+    let run = failed_run(&ran, "unavailable", &retried);
     assert_eq!((&run["read"], &run["slices"], &run["checkpoint"]), (&0.into(), &0.into(), &Value::Null));
-    assert_eq!(ran.err.matches("asking the sink failed; trying again").count(), 5, "{}", ran.err);
+    assert!(ran.err.matches("asking `warehouse` for its tables failed at attempt").count() > 2, "{}", ran.err);
     assert_eq!(
         (&ran.json()["runs"][1]["status"], &ran.json()["runs"][1]["inserted"]),
         (&"succeeded".into(), &30.into())
@@ -164,7 +165,7 @@ fn a_server_that_is_read_only_is_told_by_check_and_takes_nothing() {
     let ran = sandbox.cdm(["ingest", "projects"]);
     let run = failed_run(&ran, "denied", expected);
     assert!(run["error"].as_str().unwrap().ends_with("(SQLSTATE 25006)"), "{run}");
-    assert_eq!(ran.err.matches("trying again").count(), 5, "a standby may be promoted: {}", ran.err);
+    assert!(ran.err.matches("trying again").count() > 2, "a standby may be promoted: {}", ran.err);
     assert_eq!(sandbox.value("select count(*) from cdm_work._cdm_ingestion"), "0");
     set("off");
     assert_eq!(sandbox.ingest(&["projects"])[0]["inserted"], 30);
@@ -190,7 +191,7 @@ fn a_server_without_a_connection_left_is_waited_for() {
     // One is enough to open the run, and a load needs another.
     limit(1);
     let mut running = sandbox.start(["ingest", "projects"]);
-    running.until_it_says(&format!("loading a slice failed; trying again error={expected}"));
+    running.until_it_says(&format!(" more error={expected}"));
     limit(2);
     assert_eq!(running.wait().expect(0)["runs"][0]["inserted"], 30);
     assert_landed_once(&sandbox);
@@ -277,7 +278,7 @@ fn a_load_whose_connection_is_lost_is_done_again() {
         barrier.lift();
         let ran = running.wait();
         let answer = ran.expect(0);
-        assert!(ran.err.contains("loading a slice failed; trying again"), "{}", ran.err);
+        assert!(ran.err.contains("loading the slice failed at attempt"), "{}", ran.err);
         let run = &answer["runs"][0];
         assert_eq!((&run["read"], &run["inserted"], &run["slices"]), (&30.into(), &30.into(), &3.into()));
         assert_landed_once(&sandbox);
@@ -304,7 +305,7 @@ fn a_run_whose_server_stays_away_keeps_its_slices_and_the_next_one_goes_on() {
     let ran = running.wait();
     barrier.lift();
     let run = failed_run(&ran, "unavailable", "the server cannot be reached (server: ");
-    assert_eq!(ran.err.matches("loading a slice failed; trying again").count(), 5, "{}", ran.err);
+    assert!(ran.err.matches("loading the slice failed at attempt").count() > 2, "{}", ran.err);
     assert_eq!((&run["read"], &run["updated"], &run["slices"]), (&10.into(), &10.into(), &1.into()));
     assert_eq!(changed(), "10");
     let read = "select string_agg(name, ' ') from cdm_work._cdm_ingestion, json_object_keys(checkpoint->'files') name";

@@ -44,7 +44,7 @@ fn a_wrong_command_line_says_what_is_right() {
         (&["provision", "warehouse", "--plan", "--check"], "cannot be used with"),
         (&["provision", "warehouse", "--model", "cdm..item"], "cdm..item"),
         (&["ingest", "--max-rejects", "many"], "expected a number of records or a share"),
-        (&["ingest", "--on-overlap", "ignore"], "fail, wait, takeover"),
+        (&["ingest", "--on-overlap", "ignore"], "fail, skip, wait, takeover"),
     ] {
         let message = sandbox.cdm(arguments.iter().copied()).error(2);
         assert!(message.contains(expected), "{arguments:?}: {message}");

@@ -71,7 +71,7 @@ fn a_slice_whose_commit_was_lost_is_settled_by_the_same_run() {
             let ran = ingest_with(&sandbox, &line, mishap, nth);
             let answer = ran.expect(0);
             assert_accounted(&answer["runs"][0]);
-            assert_eq!(ran.err.matches("loading a slice failed; trying again").count(), 1, "{}", ran.err);
+            assert_eq!(ran.err.matches("loading the slice failed at attempt").count(), 1, "{}", ran.err);
             assert_landed_once(&sandbox);
         }
     }
@@ -98,7 +98,7 @@ fn a_run_whose_opening_was_lost_is_opened_again() {
         let (sandbox, line) = sandbox();
         let ran = ingest_with(&sandbox, &line, mishap, 1);
         assert_accounted(&ran.expect(0)["runs"][0]);
-        assert!(ran.err.contains("opening the run failed; trying again"), "{}", ran.err);
+        assert!(ran.err.contains("opening the run failed at attempt"), "{}", ran.err);
         assert_landed_once(&sandbox);
         let runs = sandbox.cdm(["runs"]).expect(0);
         assert_eq!(runs["runs"].as_array().unwrap().len(), 2, "the run, and the one that found nothing: {runs}");

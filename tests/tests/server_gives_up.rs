@@ -31,7 +31,7 @@ fn sandbox() -> Sandbox {
 }
 
 fn tries(ran: &Ran) -> usize {
-    ran.err.matches("loading a slice failed; trying again").count()
+    ran.err.matches("loading the slice failed at attempt").count()
 }
 
 /// All thirty are there, each was put in once, and nothing is left to be read.

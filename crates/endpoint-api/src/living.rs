@@ -99,7 +99,7 @@ mod tests {
         let run =
             LivingRun::new("r1".parse().unwrap(), Some(Holder::new("web-3", 7)), Timestamp::from_microsecond(0).ok());
         let error = run.describe(Error::new(ErrorKind::Conflict, "open", "another run is alive"));
-        let expected = "another run is alive (run: r1, host: web-3, process: 7, since: 1970-01-01T00:00:00.000000Z)";
+        let expected = "another run is alive (run: r1, host: web-3, process: 7, since: 1970-01-01T00:00:00Z)";
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -27,7 +27,7 @@ pub trait Sink: Send + Sync {
     ///   once exactly one wins.
     /// - When another run of the ingestion is alive, [`Overlap`] decides; one that has died never
     ///   stands in the way. The refusal SHOULD name that run ([`LivingRun::describe`](crate::LivingRun::describe)).
-    ///   No other reason to refuse is a [`Conflict`](crate::ErrorKind::Conflict).
+    ///   No other reason to refuse that does not pass is a [`Conflict`](crate::ErrorKind::Conflict).
     ///
     /// A sink that has no place for the run's model says
     /// [`ErrorKind::NotProvisioned`](crate::ErrorKind::NotProvisioned). A mode or model that the

@@ -13,7 +13,7 @@ pub trait Observer: Send + Sync {
     async fn opened(&self, run: &RunId) -> Option<u64>;
 
     /// A run that was opened has ended, and the job goes on with another one: the source had changed, or the run had
-    /// been left with nothing to load.
+    /// been left with nothing to load and too many rejects.
     async fn ended(&self, report: &RunReport);
 
     /// The plan is known; this many of its slices are still to be loaded.

@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span, error_span, field::Empty};
 
 use crate::{
     Job, Observer, OnOverlap, RunReport, RunStatus,
-    retry::{interrupted, retry},
+    retry::{interrupted, passes, retry},
     slice,
     telling::Chronicle,
     verdict,
@@ -28,8 +28,8 @@ const COMMITTING: usize = 1;
 /// When `cancel` is cancelled, the load that is under way is aborted, or finished if it is being
 /// committed, and the run ends as interrupted. Everything that went wrong is in the report.
 ///
-/// A run that an earlier process left with every slice of its plan committed is ended first; the report is of the run
-/// that is planned after it.
+/// A run that an earlier process left with every slice of its plan committed and with too many rejects is ended first;
+/// the report is of the run that is planned after it.
 pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &CancellationToken) -> RunReport {
     let mut replans = 0;
     loop {
@@ -41,7 +41,7 @@ pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &Cancellatio
         let work = carry_out(job, replans, &mut report, observer, cancel);
         let carried = work.instrument(span.clone()).await;
         report.elapsed = started.elapsed();
-        let is_over_before = matches!(carried, Ok(Carried { was_complete: true, .. }));
+        let is_over_before = matches!(carried, Ok(Carried { was_complete: true, verdict: Err(_) }));
         let is_outdated = matches!(&carried, Err(error) if error.kind() == ErrorKind::Outdated) && replans < REPLANS;
         match carried {
             Ok(Carried { verdict: Ok(()), .. }) => report.status = RunStatus::Succeeded,
@@ -53,7 +53,7 @@ pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &Cancellatio
             tracing::warn!(run = %report.run_id, "the source has changed since the run was planned; planning anew");
             replans += 1;
         } else if is_over_before {
-            tracing::info!(run = %report.run_id, "the run had loaded everything before; a new one is planned");
+            tracing::info!(run = %report.run_id, "the run had loaded everything before and has too many rejects; a new one is planned");
         } else {
             return report;
         }
@@ -91,11 +91,12 @@ async fn carry_out(
     cancel: &CancellationToken,
 ) -> Result<Carried> {
     let run = match open(job, run_id_of(job, replans)?, cancel).await {
-        Err(error) if error.kind() == ErrorKind::Conflict && job.options.on_overlap == OnOverlap::Skip => {
-            report.is_skipped = true;
+        Err(error) => {
+            let is_overlap = error.kind() == ErrorKind::Conflict && !passes(&error);
+            report.is_skipped = is_overlap && job.options.on_overlap == OnOverlap::Skip;
             return Err(error);
         }
-        run => run?,
+        Ok(run) => run,
     };
     let resume = run.resume();
     report.run_id = resume.run_id.clone();

@@ -60,7 +60,9 @@ pub(crate) async fn blocking<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    // What is logged there is of the same run.
+    let span = tracing::Span::current();
+    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
         Ok(result) => result,
         // The message of a panic is left out: it could show a record.
         Err(error) if error.is_panic() => Err(Error::new(ErrorKind::Internal, operation, "file work has panicked")),

@@ -5,6 +5,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_postgres::types::Type;
+use tracing::Instrument as _;
 
 use crate::{loading::Loading, session::Session};
 
@@ -21,7 +22,7 @@ impl Heartbeat {
             loading.tables.ingestion
         );
         let (session, key, fence) = (Arc::clone(session), loading.key.clone(), loading.fence());
-        Self(tokio::spawn(async move {
+        let beating = async move {
             let mut beats = interval(PAUSE);
             beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -34,7 +35,8 @@ impl Heartbeat {
                     }
                 }
             }
-        }))
+        };
+        Self(tokio::spawn(beating.in_current_span()))
     }
 }
 

@@ -49,7 +49,10 @@ pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<tokio::task::JoinHandle<Result<T>>> {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => Ok(runtime.spawn_blocking(work)),
+        Ok(runtime) => {
+            let span = tracing::Span::current();
+            Ok(runtime.spawn_blocking(move || span.in_scope(work)))
+        }
         Err(error) => {
             let message = "files are read on the threads of a tokio runtime, and there is none";
             Err(Error::new(ErrorKind::Internal, operation, message).caused_by(error))

@@ -100,7 +100,9 @@ impl Owner {
             let message = format!("a statement of the {} was cut short", self.0);
             Error::new(ErrorKind::Internal, "use the file", message).caused_by(error)
         };
-        tokio::task::spawn_blocking(work).await.map_err(cut_short)?
+        // What is logged there is of the same run.
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(cut_short)?
     }
 }
 

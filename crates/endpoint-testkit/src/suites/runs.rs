@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Batch, Begun, Checkpoint, Commit, EndpointId, ErrorKind, LoadReceipt, Overlap, RejectQuery, Retry, Run, RunEnd,
-    RunId, RunReceipt, RunSpec, Slice, SourceIdentity, SourceSite,
+    Batch, Begun, Checkpoint, Commit, EndpointId, ErrorKind, Holder, LoadReceipt, Overlap, RejectQuery, Retry, Run,
+    RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, SourceIdentity, SourceSite,
 };
 use serde_json::json;
 
@@ -224,13 +224,26 @@ async fn an_overtaken_run_cannot_end(workbench: Workbench) {
 
 async fn a_run_that_is_alive_is_respected(workbench: Workbench) {
     let site = workbench.ready().await;
-    let alive = site.planned("run-a", 1).await;
+    let alive = soon(site.sink().open_run(&spec("run-a").holder(Some(Holder::new("web-3", 7))))).await.unwrap();
+    soon(alive.record_plan(&plan(1))).await.unwrap();
     let elsewhere = site.reopened().await;
+    assert_living(elsewhere.sink().unwrap(), &["run-a"]).await;
     let error = failure("a second run", soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await);
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     load_slice(alive.as_ref(), &plan(1)[0], &[&[put("k", "x", 1)]]).await.expect("the first run goes on");
     finish(alive, RunEnd::Succeeded).await;
+    assert_living(elsewhere.sink().unwrap(), &[]).await;
     drop(soon(elsewhere.sink().unwrap().open_run(&spec("run-b"))).await.expect("the first run has ended"));
+}
+
+/// A sink that says which runs are alive names these, and the process that works on them if it names one.
+async fn assert_living(sink: &dyn Sink, expected: &[&str]) {
+    let Some(watch) = sink.run_watch() else { return };
+    let living = soon(watch.living(&spec("run").ingestion)).await.unwrap();
+    assert_eq!(living.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), expected);
+    for run in living {
+        assert!(run.holder.is_none_or(|holder| holder == Holder::new("web-3", 7)));
+    }
 }
 
 async fn a_run_that_waits_goes_on_when_the_other_has_ended(workbench: Workbench) {
