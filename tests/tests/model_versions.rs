@@ -337,7 +337,7 @@ fn each_version_has_a_view_of_its_live_rows() {
         for (table, key) in [("cdm_test_part", "a"), ("cdm_test_part_v2", "c")] {
             site.execute(&format!("update {table} set _cdm_deleted_at = _cdm_ingested_at where cdm_id = '{key}'"));
         }
-        assert_eq!(site.rows("*", "cdm_test_part_live"), [["b", "b", "7", "blue"]], "no plumbing, nothing deleted");
+        assert_eq!(site.rows("*", "cdm_test_part_live"), [["b", "b", "blue", "7"]], "no plumbing, nothing deleted");
         assert_eq!(site.rows("*", "cdm_test_part_live_v2"), [["d", "d", "7.5", "null"]]);
         assert_eq!(site.rows("cdm_id", "cdm_test_part"), [["a"], ["b"]]);
 

@@ -512,3 +512,20 @@ impl Verification {
         self.changed == 0 && self.rows == self.inserted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_of_an_earlier_version_has_no_mentions() {
+        let earlier = r#"{"inserted":1,"updated":0,"unchanged":2,"stale":3,"duplicate":0,"rejected":0}"#;
+        let receipt: LoadReceipt = serde_json::from_str(earlier).unwrap();
+        assert_eq!((receipt.counts.total(), receipt.counts.mentions), (6, Mentions::default()));
+        let mut counts = receipt.counts;
+        counts.mentions.stale = 3;
+        let json = serde_json::to_string(&LoadReceipt::new(counts, Vec::new())).unwrap();
+        assert_eq!(serde_json::from_str::<LoadReceipt>(&json).unwrap().counts, counts);
+        assert_eq!((counts.without_mentions().total(), counts.mentions.total()), (3, 3));
+    }
+}

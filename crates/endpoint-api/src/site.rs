@@ -15,6 +15,8 @@ pub struct SourceSite {
     /// Which site it is, in one form for each site: `acme.atlassian.net`, `acme.example/jira`. `None` when neither the
     /// configuration nor the records tell.
     pub site: Option<String>,
+    /// The sites that the records tell, where these are several and the configuration does not say which it is.
+    pub several: Vec<String>,
     /// The endpoint whose rows are of the same site, as the operator has configured it.
     pub same_site_as: Option<EndpointId>,
 }
@@ -22,13 +24,21 @@ pub struct SourceSite {
 impl SourceSite {
     /// An unknown site.
     pub fn new(identity: &SourceIdentity) -> Self {
-        Self { endpoint: identity.endpoint.clone(), system: identity.system.clone(), site: None, same_site_as: None }
+        let (endpoint, system) = (identity.endpoint.clone(), identity.system.clone());
+        Self { endpoint, system, site: None, several: Vec::new(), same_site_as: None }
     }
 
     /// Sets which site it is.
     #[must_use]
     pub fn at(mut self, site: Option<String>) -> Self {
         self.site = site;
+        self
+    }
+
+    /// The records are of several sites.
+    #[must_use]
+    pub fn of_several(mut self, sites: Vec<String>) -> Self {
+        self.several = sites;
         self
     }
 
@@ -40,13 +50,15 @@ impl SourceSite {
     }
 
     /// Whether rows under the same name that are on record as `stored` are of this site: the operator says so, both
-    /// sites are known and equal, or one of them is unknown and the endpoint is the same.
+    /// sites are known and equal, or one of them is unknown and the endpoint is the same. Records of several sites are
+    /// not of a known one: those of the others would replace its rows.
     pub fn is_of(&self, stored: &StoredSite) -> bool {
         if self.same_site_as.as_ref().is_some_and(|endpoint| endpoint.as_str() == stored.endpoint) {
             return true;
         }
         match (&self.site, &stored.site) {
             (Some(site), Some(stored)) => site == stored,
+            (None, Some(_)) if !self.several.is_empty() => false,
             _ => self.endpoint.as_str() == stored.endpoint,
         }
     }
@@ -62,7 +74,8 @@ impl SourceSite {
         let Self { endpoint, system, .. } = self;
         let mine = match &self.site {
             Some(site) => format!("gives records of the site `{site}`"),
-            None => "gives records of an unknown site".to_owned(),
+            None if self.several.is_empty() => "gives records of an unknown site".to_owned(),
+            None => format!("gives records of several sites (`{}`)", self.several.join("`, `")),
         };
         let theirs = match &stored.site {
             Some(site) => format!("the site `{site}`, loaded by the endpoint `{}`", stored.endpoint),
@@ -125,6 +138,16 @@ mod tests {
             let declared = claim.same_as(Some(EndpointId::from_static("acme")));
             assert!(declared.is_of(&stored), "{declared:?} {stored:?}");
         }
+    }
+
+    #[test]
+    fn records_of_several_sites_are_not_of_a_known_one() {
+        let stored = |site: Option<&str>| StoredSite { endpoint: "acme".into(), site: site.map(str::to_owned) };
+        let several = site("acme", None).of_several(vec!["acme.example".into(), "lab.example".into()]);
+        assert!(several.is_of(&stored(None)), "as at its first load");
+        assert!(!several.is_of(&stored(Some("acme.example"))));
+        let told = several.conflict(&stored(Some("acme.example")), &EndpointId::from_static("warehouse")).to_string();
+        assert!(told.contains("records of several sites (`acme.example`, `lab.example`)"), "{told}");
     }
 
     #[test]

@@ -17,8 +17,6 @@ pub trait Source: Send + Sync {
 
     /// The site whose records these are, for sinks that keep the rows of two sites apart; `None` when the source knows
     /// no sites. It is asked before a run in CDM mode, and reads a bounded part of the source at most.
-    ///
-    /// Records of several sites in one source are [`ErrorKind::Config`](crate::ErrorKind::Config).
     async fn site(&self) -> Result<Option<SourceSite>> {
         Ok(None)
     }

@@ -26,8 +26,10 @@ pub(crate) struct Statements {
     /// Copies rows into the stage.
     pub(crate) copy: String,
     /// How many different keys there are to store, to revive and to delete, how many rows of keys that were merged
-    /// before, and to how many of the keys to store there are mentions only.
+    /// before, and how many mentions to store.
     pub(crate) count: String,
+    /// To how many of the keys to store there are mentions only.
+    pub(crate) count_mentions: String,
     /// How many of the greatest rows of their keys are stored exactly so already: records, then mentions.
     pub(crate) count_unchanged: String,
     /// Merges the rows to store; answers how many were inserted and how many replaced one, of the records and then of
@@ -137,8 +139,12 @@ impl Statements {
                  count(distinct {key}) filter (where _cdm_purpose = {REVIVE}), \
                  count(distinct {key}) filter (where _cdm_purpose = {DELETE}), \
                  count(*) filter (where _cdm_purpose = {AGAIN}), \
-                 count(distinct {key}) filter (where _cdm_purpose = {UPSERT}) \
-                 - count(distinct {key}) filter (where _cdm_purpose = {UPSERT} and {rank} > 0) from {STAGE}",
+                 count(*) filter (where _cdm_purpose = {UPSERT} and {rank} = 0) from {STAGE}",
+                rank = plumbing::RANK,
+            ),
+            count_mentions: format!(
+                "select count(distinct {key}) - count(distinct {key}) filter (where {rank} > 0) from {STAGE} \
+                 where _cdm_purpose = {UPSERT}",
                 rank = plumbing::RANK,
             ),
             count_unchanged: format!(

@@ -315,7 +315,11 @@ impl PgLoad<'_> {
         let loading = Arc::clone(&self.loading);
         let statements = &loading.statements;
         let counted = self.session.query_one(operation, &statements.count, &[]).await?;
-        let [upserts, revivals, deletions, repeats, mentions] = counts::<5>(&counted)?;
+        let [upserts, revivals, deletions, repeats, mention_rows] = counts::<5>(&counted)?;
+        let [mentions] = match mention_rows {
+            0 => [0],
+            _ => counts::<1>(&self.session.query_one(operation, &statements.count_mentions, &[]).await?)?,
+        };
         let mut merged = self.merged;
         merged.records.distinct += upserts.saturating_sub(mentions) + revivals + deletions;
         merged.mentions.distinct += mentions;

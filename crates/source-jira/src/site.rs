@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read as _};
 
-use endpoint_api::{Error, ErrorKind, Result, SourceSite};
+use endpoint_api::{Result, SourceSite};
 
 use crate::{decode, export::Export, files::ExportFile, stop::Stop};
 
@@ -13,11 +13,8 @@ const PEEKED_BYTES: u64 = 64 * 1024;
 const PEEKED_FILES: usize = 256;
 
 /// The site of an export: that of the configured `site_url`, or the one that the `self` of records names at the
-/// beginning of the files.
-///
-/// # Errors
-///
-/// [`ErrorKind::Config`] when the files hold records of several sites.
+/// beginning of the files. An export that has grown while its site got another address, or into which somebody has
+/// copied the files of another one, names several.
 pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
     let site = SourceSite::new(&export.identity).same_as(export.same_site_as.clone());
     let configured = export.identity.site_url.as_deref().and_then(of_url);
@@ -33,17 +30,17 @@ pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
             found.entry(named).or_insert_with(|| file.name.clone());
         }
     }
-    let mut sites = found.into_iter();
-    match (sites.next(), sites.next()) {
-        (Some((one, of_one)), Some((other, of_other))) => {
-            let message = format!(
-                "the export holds records of two sites, `{one}` ({of_one}) and `{other}` ({of_other}); give each site a \
-                 folder, an endpoint and a `source_system` of its own, or set `site_url` if both are addresses of one site"
-            );
-            Err(Error::new(ErrorKind::Config, "look for the site", message).with("key", "path"))
-        }
-        (only, _) => Ok(site.at(only.map(|(site, _)| site))),
+    if found.len() > 1 {
+        let sites: Vec<String> = found.iter().map(|(site, file)| format!("{site} ({file})")).collect();
+        tracing::warn!(
+            endpoint = %export.endpoint(),
+            sites = %sites.join(", "),
+            "the export holds records of several sites; give each site a folder, an endpoint and a source_system of its \
+             own, or set site_url if all are addresses of one site"
+        );
+        return Ok(site.of_several(found.into_keys().collect()));
     }
+    Ok(site.at(found.into_keys().next()))
 }
 
 /// The sites that the beginning of a file names.
@@ -159,10 +156,8 @@ mod tests {
         assert_eq!(site_of(&[("issues.jsonl", r#"{"id":"1"}"#)], json!({})).unwrap().site, None);
 
         let files = [("issues.jsonl", acme.as_str()), ("issues-2.jsonl", lab.as_str())];
-        let error = site_of(&files, json!({})).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        let told = error.to_string();
-        assert!(told.contains("`acme.example` (issues.jsonl) and `lab.example` (issues-2.jsonl)"), "{told}");
+        let several = site_of(&files, json!({})).unwrap();
+        assert_eq!((several.site, several.several), (None, vec!["acme.example".to_owned(), "lab.example".to_owned()]));
 
         let configured = json!({ "site_url": "https://acme.example/", "same_site_as": "other" });
         let site = site_of(&files, configured).unwrap();

@@ -66,6 +66,12 @@ pub(super) async fn check(
     }
     let detail = match &site.site {
         Some(name) => format!("records of {name} under source_system {}", site.system),
+        None if !site.several.is_empty() => format!(
+            "records of several sites under source_system {}: {}; give each site an endpoint and a `source_system` of \
+             its own, or set `site_url` if all are addresses of one site",
+            site.system,
+            site.several.join(", "),
+        ),
         None => format!(
             "no record tells its site; under source_system {} no other endpoint can load (`site_url` tells the site)",
             site.system
