@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Ingestion, Message, Outbox, Reject, Result, RunId, Slice,
+    Batch, Checkpoint, Dismissals, Ingestion, Message, Outbox, Reject, RejectListing, Result, RunId, Slice,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -58,6 +58,18 @@ pub trait Sink: Send + Sync {
     /// [`SinkCapabilities::outbox`](crate::SinkCapabilities::outbox). The host hands no messages to a sink without
     /// one.
     fn outbox(&self) -> Option<&dyn Outbox>;
+
+    /// How rejects are listed by what they have in common: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::reject_listing`](crate::SinkCapabilities::reject_listing).
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        None
+    }
+
+    /// Where rejects are dismissed: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::dismissals`](crate::SinkCapabilities::dismissals).
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
+        None
+    }
 }
 
 /// One execution of one ingestion.

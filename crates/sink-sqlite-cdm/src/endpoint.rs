@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectQuery, Replay, Result,
-    Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
-    register_driver,
+    Capabilities, CheckReport, Dismissals, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectListing,
+    RejectQuery, Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
+    Verification, async_trait, register_driver,
 };
 use relational::{Naming, state::Retention};
 
@@ -26,8 +26,17 @@ pub struct CdmSqlite;
 impl Driver for CdmSqlite {
     const ID: &'static str = "cdm.sqlite";
     const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities = Capabilities::NONE
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().outbox());
+    const CAPABILITIES: Capabilities = Capabilities::NONE.sink(
+        SinkCapabilities::NONE
+            .cdm(&["**"])
+            .autoprovision()
+            .transactional()
+            .replay()
+            .verify()
+            .outbox()
+            .reject_listing()
+            .dismissals(),
+    );
     type Config = Config;
     type Endpoint = SqliteCdm;
 
@@ -143,6 +152,14 @@ impl Sink for SqliteCdm {
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
+    }
+
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        Some(self)
+    }
+
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
         Some(self)
     }
 }

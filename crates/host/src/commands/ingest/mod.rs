@@ -16,7 +16,7 @@ use crate::{
     app::App,
     config::{IngestionSettings, Settings},
     endpoints::{Opened, find, open},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, unknown},
     lineage::{Reporting, Transport},
     metadata::{open_catalog, register_endpoint},
 };
@@ -47,7 +47,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
         None => None,
     };
     let mut records = Vec::with_capacity(ready.len());
-    let (mut failure, mut exit) = (None, Exit::Ok);
+    let (mut failures, mut exit) = (Vec::new(), Exit::Ok);
     let work = async {
         for ready in ready {
             if app.signals.cancel().is_cancelled() {
@@ -56,7 +56,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
             let ran = execute::execute(app, catalog.as_ref(), ready, reporting.as_ref(), options).await;
             records.push(ran.record);
             exit = exit.or(ran.exit);
-            failure = failure.take().or(ran.failure);
+            failures.extend(ran.failure);
         }
     };
     match &reporting {
@@ -65,15 +65,27 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
     }
     if let Some(signal) = app.signals.exit() {
         exit = signal;
-        failure = failure.or_else(|| Some(Failure::interrupted(signal)));
+        if failures.is_empty() {
+            failures.push(Failure::interrupted(signal));
+        }
     }
     close(catalog.as_ref(), &endpoints).await;
-    Ok(answer(app, &records).failed(failure).exit(exit))
+    Ok(answer(app, &records).failed(failures).exit(exit))
 }
 
 fn answer(app: &App, records: &[RunRecord]) -> Answer {
     let json: Vec<Value> = records.iter().map(runs::to_json).collect();
-    Answer::new("runs", json, runs::to_text(records, app.width))
+    // The errors of the runs are printed once, as the failures of the command.
+    let without_errors: Vec<RunRecord> = records.iter().map(without_error).collect();
+    Answer::new("runs", json, runs::to_text(&without_errors, app.width))
+}
+
+fn without_error(record: &RunRecord) -> RunRecord {
+    let mut record = record.clone();
+    if let Some(end) = &mut record.end {
+        end.error = None;
+    }
+    record
 }
 
 /// The ingestions of these names in the order of the names; all in the order of the file when there is
@@ -88,8 +100,7 @@ fn choose<'s>(settings: &'s Settings, names: &[String]) -> Result<Vec<&'s Ingest
     }
     let find = |name: &String| {
         let found = settings.ingestions.iter().find(|ingestion| ingestion.name == *name);
-        let message = || format!("there is no ingestion `{name}`; configured are {}", known.join(", "));
-        found.ok_or_else(|| Failure::usage(message()))
+        found.ok_or_else(|| Failure::usage(unknown("ingestion", name, "configured", &known)))
     };
     names.iter().map(find).collect()
 }
