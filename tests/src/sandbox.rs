@@ -156,7 +156,14 @@ impl Sandbox {
 
     /// Runs a command of the program as people do, without `--output json`.
     pub fn people(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.plain_command(cdm()).args(arguments).output().unwrap())
+        Ran::of(self.people_command(arguments).output().unwrap())
+    }
+
+    /// A command of the program as people give it, without `--output json`.
+    pub fn people_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.plain_command(cdm());
+        command.args(arguments);
+        command
     }
 
     /// Starts a command of the program.

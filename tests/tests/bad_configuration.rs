@@ -30,11 +30,15 @@ fn a_mistake_in_the_file_is_named_by_its_place_and_nothing_is_touched() {
             "endpoints.acme_jira.driver: there is no driver `jira.cloud`; linked are cdm.postgres, cdm.sqlite, jira.export, raw.files",
         ),
         ("driver = \"raw.files\"", "", "endpoints.lake.driver: is missing"),
-        ("path = \"export\"", "path = \"export\"\npth = 1", "endpoints.acme_jira.pth: is not known here"),
+        (
+            "path = \"export\"",
+            "path = \"export\"\npth = 1",
+            "endpoints.acme_jira.pth: is not known here; did you mean `path`?",
+        ),
         (
             "path = \"raw\"",
             "paths = \"raw\"",
-            "endpoints.lake.paths: is not known here; also endpoints.lake.path: is missing",
+            "endpoints.lake.paths: is not known here; did you mean `path`?; also endpoints.lake.path: is missing",
         ),
         ("path = \"export\"", "path = 7", "endpoints.acme_jira.path: expected string or array"),
         (
@@ -76,9 +80,9 @@ fn a_mistake_in_the_file_is_named_by_its_place_and_nothing_is_touched() {
         (
             "unit = \"jira.issues\"\nsink = \"lake\"",
             "units = 1\nunit = \"jira.issues\"\nsink = \"lake\"",
-            "ingest.issues_raw.units: is not known here",
+            "ingest.issues_raw.units: is not known here; did you mean `unit`?",
         ),
-        ("[endpoints.lake]", "[endpoint.lake]", "endpoint: is not known here"),
+        ("[endpoints.lake]", "[endpoint.lake]", "endpoint: is not known here; did you mean `endpoints`?"),
         ("path = \"raw\"", "path = raw", "cdm.toml:12: string values must be quoted, expected literal string"),
         ("[endpoints.lake]", "[endpoints.lake", "cdm.toml:10: unclosed table, expected `]`"),
     ] {
@@ -124,12 +128,19 @@ fn what_a_command_names_wrongly_is_told_with_what_there_is() {
             "there is no ingestion `boards`; configured are projects, users, issues, comments, worklogs, projects_raw, \
              users_raw, issues_raw, comments_raw, worklogs_raw",
         ),
-        (&["provision", "wharehouse"], &format!("there is no endpoint `wharehouse`; {endpoints}")),
+        (
+            &["provision", "wharehouse"],
+            &format!("there is no endpoint `wharehouse`; {endpoints}; did you mean `warehouse`?"),
+        ),
         (&["check", "lake", "sea"], &format!("there is no endpoint `sea`; {endpoints}")),
         (&["units", "sea"], &format!("there is no endpoint `sea`; {endpoints}")),
         (&["rejects", "list", "sea"], &format!("there is no endpoint `sea`; {endpoints}")),
         (&["rejects", "list", "acme_jira"], "`acme_jira` (jira.export) is no sink"),
-        (&["rejects", "list", "lake", "--ingestion", "boards"], "there is no ingestion `boards` in the configuration"),
+        (
+            &["rejects", "list", "lake", "--ingestion", "boards"],
+            "there is no ingestion `boards`; configured are projects, users, issues, comments, worklogs, projects_raw, \
+             users_raw, issues_raw, comments_raw, worklogs_raw",
+        ),
         (
             &["provision", "warehouse", "--model", "cdm.sales.*"],
             "no model matches `cdm.sales.*`; the sink takes cdm.work.comment, cdm.work.item, cdm.work.project, \

@@ -77,7 +77,7 @@ fn history_tells_by_which_plan_and_which_run() {
         assert!(shown.lines().any(is_told), "{because} {change}: {shown}");
     }
     assert!(shown.ends_with("+ owner: Ada\n"), "{shown}");
-    let error = sandbox.cdm(["catalog", "history", "cdm.work.user@lake"]).error(1);
+    let error = sandbox.cdm(["catalog", "history", "cdm.work.user@lake"]).error(2);
     assert!(error.contains("`cdm catalog list` lists them"), "{error}");
 }
 
@@ -223,5 +223,5 @@ fn health_fails_when_something_is_not_as_people_expect() {
     assert_eq!(people.code, Some(1));
     assert!(people.out.contains("volume     MISSED  3..       2 rows"), "{}", people.out);
     sandbox.cdm(["catalog", "health", "cdm.work.project@warehouse"]).expect(0);
-    assert!(sandbox.cdm(["catalog", "health", "cdm.work.user@lake"]).error(1).contains("has no dataset"));
+    assert!(sandbox.cdm(["catalog", "health", "cdm.work.user@lake"]).error(2).contains("has no dataset"));
 }

@@ -136,7 +136,7 @@ fn the_catalog_is_listed_for_scripts() {
     let answer = sandbox.cdm(["catalog", "list"]).expect(0);
     let item = answer["datasets"].as_array().unwrap().iter().find(|dataset| dataset["id"] == "cdm.work.item@warehouse");
     insta::assert_json_snapshot!(item.unwrap());
-    assert!(sandbox.cdm(["catalog", "show", "cdm.work.item@lake"]).error(1).contains("`cdm catalog list` lists them"));
+    assert!(sandbox.cdm(["catalog", "show", "cdm.work.item@lake"]).error(2).contains("`cdm catalog list` lists them"));
     assert!(sandbox.cdm(["catalog", "show", "item"]).error(2).contains("a dataset id is a model or unit id"));
 }
 

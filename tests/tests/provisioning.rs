@@ -232,7 +232,20 @@ fn sixteen_who_apply_one_plan_of_a_file_get_one_receipt() {
         assert_eq!(answer["plan_hash"], plan["plan_hash"]);
         assert_eq!(answer["models"][0]["provisioned"], answers[0]["models"][0]["provisioned"], "one receipt");
         assert_eq!(answer["models"][0]["provisioned"]["plan_hash"], plan["plan_hash"]);
+        // Whoever did it: each answer is the plan of the file with its receipt.
+        let applied = &answer["applied_plan"];
+        assert_eq!(applied["plan_hash"], plan["plan_hash"]);
+        assert_eq!(applied["applied_at"], answer["models"][0]["provisioned"]["provisioned_at"]);
+        assert_eq!(applied["applied_by_this_call"], answer["changed"]);
+        assert_eq!(applied["support"], plan["support"]);
+        assert_eq!(applied["models"][0]["table"], plan["models"][0]["table"]);
+        assert_eq!(applied["models"][0]["changes"][0], plan["models"][0]["changes"][0]);
     }
+    let people = sandbox.people(&["provision", "warehouse", "--apply", "plan.json"]).out;
+    assert!(people.contains("+ create table"), "{people}");
+    let hash = plan["plan_hash"].as_str().unwrap();
+    assert!(people.contains(&format!("Plan {hash} had been applied at 20")), "{people}");
+    assert!(people.trim_end().ends_with("; this call has changed nothing"), "{people}");
     assert_eq!(makers(&sandbox).len(), 1, "one transaction made everything");
     let show = sandbox.cdm(["catalog", "show", "cdm.work.project@warehouse"]).expect(0);
     assert!(show.to_string().contains(plan["plan_hash"].as_str().unwrap()), "the catalog names the plan: {show}");

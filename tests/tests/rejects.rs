@@ -101,7 +101,7 @@ fn what_was_loaded_since_is_not_replaced_by_an_older_record() {
 #[test]
 fn what_cannot_be_replayed_is_told() {
     let sandbox = sandbox();
-    let lost = sandbox.cdm(["rejects", "replay", "warehouse", "0123"]).error(1);
+    let lost = sandbox.cdm(["rejects", "replay", "warehouse", "0123"]).error(2);
     assert!(lost.contains("holds no reject `0123`"), "{lost}");
     let raw = sandbox.cdm(["rejects", "replay", "lake"]).error(2);
     assert!(raw.contains("does not load rejects again"), "{raw}");
@@ -139,4 +139,151 @@ fn old_rejects_and_old_lines_of_the_ledger_go_and_where_an_ingestion_stands_stay
     sandbox.configure(|configuration| configuration.replace("retention_days = 1", "retention_days = 0"));
     let refused = sandbox.cdm(["check", "warehouse"]).error(2);
     assert!(refused.starts_with("endpoints.warehouse.retention_days: "), "{refused}");
+}
+
+/// The sandbox with the warehouse in a file.
+fn in_a_file(sandbox: Sandbox) -> Sandbox {
+    sandbox.configure(|configuration| {
+        configuration.replace(
+            "driver = \"cdm.postgres\"\nconnection_url = \"${env:WAREHOUSE_URL}\"",
+            "driver = \"cdm.sqlite\"\npath = \"work.db\"",
+        )
+    });
+    sandbox.cdm(["provision", "warehouse"]).expect(0);
+    sandbox
+}
+
+/// 6 rejects on each sink: 3 that are no JSON, each at another place, and 3 without an id.
+fn many(sandbox: &Sandbox) {
+    let none = |id: u32| format!(r#"{{"id":"","key":"A-{id}","fields":{{}}}}"#);
+    sandbox.export("issues.jsonl", &[&none(1), &none(2), &none(3), "x", "  x", r#"{"id":"1","#, &issue(7, "seven")]);
+    for name in ["issues", "issues_raw"] {
+        sandbox.ingest(&[name]);
+    }
+}
+
+fn groups(answer: &Value, of: &str) -> Vec<(String, u64)> {
+    let groups = answer["groups"].as_array().unwrap().iter();
+    groups.map(|group| (group[of].as_str().unwrap_or("-").to_owned(), group["count"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn rejects_are_counted_in_all_and_by_what_they_have_in_common() {
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        many(&sandbox);
+        let list = sandbox.cdm(["rejects", "list", "warehouse", "--limit", "2"]).expect(0);
+        assert_eq!((list["rejects"].as_array().unwrap().len(), &list["total"]), (2, &6.into()), "{list}");
+        let people = sandbox.people(&["rejects", "list", "warehouse", "--limit", "2"]).out;
+        assert!(people.contains("showing 2 of 6 rejects; "), "{people}");
+        let by = |what: &str| sandbox.cdm(["rejects", "list", "warehouse", "--group-by", what]).expect(0);
+        assert_eq!(groups(&by("stage"), "stage"), [("map".to_owned(), 3), ("source".to_owned(), 3)]);
+        assert_eq!(groups(&by("ingestion"), "ingestion").len(), 1);
+        let reasons = by("reason,stage");
+        assert_eq!(reasons["total"], 6);
+        let not_json = "not JSON: expected value at column N";
+        assert!(groups(&reasons, "reason").contains(&(not_json.to_owned(), 2)), "{reasons}");
+        // What a group shows finds its rejects.
+        let found = sandbox.cdm(["rejects", "list", "warehouse", "--rejected-for", not_json]).expect(0);
+        assert_eq!((&found["total"], found["rejects"].as_array().unwrap().len()), (&2.into(), 2));
+        let found = sandbox.cdm(["rejects", "list", "warehouse", "--stage", "map", "--field", "id"]).expect(0);
+        assert_eq!(found["total"], 3, "{found}");
+        assert_eq!(
+            sandbox.cdm(["rejects", "list", "warehouse", "--stage", "map", "--field", "x"]).expect(0)["total"],
+            0
+        );
+        let refused = sandbox.cdm(["rejects", "list", "warehouse", "--group-by", "colour"]);
+        assert_eq!(refused.code, Some(2));
+
+        // Raw files count them, too.
+        let raw = sandbox.cdm(["rejects", "list", "lake", "--group-by", "stage"]).expect(0);
+        assert_eq!(groups(&raw, "stage"), [("source".to_owned(), 3)]);
+        assert_eq!(sandbox.cdm(["rejects", "list", "lake", "--stage", "source"]).expect(0)["total"], 3);
+        assert_eq!(sandbox.cdm(["rejects", "list", "lake", "--stage", "map"]).expect(0)["total"], 0);
+    }
+}
+
+#[test]
+fn what_is_dismissed_stays_on_record_and_out_of_the_way() {
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        many(&sandbox);
+        let cdm = |arguments: &[&str]| sandbox.cdm(arguments.iter().copied());
+        let total = || cdm(&["rejects", "list", "warehouse"]).expect(0)["total"].as_u64().unwrap();
+        let rejects = cdm(&["rejects", "list", "warehouse", "--stage", "map"]).expect(0);
+        let id = rejects["rejects"][0]["id"].as_str().unwrap();
+
+        let one = cdm(&["rejects", "dismiss", "warehouse", id, "--reason", "a test project", "--by", "ada"]).expect(0);
+        assert_eq!((&one["dismissed"], total()), (&1.into(), 5));
+        let again = cdm(&["rejects", "dismiss", "warehouse", id, "--reason", "twice"]).expect(0);
+        assert_eq!(again["dismissed"], 0);
+        let shown = cdm(&["rejects", "show", "warehouse", id]).expect(0);
+        let dismissal = &shown["reject"]["dismissal"];
+        assert_eq!((&dismissal["reason"], &dismissal["by"]), (&"a test project".into(), &"ada".into()));
+        assert!(dismissal["at"].as_str().unwrap().starts_with("20"), "{dismissal}");
+        let list = cdm(&["rejects", "list", "warehouse", "--dismissed"]).expect(0);
+        assert_eq!((&list["total"], &list["rejects"][0]["dismissal"]), (&1.into(), dismissal));
+        let people = sandbox.people(&["rejects", "list", "warehouse"]).out;
+        assert!(people.contains("5 rejects; 1 dismissed: `cdm rejects list warehouse --dismissed`"), "{people}");
+
+        // It is not replayed, neither by its id nor with the others.
+        let refused = cdm(&["rejects", "replay", "warehouse", id]).error(2);
+        assert!(refused.contains("is dismissed; `cdm rejects reopen warehouse"), "{refused}");
+        let replayed = cdm(&["rejects", "replay", "warehouse"]).expect(0);
+        assert_eq!((&replayed["replayed"], &replayed["skipped"]), (&2.into(), &3.into()), "{replayed}");
+
+        // Rejected once more for the same it stays dismissed; for something else it is open again.
+        let full = &sandbox.ingest(&["issues", "--full"])[0];
+        assert_eq!((&full["rejected"], total()), (&6.into(), 5));
+        let other = "update {}_cdm_reject set reason = 'expected something else' where dismissed_at is not null";
+        if sandbox.path("work.db").exists() {
+            let file = rusqlite::Connection::open(sandbox.path("work.db")).unwrap();
+            file.execute(&other.replace("{}", ""), []).unwrap();
+        } else {
+            sandbox.ask(&other.replace("{}", "cdm_work."));
+        }
+        assert_eq!(total(), 6);
+        let filtered = cdm(&["rejects", "dismiss", "warehouse", "--stage", "map", "--reason", "not ours"]).expect(0);
+        assert_eq!((&filtered["dismissed"], total()), (&3.into(), 3));
+        let reopened = cdm(&["rejects", "reopen", "warehouse", "--ingestion", "issues"]).expect(0);
+        assert_eq!((&reopened["reopened"], total()), (&3.into(), 6));
+
+        // Nothing is dismissed by mistake.
+        for wrong in [
+            &["rejects", "dismiss", "warehouse", "--reason", "all"][..],
+            &["rejects", "dismiss", "warehouse", id],
+            &["rejects", "dismiss", "warehouse", id, "--reason", " "],
+            &["rejects", "dismiss", "warehouse", id, "0123", "--reason", "x"],
+            &["rejects", "dismiss", "warehouse", id, "--stage", "map", "--reason", "x"],
+            &["rejects", "dismiss", "lake", id, "--reason", "x"],
+            &["rejects", "list", "lake", "--dismissed"],
+            &["rejects", "reopen", "warehouse"],
+        ] {
+            assert_eq!(cdm(wrong).code, Some(2), "{wrong:?}");
+        }
+        assert_eq!(total(), 6);
+    }
+}
+
+#[test]
+fn a_sink_that_was_provisioned_before_works_without_dismissals_until_it_is_provisioned_again() {
+    let columns = ["dismissed_at", "dismissed_by", "dismissed_reason", "dismissed_verdict"];
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        for column in columns {
+            if sandbox.path("work.db").exists() {
+                let file = rusqlite::Connection::open(sandbox.path("work.db")).unwrap();
+                file.execute(&format!("alter table _cdm_reject drop column {column}"), []).unwrap();
+            } else {
+                sandbox.ask(&format!("alter table cdm_work._cdm_reject drop column {column}"));
+            }
+        }
+        many(&sandbox);
+        let list = sandbox.cdm(["rejects", "list", "warehouse"]).expect(0);
+        assert_eq!((&list["total"], &list["dismissed"]), (&6.into(), &0.into()), "it loads and lists as before");
+        let id = list["rejects"][0]["id"].as_str().unwrap();
+        let dismiss = ["rejects", "dismiss", "warehouse", id, "--reason", "x"];
+        let refused = sandbox.cdm(dismiss).error(2);
+        assert!(refused.ends_with("run `cdm provision warehouse`, which adds it"), "{refused}");
+        sandbox.cdm(["provision", "warehouse"]).expect(0);
+        assert_eq!(sandbox.cdm(dismiss).expect(0)["dismissed"], 1);
+        sandbox.cdm(["provision", "warehouse", "--check"]).expect(0);
+    }
 }

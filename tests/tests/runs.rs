@@ -354,5 +354,5 @@ fn runs_are_listed_the_newest_first() {
     let one = sandbox.cdm(["runs", first.as_str().unwrap()]).expect(0);
     assert_eq!((&one["runs"][0]["inserted"], &one["runs"][0]["slices"]), (&30.into(), &3.into()));
     assert_eq!(sandbox.cdm(["runs", "--limit", "1"]).expect(0)["runs"].as_array().unwrap().len(), 1);
-    assert!(sandbox.cdm(["runs", "no-such-run"]).error(1).contains("there is no run `no-such-run`"));
+    assert!(sandbox.cdm(["runs", "no-such-run"]).error(2).contains("there is no run `no-such-run`"));
 }

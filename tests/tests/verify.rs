@@ -75,11 +75,31 @@ fn a_row_that_somebody_edited_is_found_and_written_again_by_the_next_run() {
 #[test]
 fn only_what_is_there_is_verified() {
     let sandbox = Sandbox::new();
-    let nothing = sandbox.cdm(["verify", "warehouse"]).expect(0);
-    assert_eq!(nothing["tables"].as_array().unwrap().len(), 0);
-    let missing = sandbox.cdm(["verify", "warehouse", "--model", "cdm.work.item"]).error(2);
-    assert!(missing.contains("is not provisioned"), "{missing}");
+    let nothing = sandbox.cdm(["verify", "warehouse"]);
+    assert_eq!(
+        nothing.error(2),
+        "nothing is provisioned on `warehouse`, so there is nothing to verify; run `cdm provision warehouse`"
+    );
+    assert_eq!(nothing.json()["error"]["kind"], "not_provisioned");
+    assert_eq!(nothing.json()["tables"], serde_json::json!([]));
+    let missing = "cdm.work.item is not provisioned on `warehouse`; \
+                   run `cdm provision warehouse --model cdm.work.item`";
+    assert_eq!(sandbox.cdm(["verify", "warehouse", "--model", "cdm.work.item"]).error(2), missing);
+
+    // Of a sink that has a part of the models, those have to be there that are loaded into it.
+    sandbox.cdm(["provision", "warehouse", "--model", "cdm.work.project"]).expect(0);
+    assert_eq!(sandbox.cdm(["verify", "warehouse", "--model", "cdm.work.item"]).error(2), missing);
+    let partly = sandbox.cdm(["verify", "warehouse"]);
+    assert!(partly.error(2).starts_with("cdm.work.comment, cdm.work.item, "), "{partly:?}");
+    assert_eq!(partly.json()["tables"].as_array().unwrap().len(), 1);
+    let configuration = std::fs::read_to_string(sandbox.path("cdm.toml")).unwrap();
+    let (endpoints, _) = configuration.split_once("[ingest.users]").unwrap();
+    sandbox.write("cdm.toml", endpoints);
+    let enough = sandbox.cdm(["verify", "warehouse"]).expect(0);
+    assert_eq!(enough["not_provisioned"].as_array().unwrap().len(), 4);
+    assert!(
+        sandbox.people(&["verify", "warehouse"]).out.contains("not provisioned, and so not verified: cdm.work.comment")
+    );
     let raw = sandbox.cdm(["verify", "lake"]);
     assert_eq!(raw.code, Some(2), "{raw:?}");
-    assert!(sandbox.people(&["verify", "warehouse"]).out.contains("nothing is provisioned on warehouse"));
 }

@@ -50,6 +50,10 @@ pub struct SinkCapabilities {
     pub grants: bool,
     /// It keeps messages in an outbox, in the transactions of what they tell of.
     pub outbox: bool,
+    /// It lists rejects by what they have in common and counts them.
+    pub reject_listing: bool,
+    /// It keeps rejects as dismissed.
+    pub dismissals: bool,
 }
 
 impl Capabilities {
@@ -102,6 +106,8 @@ impl Capabilities {
             add(sink.verify, "sink.verify");
             add(sink.grants, "sink.grants");
             add(sink.outbox, "sink.outbox");
+            add(sink.reject_listing, "sink.reject_listing");
+            add(sink.dismissals, "sink.dismissals");
             for model in models.into_iter().filter(|model| sink.supports(model)) {
                 add(true, &format!("sink.{}", model.domain()));
             }
@@ -133,6 +139,8 @@ impl SinkCapabilities {
         verify: false,
         grants: false,
         outbox: false,
+        reject_listing: false,
+        dismissals: false,
     };
 
     /// Takes source-shaped records.
@@ -188,6 +196,20 @@ impl SinkCapabilities {
     #[must_use]
     pub const fn outbox(mut self) -> Self {
         self.outbox = true;
+        self
+    }
+
+    /// Lists rejects by what they have in common and counts them: [`RejectListing`](crate::RejectListing).
+    #[must_use]
+    pub const fn reject_listing(mut self) -> Self {
+        self.reject_listing = true;
+        self
+    }
+
+    /// Keeps rejects as dismissed: [`Dismissals`](crate::Dismissals). It needs a listing, too.
+    #[must_use]
+    pub const fn dismissals(mut self) -> Self {
+        self.dismissals = true;
         self
     }
 

@@ -5,6 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::nearest;
+
 /// A text that must not be seen: a password, a token, a URL that holds one.
 ///
 /// `Debug` hides it, it cannot be serialized, and the JSON Schema marks it, so that the host masks
@@ -88,33 +90,55 @@ impl ConfigSchema {
         };
         validator
             .iter_errors(config)
-            .map(|error| {
-                let mut path = error.instance_path().as_str().trim_start_matches('/').replace('/', ".");
+            .flat_map(|error| {
+                let place = error.instance_path().as_str();
+                let mut path = place.trim_start_matches('/').replace('/', ".");
+                if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+                    let known = self.members_at(place);
+                    return unexpected.iter().map(|name| unknown_member(&path, name, &known)).collect();
+                }
                 let message = match error.kind() {
                     ValidationErrorKind::Required { property } => {
                         push_segment(&mut path, property.as_str().unwrap_or_default());
                         "is missing".to_owned()
                     }
-                    ValidationErrorKind::AdditionalProperties { unexpected } if unexpected.len() == 1 => {
-                        push_segment(&mut path, unexpected.first().map_or("", String::as_str));
-                        "is not known here".to_owned()
-                    }
-                    ValidationErrorKind::AdditionalProperties { unexpected } => {
-                        format!("has unknown members: {}", unexpected.join(", "))
-                    }
                     ValidationErrorKind::Type { kind } => format!("expected {}", type_names(kind)),
                     ValidationErrorKind::Enum { options } => format!("expected one of {options}"),
                     ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
-                        match (constants(context), types(context, error.instance_path().as_str())) {
+                        match (constants(context), types(context, place)) {
                             (Some(options), _) => format!("expected one of {options}"),
                             (None, Some(names)) => format!("expected {names}"),
-                            (None, None) => "has none of the forms that are allowed here".to_owned(),
+                            (None, None) => match unknown_within(context) {
+                                Some((within, unexpected)) => {
+                                    let known = self.members_at(&within);
+                                    let path = within.trim_start_matches('/').replace('/', ".");
+                                    return unexpected.iter().map(|name| unknown_member(&path, name, &known)).collect();
+                                }
+                                None => "has none of the forms that are allowed here".to_owned(),
+                            },
                         }
                     }
                     _ => error.masked().to_string(),
                 };
-                ConfigProblem { path, message }
+                vec![ConfigProblem { path, message }]
             })
+            .collect()
+    }
+
+    /// The members that the schema knows at a JSON pointer.
+    fn members_at(&self, pointer: &str) -> Vec<&str> {
+        let mut schemas = vec![&self.0];
+        for segment in pointer.split('/').skip(1) {
+            let within = schemas.into_iter().flat_map(alternatives).flat_map(|schema| {
+                let member = schema.get("properties").and_then(|properties| properties.get(segment));
+                [member, schema.get("items")].into_iter().flatten()
+            });
+            schemas = within.collect();
+        }
+        let objects = schemas.into_iter().flat_map(alternatives);
+        objects
+            .filter_map(|schema| schema.get("properties")?.as_object())
+            .flat_map(|all| all.keys().map(String::as_str))
             .collect()
     }
 
@@ -141,6 +165,33 @@ impl ConfigSchema {
             _ => Value::String(text),
         }
     }
+}
+
+/// A schema with all the schemas of which a value may fit one.
+fn alternatives(schema: &Value) -> Vec<&Value> {
+    let below = ["anyOf", "oneOf", "allOf"].iter().filter_map(|keyword| schema.get(*keyword)?.as_array()).flatten();
+    std::iter::once(schema).chain(below.flat_map(alternatives)).collect()
+}
+
+/// A member that is not among those that are known, with the one that may be meant.
+fn unknown_member(path: &str, name: &str, known: &[&str]) -> ConfigProblem {
+    let mut path = path.to_owned();
+    push_segment(&mut path, name);
+    let message = match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("is not known here; did you mean `{meant}`?"),
+        None => "is not known here".to_owned(),
+    };
+    ConfigProblem { path, message }
+}
+
+/// Where a value fits none of the alternatives only because of unknown members: its place and those members.
+fn unknown_within(alternatives: &[Vec<jsonschema::ValidationError<'static>>]) -> Option<(String, Vec<String>)> {
+    alternatives.iter().flatten().find_map(|error| match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            Some((error.instance_path().as_str().to_owned(), unexpected.clone()))
+        }
+        _ => None,
+    })
 }
 
 fn push_segment(path: &mut String, name: &str) {
@@ -292,11 +343,42 @@ mod tests {
                 "mode: expected one of \"disable\", \"verify-full\"",
                 "paths: expected string or array",
                 "nested.token: is missing",
-                "pasword: is not known here",
+                "pasword: is not known here; did you mean `password`?",
                 "connection_url: is missing",
             ]
         );
         assert!(!found.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn unknown_members_are_named_one_by_one_with_the_nearest_that_is_known() {
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code)]
+        struct Outer {
+            connection_url: Option<String>,
+            provisioning: Option<Inner>,
+        }
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        #[allow(dead_code)]
+        struct Inner {
+            lock_timeout_ms: Option<u64>,
+        }
+        let found = ConfigSchema::of::<Outer>().problems(&json!({
+            "conection_url": "x", "colour": "red", "provisioning": { "lock_timeout": 1 }
+        }));
+        let mut found: Vec<String> =
+            found.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "colour: is not known here",
+                "conection_url: is not known here; did you mean `connection_url`?",
+                "provisioning.lock_timeout: is not known here; did you mean `lock_timeout_ms`?",
+            ]
+        );
     }
 
     #[test]

@@ -82,9 +82,11 @@ mod id;
 pub mod lineage;
 mod living;
 mod mapper;
+mod nearest;
 mod outbox;
 mod provision;
 mod registry;
+mod rejects;
 mod sink;
 mod site;
 mod source;
@@ -99,12 +101,17 @@ pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
 pub use living::{Holder, LivingRun, RunWatch};
 pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
+pub use nearest::nearest;
 pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{
     Change, Execution, Finding, FindingClass, ModelPlan, PlanState, PlannedFor, ProvisionPlan, ProvisionReceipt,
     ProvisionedModel, Provisioner, Stage, TableLock,
 };
 pub use registry::Registry;
+pub use rejects::{
+    Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState,
+    general_reason,
+};
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
     RunSpec, Sink, Verification,

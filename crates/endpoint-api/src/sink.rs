@@ -5,7 +5,8 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Holder, Ingestion, Message, Outbox, Reject, Result, RunId, RunWatch, Slice, SourceSite,
+    Batch, Checkpoint, Dismissals, Holder, Ingestion, Message, Outbox, Reject, RejectListing, Result, RunId, RunWatch,
+    Slice, SourceSite,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -74,6 +75,18 @@ pub trait Sink: Send + Sync {
     /// [`SinkCapabilities::outbox`](crate::SinkCapabilities::outbox). The host hands no messages to a sink without
     /// one.
     fn outbox(&self) -> Option<&dyn Outbox>;
+
+    /// How rejects are listed by what they have in common: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::reject_listing`](crate::SinkCapabilities::reject_listing).
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        None
+    }
+
+    /// Where rejects are dismissed: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::dismissals`](crate::SinkCapabilities::dismissals).
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
+        None
+    }
 }
 
 /// One execution of one ingestion.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use crate::{Outcome, Verdict};
 
 /// The abilities that the matrix shows, each with the beginning of the names of the tests that prove it.
-const ABILITIES: [(&str, &[&str]); 11] = [
+const ABILITIES: [(&str, &[&str]); 12] = [
     ("registry, configuration", &["driver::"]),
     ("source", &["source::"]),
     ("sink.raw", &["raw::"]),
@@ -15,6 +15,7 @@ const ABILITIES: [(&str, &[&str]); 11] = [
     ("sink.verify", &["verify::"]),
     ("sink.grants", &["grants::"]),
     ("sink.outbox", &["outbox::"]),
+    ("sink.reject_listing, sink.dismissals", &["rejects::"]),
 ];
 
 /// A table in Markdown of what drivers were shown to do: of each ability how many tests passed, and `–` where a

@@ -17,7 +17,7 @@ pub(crate) enum Output {
 pub(crate) struct Answer {
     json: Map<String, Value>,
     text: String,
-    /// In JSON only the first one is shown.
+    /// What failed, the first one first.
     failures: Vec<Failure>,
     exit: Exit,
 }
@@ -44,7 +44,7 @@ impl Answer {
         Value::Object(self.json.clone())
     }
 
-    /// The failure, if something failed.
+    /// The first failure, if something failed.
     pub(crate) fn ok(self) -> Result<(), Failure> {
         self.failures.into_iter().next().map_or(Ok(()), Err)
     }
@@ -56,16 +56,11 @@ impl Answer {
         self
     }
 
-    /// Something failed although there is something to show.
+    /// Something failed although there is something to show. Scripts see the first failure, people all of them; the
+    /// text says nothing of them, or they would be printed twice.
     #[must_use]
-    pub(crate) fn failed(self, failure: Option<Failure>) -> Self {
-        self.failed_with(failure)
-    }
-
-    /// Several things failed. For people each is printed once, and the text must not hold it as well.
-    #[must_use]
-    pub(crate) fn failed_with(mut self, failures: impl IntoIterator<Item = Failure>) -> Self {
-        self.failures = failures.into_iter().collect();
+    pub(crate) fn failed(mut self, failures: impl IntoIterator<Item = Failure>) -> Self {
+        self.failures.extend(failures);
         self
     }
 }

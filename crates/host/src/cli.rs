@@ -15,6 +15,7 @@ use crate::{
         ingest::Asked,
         init::Warehouse,
         provision::Purpose,
+        rejects::{DismissArgs, ListArgs, ReopenArgs, ReplayArgs},
         runs::{State, Wanted},
     },
     failure::{Exit, Failure},
@@ -114,7 +115,7 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         cdm_path: Option<PathBuf>,
     },
-    /// Look whether endpoints can be used: reachable, of a known version, with the needed privileges.
+    /// Check whether endpoints can be used: reachable, of a supported version, with the necessary privileges.
     Check {
         /// The endpoints; all when none is named.
         endpoints: Vec<String>,
@@ -126,14 +127,14 @@ enum Command {
     },
     /// Create the tables of models on a sink and register them in the catalog. Safe to run again.
     ///
-    /// What is missing is added; what differs in a way that adding cannot mend is told, with what to do, and nothing
-    /// is changed. To have a plan approved first, write it to a file with `--plan --out` and carry out exactly that
-    /// with `--apply`: it is refused when the sink has changed since.
+    /// What is missing is added. A difference that adding cannot resolve is reported with what to do, and nothing is
+    /// changed. To have a plan approved first, write it to a file with `--plan --out` and carry out exactly that plan
+    /// with `--apply`; it is refused when the sink has changed since.
     Provision(ProvisionArgs),
-    /// Print the least rights of the roles that provision, load and read, as statements that give them.
+    /// Print statements that give the roles for provisioning, loading and reading the rights that they need.
     ///
-    /// Nothing is connected to: an administrator runs what is printed, before the first `cdm provision` and again
-    /// whenever that has made a table or a column.
+    /// The command connects to nothing. An administrator runs what it prints, before the first `cdm provision` and
+    /// again whenever that has made a table or a column.
     Grants {
         /// The sink.
         sink: String,
@@ -171,12 +172,15 @@ enum Command {
     /// A run that has not ended is `running` when its sink says that it is alive, and `lost` when the sink says that
     /// it is not: its process died, and the next run of the ingestion continues it. Times are in UTC.
     Runs(RunsArgs),
-    /// Look at the records that could not be read, mapped or stored.
+    /// Work with the records that could not be read, mapped or stored: list, count, show, load again, dismiss.
     Rejects {
         #[command(subcommand)]
         command: RejectsCommand,
     },
-    /// Count and hash all that a sink stores, and tell which rows are not as they were loaded.
+    /// Count and hash everything that a sink stores, and report rows that are not as they were loaded.
+    ///
+    /// Exit code 1 when there are such rows; exit code 2 when nothing is provisioned, or when a model is missing that
+    /// is named or that the configuration loads into the sink.
     Verify {
         /// The sink.
         sink: String,
@@ -184,16 +188,16 @@ enum Command {
         /// is given.
         #[arg(long = "model", value_name = "PATTERN")]
         models: Vec<ModelPattern>,
-        /// Mark such rows, so that the next run writes them again; it reads from the beginning.
+        /// Mark such rows, so that the next run reads from the beginning and writes them again.
         #[arg(long)]
         repair: bool,
     },
-    /// Deliver what OpenLineage is to be told, as configured under [lineage].
+    /// Deliver OpenLineage events, as configured under [lineage].
     Lineage {
         #[command(subcommand)]
         command: LineageCommand,
     },
-    /// Look into the metadata catalog: what there is, what it is made of, what people say about it.
+    /// Search, show and annotate the datasets of the metadata catalog.
     Catalog {
         #[command(subcommand)]
         command: CatalogCommand,
@@ -235,14 +239,14 @@ struct ProvisionArgs {
     /// Write the plan to a file, for `--apply`.
     #[arg(long, value_name = "FILE", requires = "plan")]
     out: Option<PathBuf>,
-    /// Carry out the plan of a file, and nothing else. The plan that was applied already is answered with its
-    /// receipt.
+    /// Carry out the plan of a file, and nothing else. The answer shows that plan and its receipt, also when the plan
+    /// had been applied before.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "check", "models", "adopt"])]
     apply: Option<PathBuf>,
-    /// Only tell what differs and whether there is something to do, by exit code 3.
+    /// Only report what differs; exit code 3 when there is something to do.
     #[arg(long, conflicts_with = "plan")]
     check: bool,
-    /// Take over tables that somebody else has made, with their rows, where their shape fits.
+    /// Take over existing tables that are not on record, with their rows, where their shape fits.
     #[arg(long)]
     adopt: bool,
 }
@@ -291,16 +295,12 @@ impl From<Roles> for GrantRequest {
 
 #[derive(Debug, Subcommand)]
 enum RejectsCommand {
-    /// List a sink's rejects, the newest first.
+    /// List a sink's rejects, the newest first, or count them in groups.
     List {
         /// The sink.
         sink: String,
-        /// Only those of this ingestion.
-        #[arg(long, value_name = "NAME")]
-        ingestion: Option<String>,
-        /// At most so many.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
+        #[command(flatten)]
+        args: ListArgs,
     },
     /// Show one reject with the record as it was received.
     Show {
@@ -313,11 +313,26 @@ enum RejectsCommand {
     Replay {
         /// The sink.
         sink: String,
-        /// The rejects' ids; all when none is given.
-        ids: Vec<String>,
-        /// Only those of this ingestion.
-        #[arg(long, value_name = "NAME", conflicts_with = "ids")]
-        ingestion: Option<String>,
+        #[command(flatten)]
+        args: ReplayArgs,
+    },
+    /// Set rejects aside, with a reason.
+    ///
+    /// A dismissed reject stays on record until it is as old as `retention_days` allows. It is not listed (but with
+    /// `--dismissed`) and not replayed. The record's next rejection for the same reason stays dismissed; for another
+    /// reason it is an open reject again.
+    Dismiss {
+        /// The sink.
+        sink: String,
+        #[command(flatten)]
+        args: DismissArgs,
+    },
+    /// Open dismissed rejects again.
+    Reopen {
+        /// The sink.
+        sink: String,
+        #[command(flatten)]
+        args: ReopenArgs,
     },
 }
 
@@ -366,12 +381,12 @@ enum CatalogCommand {
     ///
     /// What is not spoken of stays as it is.
     Annotate(AnnotateArgs),
-    /// Compare datasets with what people expect of them; exit code 1 when something is missed.
+    /// Compare datasets with what people expect of them; exit code 1 when an expectation is not met.
     ///
-    /// What is expected `cdm catalog annotate` writes, with `--expect-every` and `--expect-rows`. What cannot be
-    /// told, such as the rows of a sink that does not count them, is missed.
+    /// `cdm catalog annotate` sets expectations with `--expect-every` and `--expect-rows`. An expectation that cannot
+    /// be checked, such as a row count on a sink that does not count rows, is not met.
     Health {
-        /// The datasets; all of which something is expected when none is named.
+        /// The datasets; all that have expectations when none is named.
         ids: Vec<String>,
     },
 }
@@ -467,15 +482,13 @@ fn carry_out(cli: Cli, bars: MultiProgress) -> Result<Answer, Failure> {
                 let states = if failed { State::NOT_SUCCEEDED.to_vec() } else { status };
                 commands::runs::list(&app, &Wanted { states, since, ingestion, limit }).await
             }
-            Command::Rejects { command: RejectsCommand::List { sink, ingestion, limit } } => {
-                commands::rejects::list(&app, &sink, ingestion.as_deref(), limit).await
-            }
-            Command::Rejects { command: RejectsCommand::Show { sink, id } } => {
-                commands::rejects::show(&app, &sink, &id).await
-            }
-            Command::Rejects { command: RejectsCommand::Replay { sink, ids, ingestion } } => {
-                commands::rejects::replay(&app, &sink, &ids, ingestion.as_deref()).await
-            }
+            Command::Rejects { command } => match command {
+                RejectsCommand::List { sink, args } => commands::rejects::list(&app, &sink, &args).await,
+                RejectsCommand::Show { sink, id } => commands::rejects::show(&app, &sink, &id).await,
+                RejectsCommand::Replay { sink, args } => commands::rejects::replay(&app, &sink, &args).await,
+                RejectsCommand::Dismiss { sink, args } => commands::rejects::dismiss(&app, &sink, &args).await,
+                RejectsCommand::Reopen { sink, args } => commands::rejects::reopen(&app, &sink, &args).await,
+            },
             Command::Verify { sink, models, repair } => commands::verify::verify(&app, &sink, &models, repair).await,
             Command::Catalog { command } => match command {
                 CatalogCommand::List => commands::catalog::list(&app).await,

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use endpoint_api::{DriverEntry, Endpoint, EndpointId, OpenContext, Sink, Source};
+use endpoint_api::{Dismissals, DriverEntry, Endpoint, EndpointId, OpenContext, RejectListing, Sink, Source};
 use serde_json::Value;
 
 use crate::{
     app::App,
     config::{EndpointSettings, Settings, resolve},
-    failure::Failure,
+    failure::{Failure, unknown},
 };
 
 /// An endpoint that was opened.
@@ -33,16 +33,25 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// How the sink lists rejects by what they have in common, where the driver declares that.
+    pub(crate) fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        let declared = self.driver.capabilities().sink.is_some_and(|sink| sink.reject_listing);
+        self.endpoint.sink().filter(|_| declared)?.reject_listing()
+    }
+
+    /// Where the sink dismisses rejects, where the driver declares that.
+    pub(crate) fn dismissals(&self) -> Option<&dyn Dismissals> {
+        let declared = self.driver.capabilities().sink.is_some_and(|sink| sink.dismissals);
+        self.endpoint.sink().filter(|_| declared)?.dismissals()
+    }
+}
+
 /// The settings of an endpoint that people named.
 pub(crate) fn find<'s>(settings: &'s Settings, id: &str) -> Result<&'s EndpointSettings, Failure> {
     settings.endpoint(id).ok_or_else(|| {
         let known: Vec<&str> = settings.endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
-        let known = if known.is_empty() {
-            "none is configured".to_owned()
-        } else {
-            format!("configured are {}", known.join(", "))
-        };
-        Failure::usage(format!("there is no endpoint `{id}`; {known}"))
+        Failure::usage(unknown("endpoint", id, "configured", &known))
     })
 }
 
@@ -66,7 +75,7 @@ pub(crate) fn check_config(
     let place = format!("endpoints.{}", endpoint.id);
     let driver = app.registry.driver(&endpoint.driver).ok_or_else(|| {
         let known: Vec<&str> = app.registry.drivers().iter().map(|driver| driver.id()).collect();
-        let message = format!("there is no driver `{}`; linked are {}", endpoint.driver, known.join(", "));
+        let message = unknown("driver", &endpoint.driver, "linked", &known);
         Failure::config(format!("{place}.driver"), message)
     })?;
     let schema = driver.config_schema();

@@ -1,6 +1,6 @@
 use std::{fmt, process::ExitCode};
 
-use endpoint_api::{Error, ErrorKind};
+use endpoint_api::{Error, ErrorKind, nearest};
 use serde_json::{Value, json};
 
 /// How a command ends: the contract with scripts.
@@ -52,45 +52,60 @@ pub(crate) struct Failure {
     /// The place in the configuration.
     path: Option<String>,
     message: String,
+    /// What people read instead of the message, where the rest of it is shown already.
+    short: Option<String>,
     exit: Exit,
 }
 
 impl Failure {
     /// Something in the configuration is wrong at `path`.
     pub(crate) fn config(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind: "config", path: Some(path.into()), message: message.into(), exit: Exit::Usage }
+        Self { kind: "config", path: Some(path.into()), message: message.into(), short: None, exit: Exit::Usage }
     }
 
     /// The command line is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: "usage", path: None, message: message.into(), exit: Exit::Usage }
+        Self { kind: "usage", path: None, message: message.into(), short: None, exit: Exit::Usage }
     }
 
-    /// What was asked for is not there.
+    /// There is nothing of the id that was named: a wrong argument, whatever it names.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self { kind: "not_found", path: None, message: message.into(), exit: Exit::Failed }
+        Self { kind: "not_found", path: None, message: message.into(), short: None, exit: Exit::Usage }
+    }
+
+    /// The sink has no place yet for what the command is about.
+    pub(crate) fn not_provisioned(message: impl Into<String>) -> Self {
+        let kind = ErrorKind::NotProvisioned;
+        Self { kind: kind.as_str(), path: None, message: message.into(), short: None, exit: exit_of(kind) }
     }
 
     /// The surroundings are not as the command needs them.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { kind: "failed", path: None, message: message.into(), exit: Exit::Failed }
+        Self { kind: "failed", path: None, message: message.into(), short: None, exit: Exit::Failed }
     }
 
     /// A signal told the command to stop.
     pub(crate) fn interrupted(exit: Exit) -> Self {
         let message = "told to stop; what was committed stays, and the next run goes on from there";
-        Self { kind: ErrorKind::Interrupted.as_str(), path: None, message: message.to_owned(), exit }
+        Self { kind: ErrorKind::Interrupted.as_str(), path: None, message: message.to_owned(), short: None, exit }
     }
 
     /// The program itself is at fault.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self { kind: "internal", path: None, message: message.into(), exit: Exit::Failed }
+        Self { kind: "internal", path: None, message: message.into(), short: None, exit: Exit::Failed }
     }
 
     /// Names the place in the configuration that the failure comes from.
     #[must_use]
     pub(crate) fn at(mut self, path: impl Into<String>) -> Self {
         self.path.get_or_insert(path.into());
+        self
+    }
+
+    /// Lets people read `short` instead, because the answer shows the details. Scripts get the whole message.
+    #[must_use]
+    pub(crate) fn shown_as(mut self, short: impl Into<String>) -> Self {
+        self.short = Some(short.into());
         self
     }
 
@@ -108,6 +123,19 @@ impl Failure {
     }
 }
 
+/// ``there is no endpoint `warehous`; configured are lake, warehouse; did you mean `warehouse`?``
+pub(crate) fn unknown(what: &str, name: &str, there: &str, known: &[&str]) -> String {
+    match known {
+        [] => format!("there is no {what} `{name}`; none is {there}"),
+        _ => format!("there is no {what} `{name}`; {there} are {}{}", known.join(", "), or_meant(name, known)),
+    }
+}
+
+/// `; did you mean …?` with the name among `known` that may be meant; nothing where none is alike.
+pub(crate) fn or_meant(name: &str, known: &[&str]) -> String {
+    nearest(name, known.iter().copied()).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+}
+
 /// How a command ends that met this error.
 pub(crate) fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
@@ -119,15 +147,22 @@ pub(crate) fn exit_of(kind: ErrorKind) -> Exit {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { kind: error.kind().as_str(), path: None, message: error.to_string(), exit: exit_of(error.kind()) }
+        Self {
+            kind: error.kind().as_str(),
+            path: None,
+            message: error.to_string(),
+            short: None,
+            exit: exit_of(error.kind()),
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.short.as_ref().unwrap_or(&self.message);
         match &self.path {
-            Some(path) => write!(f, "{path}: {}", self.message),
-            None => f.write_str(&self.message),
+            Some(path) => write!(f, "{path}: {message}"),
+            None => f.write_str(message),
         }
     }
 }

@@ -74,6 +74,14 @@ impl Table {
         self
     }
 
+    /// Aligns the column of that head to the right.
+    #[must_use]
+    pub(crate) fn number(mut self, head: &str) -> Self {
+        let column = self.columns.iter_mut().find(|column| column.head == head);
+        column.into_iter().for_each(|column| column.is_number = true);
+        self
+    }
+
     /// Names the columns of text that may be wrapped where the terminal is too narrow.
     #[must_use]
     pub(crate) fn wrapped(mut self, heads: &[&str]) -> Self {
@@ -223,8 +231,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&["ID", "PLACE", "ROWS", "REASON"]).numbers_from(2).wrapped(&["REASON"]);
-        table.columns[3].is_number = false;
+        let mut table = Table::new(&["ID", "PLACE", "ROWS", "REASON"]).number("ROWS").wrapped(&["REASON"]);
         table = table.optional(&["PLACE", "ROWS"]);
         let cells = [
             "a1b2c3",

@@ -1,6 +1,6 @@
 use endpoint_api::{Change, Execution, Finding, PlanState};
 
-use crate::{Column, ColumnType, Identifier, Index, Table, View};
+use crate::{Column, ColumnType, Identifier, Index, Table, View, support};
 
 /// A table as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +221,12 @@ impl Comparison<'_> {
                 None => {
                     self.found.findings.push(Finding::additive(object.clone(), "is missing"));
                     let statement = self.dialect.add_column(&self.table.name, column);
-                    self.change("add column", object, &format!("{reason}; the column is new"), statement);
+                    let reason = format!("{reason}; the column is new");
+                    if support::can_wait(self.table.name.as_str(), &column.name) {
+                        self.change_later("add column", object, &reason, statement);
+                    } else {
+                        self.change("add column", object, &reason, statement);
+                    }
                 }
             }
         }

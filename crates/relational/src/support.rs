@@ -19,6 +19,16 @@ pub const REJECT: &str = "_cdm_reject";
 /// One line a message that waits or has been delivered.
 pub const OUTBOX: &str = "_cdm_outbox";
 
+/// The columns of [`REJECT`] that came later: without them rows can be loaded, and nothing be dismissed.
+pub const DISMISSAL: &[&str] = &["dismissed_at", "dismissed_by", "dismissed_reason", "dismissed_verdict"];
+/// What a record is rejected for, in SQL. A dismissal holds for this and nothing else.
+pub const VERDICT: &str = "stage || ':' || coalesce(field, '') || ':' || reason";
+
+/// Whether loads go without a column of one of the sink's own tables.
+pub(crate) fn can_wait(table: &str, column: &str) -> bool {
+    table == REJECT && DISMISSAL.contains(&column)
+}
+
 /// The names of these tables.
 pub const NAMES: &[&str] = &[MODEL, SITE, FENCE, INGESTION, LOAD, REJECT, OUTBOX];
 
@@ -135,6 +145,14 @@ pub fn tables() -> Vec<Table> {
                 required("raw_length", Int64, "How many bytes the record has."),
                 required("raw_hash", Text, "BLAKE3 of all the record's bytes."),
                 required("rejected_at", Timestamp, "When it was rejected first."),
+                Column::new("dismissed_at", Timestamp, "When it was dismissed; null while it is open."),
+                Column::new("dismissed_by", Text, "Who dismissed it."),
+                Column::new("dismissed_reason", Text, "Why it was dismissed."),
+                Column::new(
+                    "dismissed_verdict",
+                    Text,
+                    "Stage, field and reason when it was dismissed; rejected for anything else it is open again.",
+                ),
             ],
         ),
         table(

@@ -6,9 +6,10 @@ use std::{
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Ingestion, LivingRun, Load, OpenContext, Outbox,
-    Provisioner, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject,
-    TemplateInfo, Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Ingestion, ListedReject, LivingRun, Load,
+    OpenContext, Outbox, Provisioner, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectQuery, Replay,
+    Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
+    async_trait, register_driver,
 };
 use rustix::fs::Access;
 
@@ -26,7 +27,8 @@ pub struct RawFiles;
 impl Driver for RawFiles {
     const ID: &'static str = "raw.files";
     const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities = Capabilities::NONE.sink(SinkCapabilities::NONE.raw().transactional());
+    const CAPABILITIES: Capabilities =
+        Capabilities::NONE.sink(SinkCapabilities::NONE.raw().transactional().reject_listing());
     type Config = Config;
     type Endpoint = FilesEndpoint;
 
@@ -112,6 +114,23 @@ impl Sink for FilesEndpoint {
 
     fn outbox(&self) -> Option<&dyn Outbox> {
         None
+    }
+
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl RejectListing for FilesEndpoint {
+    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+        let (layout, filter) = (self.layout.clone(), filter.clone());
+        blocking("read rejects", move || rejects::listed(&layout, &filter, offset, limit)).await
+    }
+
+    async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+        let (layout, filter, columns) = (self.layout.clone(), filter.clone(), columns.to_vec());
+        blocking("count rejects", move || rejects::counted(&layout, &filter, &columns)).await
     }
 }
 

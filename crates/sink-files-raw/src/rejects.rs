@@ -7,7 +7,8 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
+    Error, ErrorKind, Ingestion, ListedReject, Reject, RejectColumn, RejectFilter, RejectGroup, RejectQuery,
+    RejectState, Result, StoredReject,
     batch::{Rank, RejectEnvelope, Stage},
 };
 use serde::{Deserialize, Serialize};
@@ -82,30 +83,96 @@ struct RejectFile {
 /// that the query may concern, because the oldest one tells when a reject was first met; holds no more
 /// rejects than are asked for.
 pub(crate) fn newest(layout: &Layout, query: &RejectQuery) -> Result<Vec<StoredReject>> {
-    let wanted = query.offset.saturating_add(query.limit);
-    let mut found = first(layout, query, wanted)?;
-    Ok(found.split_off(query.offset.min(found.len())))
+    let takes = |reject: &StoredReject| query.id.as_ref().is_none_or(|id| *id == reject.id);
+    page(layout, query.ingestion.as_ref(), &takes, query.offset, query.limit)
 }
 
-fn first(layout: &Layout, query: &RejectQuery, wanted: usize) -> Result<Vec<StoredReject>> {
+/// As [`newest`], those that match a filter. None of them is dismissed.
+pub(crate) fn listed(layout: &Layout, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+    if filter.state == RejectState::Dismissed {
+        return Ok(Vec::new());
+    }
+    let page = page(layout, filter.ingestion.as_ref(), &|reject| takes(filter, reject), offset, limit)?;
+    Ok(page.into_iter().map(|reject| ListedReject::new(reject, None)).collect())
+}
+
+fn takes(filter: &RejectFilter, reject: &StoredReject) -> bool {
+    (filter.ids.is_empty() || filter.ids.contains(&reject.id))
+        && filter.stage.is_none_or(|stage| stage == reject.stage)
+        && filter.field.as_ref().is_none_or(|field| reject.field.as_ref() == Some(field))
+        && filter.takes_reason(&reject.reason)
+}
+
+/// Counts the rejects that match; holds a line for each, without the record.
+pub(crate) fn counted(layout: &Layout, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+    if filter.state == RejectState::Dismissed {
+        return Ok(Vec::new());
+    }
+    // As it was rejected last, with the time of the first time.
+    let mut found: HashMap<String, Option<RejectGroup>> = HashMap::new();
+    for file in newest_files(layout, filter.ingestion.as_ref())? {
+        file.read(layout, |reject| match found.get_mut(&reject.id) {
+            Some(Some(known)) => known.newest = reject.rejected_at,
+            Some(None) => {}
+            None => {
+                let group = takes(filter, &reject).then(|| {
+                    let value = |column: &RejectColumn| match column {
+                        RejectColumn::Ingestion => Some(reject.ingestion.clone()),
+                        RejectColumn::Stage => Some(reject.stage.to_string()),
+                        RejectColumn::Field => reject.field.clone(),
+                        RejectColumn::Reason => Some(reject.reason.clone()),
+                    };
+                    let values = columns.iter().map(value).collect();
+                    RejectGroup::new(values, 1, reject.rejected_at.clone(), reject.id.clone())
+                });
+                found.insert(reject.id, group);
+            }
+        })?;
+    }
+    Ok(RejectGroup::merged(found.into_values().flatten().collect(), columns))
+}
+
+fn newest_files(layout: &Layout, ingestion: Option<&Ingestion>) -> Result<Vec<RejectFile>> {
+    let mut files = committed_files(layout, ingestion)?;
+    files.sort_by_key(|file| std::cmp::Reverse((file.rejected_at, file.fence, file.sequence)));
+    Ok(files)
+}
+
+fn page(
+    layout: &Layout,
+    ingestion: Option<&Ingestion>,
+    takes: &dyn Fn(&StoredReject) -> bool,
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<StoredReject>> {
+    let mut found = first(layout, ingestion, takes, offset.saturating_add(limit))?;
+    Ok(found.split_off(offset.min(found.len())))
+}
+
+fn first(
+    layout: &Layout,
+    ingestion: Option<&Ingestion>,
+    takes: &dyn Fn(&StoredReject) -> bool,
+    wanted: usize,
+) -> Result<Vec<StoredReject>> {
     let mut found: Vec<StoredReject> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
+    // What does not match as it was rejected last does not match as it was rejected before.
+    let mut passed: HashSet<String> = HashSet::new();
     if wanted == 0 {
         return Ok(found);
     }
-    let mut files = committed_files(layout, query.ingestion.as_ref())?;
-    files.sort_by_key(|file| std::cmp::Reverse((file.rejected_at, file.fence, file.sequence)));
-    for file in files {
+    for file in newest_files(layout, ingestion)? {
         let missing = wanted - found.len();
         let mut last: VecDeque<StoredReject> = VecDeque::new();
         let mut ids: HashSet<String> = HashSet::new();
         file.read(layout, |reject| {
-            if query.id.as_ref().is_some_and(|id| *id != reject.id) {
-                return;
-            }
             if let Some(known) = places.get(&reject.id).and_then(|place| found.get_mut(*place)) {
                 known.rejected_at = reject.rejected_at;
-            } else if missing > 0 && ids.insert(reject.id.clone()) {
+            } else if missing == 0 || passed.contains(&reject.id) {
+            } else if !takes(&reject) {
+                passed.insert(reject.id);
+            } else if ids.insert(reject.id.clone()) {
                 if last.len() == missing
                     && let Some(dropped) = last.pop_front()
                 {

@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Ingestion, Load, OpenContext, Outbox,
-    Provisioner, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite,
-    StoredReject, TemplateInfo, Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Dismissals, Driver, Endpoint, EndpointId, ErrorKind, Ingestion, Load, OpenContext,
+    Outbox, Provisioner, RejectListing, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities,
+    Source, SourceSite, StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
@@ -28,8 +28,18 @@ pub struct CdmPostgres;
 impl Driver for CdmPostgres {
     const ID: &'static str = "cdm.postgres";
     const ALIASES: &'static [&'static str] = &["cdm.jdbc"];
-    const CAPABILITIES: Capabilities = Capabilities::NONE
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox());
+    const CAPABILITIES: Capabilities = Capabilities::NONE.sink(
+        SinkCapabilities::NONE
+            .cdm(&["**"])
+            .autoprovision()
+            .transactional()
+            .replay()
+            .verify()
+            .grants()
+            .outbox()
+            .reject_listing()
+            .dismissals(),
+    );
     type Config = Config;
     type Endpoint = PgCdm;
 
@@ -188,6 +198,14 @@ impl Sink for PgCdm {
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
+    }
+
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        Some(self)
+    }
+
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
         Some(self)
     }
 }

@@ -33,6 +33,7 @@ mod outbox;
 mod owner;
 mod place;
 mod provision;
+mod reject_listing;
 mod rejects;
 mod retention;
 mod rights;

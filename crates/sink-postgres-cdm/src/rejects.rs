@@ -5,7 +5,7 @@ use endpoint_api::{
     batch::{Parent, Rank, RejectEnvelope},
 };
 use relational::state::{rank, signed, stage, unsigned, without_nul};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use crate::{
     endpoint::PgCdm,
@@ -75,15 +75,17 @@ pub(crate) async fn store(
     Ok(())
 }
 
+/// What is read of a reject, in the order in which [`stored`] takes it.
+pub(crate) const COLUMNS: &str = "ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \
+     to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+     parent_id, parent_key, coalesce(rank, 1::smallint), observation";
+
 /// The newest rejects first.
 pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<StoredReject>> {
     let session = Session::open(endpoint.connector()).await?;
     let tables = SupportTables::of(endpoint.schema());
     let statement = format!(
-        "select ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \
-         to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
-         parent_id, parent_key, coalesce(rank, 1::smallint), observation \
-         from {} where ($1::text is null or ingestion = $1) and ($2::text is null or id = $2) \
+        "select {COLUMNS} from {} where ($1::text is null or ingestion = $1) and ($2::text is null or id = $2) \
          order by rejected_at desc, origin, id limit $3 offset $4",
         tables.reject,
     );
@@ -97,37 +99,43 @@ pub(crate) async fn list(endpoint: &PgCdm, query: &RejectQuery) -> Result<Vec<St
             &[(&ingestion, Type::TEXT), (&query.id, Type::TEXT), (&limit, Type::INT8), (&offset, Type::INT8)],
         )
         .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotProvisioned => {
-                let message = format!(
-                    "the sink holds no rejects, because nothing is provisioned on it yet; run `cdm provision {}`",
-                    endpoint.id()
-                );
-                Error::new(ErrorKind::NotProvisioned, "list rejects", message)
-            }
-            _ => error,
-        })?;
-    let mut rejects = Vec::with_capacity(rows.len());
-    for row in &rows {
-        rejects.push(StoredReject {
-            id: column(row, 10)?,
-            ingestion: column(row, 0)?,
-            run_id: column(row, 1)?,
-            stage: stage(column(row, 2)?),
-            reason: column(row, 3)?,
-            field: column(row, 4)?,
-            origin: column(row, 5)?,
-            key: column(row, 6)?,
-            raw: column(row, 7)?,
-            raw_length: unsigned(column(row, 8)?),
-            raw_hash: column(row, 9)?,
-            rejected_at: column(row, 11)?,
-            envelope: {
-                let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
-                RejectEnvelope::new(Some(parent), rank(column::<i16>(row, 14)?.into()))
-            },
-            observation: unsigned(column(row, 15)?),
-        });
+        .map_err(|error| unprovisioned(endpoint, error))?;
+    rows.iter().map(stored).collect()
+}
+
+/// Names the command to run where the sink has no place for rejects.
+pub(crate) fn unprovisioned(endpoint: &PgCdm, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotProvisioned => {
+            let message = format!(
+                "the sink holds no rejects, because nothing is provisioned on it yet; run `cdm provision {}`",
+                endpoint.id()
+            );
+            Error::new(ErrorKind::NotProvisioned, "list rejects", message)
+        }
+        _ => error,
     }
-    Ok(rejects)
+}
+
+/// The reject in a row that begins with [`COLUMNS`].
+pub(crate) fn stored(row: &Row) -> Result<StoredReject> {
+    Ok(StoredReject {
+        id: column(row, 10)?,
+        ingestion: column(row, 0)?,
+        run_id: column(row, 1)?,
+        stage: stage(column(row, 2)?),
+        reason: column(row, 3)?,
+        field: column(row, 4)?,
+        origin: column(row, 5)?,
+        key: column(row, 6)?,
+        raw: column(row, 7)?,
+        raw_length: unsigned(column(row, 8)?),
+        raw_hash: column(row, 9)?,
+        rejected_at: column(row, 11)?,
+        envelope: {
+            let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
+            RejectEnvelope::new(Some(parent), rank(column::<i16>(row, 14)?.into()))
+        },
+        observation: unsigned(column(row, 15)?),
+    })
 }

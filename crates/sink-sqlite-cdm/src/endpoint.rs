@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Ingestion, Load, OpenContext, Outbox, Provisioner, RejectQuery,
-    Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite, StoredReject, TemplateInfo,
-    Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Dismissals, Driver, Endpoint, Ingestion, Load, OpenContext, Outbox, Provisioner,
+    RejectListing, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite,
+    StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use relational::{Naming, state::Retention};
 use sqlite_client::Access;
@@ -27,8 +27,17 @@ pub struct CdmSqlite;
 impl Driver for CdmSqlite {
     const ID: &'static str = "cdm.sqlite";
     const ALIASES: &'static [&'static str] = &[];
-    const CAPABILITIES: Capabilities = Capabilities::NONE
-        .sink(SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional().replay().verify().outbox());
+    const CAPABILITIES: Capabilities = Capabilities::NONE.sink(
+        SinkCapabilities::NONE
+            .cdm(&["**"])
+            .autoprovision()
+            .transactional()
+            .replay()
+            .verify()
+            .outbox()
+            .reject_listing()
+            .dismissals(),
+    );
     type Config = Config;
     type Endpoint = SqliteCdm;
 
@@ -158,6 +167,14 @@ impl Sink for SqliteCdm {
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {
+        Some(self)
+    }
+
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        Some(self)
+    }
+
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
         Some(self)
     }
 }

@@ -26,6 +26,7 @@ mod loading;
 mod merge;
 mod outbox;
 mod provision;
+mod reject_listing;
 mod rejects;
 mod retention;
 mod run;

@@ -12,9 +12,11 @@ use sqlite_client::Access;
 use crate::database::{Database, During as _};
 
 const STORE: &str = "store rejects";
+pub(crate) const LIST: &str = "list rejects";
 
 /// What is staged of rejects, in the order of the table.
-const COLUMNS: &str = "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
+pub(crate) const COLUMNS: &str =
+    "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
 
 /// Takes rejects, until the load is committed. The same one twice is one.
 pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, rejects: &[Reject]) -> Result<()> {
@@ -76,22 +78,29 @@ pub(crate) fn remove<'a>(connection: &Connection, ids: impl IntoIterator<Item = 
     ids.into_iter().try_for_each(|id| statement.execute([id]).during("remove rejects").map(drop))
 }
 
-/// The newest rejects first.
-pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<StoredReject>> {
-    const OPERATION: &str = "list rejects";
-    let there = database.open_if_there(Access::Read)?;
+/// What is read of a reject, in the order in which [`read`] takes it, beside [`COLUMNS`].
+pub(crate) const MORE_COLUMNS: &str = "ingestion, run_id, observation, rejected_at";
+
+/// Opens the file, where it holds a table of rejects.
+pub(crate) fn open(database: &Database, access: Access) -> Result<Connection> {
+    let there = database.open_if_there(access)?;
     let has_table = "select exists (select 1 from sqlite_schema where name = ?1)";
     let provisioned =
         there.filter(|connection| connection.query_row(has_table, [support::REJECT], |row| row.get(0)).unwrap_or(true));
-    let Some(connection) = provisioned else {
+    provisioned.ok_or_else(|| {
         let message = format!(
             "the sink holds no rejects, because nothing is provisioned on it yet; run `cdm provision {}`",
             database.id()
         );
-        return Err(Error::new(ErrorKind::NotProvisioned, OPERATION, message));
-    };
+        Error::new(ErrorKind::NotProvisioned, LIST, message)
+    })
+}
+
+/// The newest rejects first.
+pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<StoredReject>> {
+    let connection = open(database, Access::Read)?;
     let statement = format!(
-        "select {COLUMNS}, ingestion, run_id, observation, rejected_at from {} \
+        "select {COLUMNS}, {MORE_COLUMNS} from {} \
          where (?1 is null or ingestion = ?1) and (?2 is null or id = ?2) \
          order by rejected_at desc, origin, id limit ?3 offset ?4",
         support::REJECT,
@@ -99,12 +108,12 @@ pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<Store
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let ingestion = query.ingestion.as_ref().map(ToString::to_string);
     let parameters = params![ingestion, query.id, number(query.limit), number(query.offset)];
-    let mut statement = connection.prepare(&statement).during(OPERATION)?;
-    let rows = statement.query_map(parameters, read).during(OPERATION)?;
-    rows.collect::<rusqlite::Result<_>>().during(OPERATION)
+    let mut statement = connection.prepare(&statement).during(LIST)?;
+    let rows = statement.query_map(parameters, read).during(LIST)?;
+    rows.collect::<rusqlite::Result<_>>().during(LIST)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
     let parent_id: Option<String> = row.get(9)?;
     let parent_key: Option<String> = row.get(10)?;
     let parent = Parent { id: parent_id.as_deref(), key: parent_key.as_deref() };

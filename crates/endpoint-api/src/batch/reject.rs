@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Parent, Rank, RawRecord};
-use crate::{Ingestion, Rejection};
+use crate::{Error, ErrorKind, Ingestion, Rejection, Result};
 
 /// Of a record above the source's limit so many bytes are kept.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -133,6 +133,22 @@ impl Reject {
     /// About how many bytes of memory the reject holds.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.reason.len() + self.origin.len() + self.raw.len()
+    }
+}
+
+impl std::str::FromStr for Stage {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "source" => Ok(Self::Source),
+            "map" => Ok(Self::Map),
+            "sink" => Ok(Self::Sink),
+            _ => {
+                let message = format!("`{text}` is no stage; expected source, map or sink");
+                Err(Error::new(ErrorKind::Config, "parse a stage", message))
+            }
+        }
     }
 }
 

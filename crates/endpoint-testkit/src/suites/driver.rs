@@ -139,6 +139,11 @@ async fn an_endpoint_has_the_roles_that_are_declared(workbench: Workbench) {
     assert_eq!(site.endpoint.sink().is_some(), declared.sink.is_some(), "sink");
     let outbox = site.endpoint.sink().and_then(endpoint_api::Sink::outbox);
     assert_eq!(outbox.is_some(), declared.sink.is_some_and(|sink| sink.outbox), "outbox");
+    let listing = site.endpoint.sink().and_then(endpoint_api::Sink::reject_listing);
+    assert_eq!(listing.is_some(), declared.sink.is_some_and(|sink| sink.reject_listing), "listing of rejects");
+    let dismissals = site.endpoint.sink().and_then(endpoint_api::Sink::dismissals);
+    assert_eq!(dismissals.is_some(), declared.sink.is_some_and(|sink| sink.dismissals), "dismissals");
+    assert!(dismissals.is_none() || listing.is_some(), "dismissals need a listing");
     assert_eq!(site.endpoint.provisioner().is_some(), provisions, "provisioner");
     soon(site.endpoint.close()).await.unwrap();
 }

@@ -6,6 +6,7 @@ mod loads;
 mod outbox;
 mod provision;
 mod raw;
+mod rejects;
 mod runs;
 mod sink;
 mod source;
@@ -36,7 +37,7 @@ pub struct Test {
 
 /// Every test, suite by suite.
 pub fn tests() -> &'static [Test] {
-    const SUITES: [&[Test]; 10] = [
+    const SUITES: [&[Test]; 11] = [
         driver::TESTS,
         source::TESTS,
         raw::TESTS,
@@ -47,6 +48,7 @@ pub fn tests() -> &'static [Test] {
         provision::TESTS,
         grants::TESTS,
         outbox::TESTS,
+        rejects::TESTS,
     ];
     static ALL: std::sync::OnceLock<Vec<Test>> = std::sync::OnceLock::new();
     let copy = |test: &Test| Test { ..*test };

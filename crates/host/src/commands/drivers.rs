@@ -3,7 +3,12 @@ use std::fmt::Write as _;
 use endpoint_api::{DriverEntry, Registry};
 use serde_json::{Map, Value, json};
 
-use crate::{answer::Answer, app::App, failure::Failure, table::Table};
+use crate::{
+    answer::Answer,
+    app::App,
+    failure::{Failure, unknown},
+    table::Table,
+};
 
 /// Lists the drivers that are linked.
 pub(crate) fn list(app: &App) -> Answer {
@@ -29,7 +34,7 @@ pub(crate) fn list(app: &App) -> Answer {
 pub(crate) fn show(app: &App, id: &str, only_schema: bool) -> Result<Answer, Failure> {
     let driver = app.registry.driver(id).ok_or_else(|| {
         let known: Vec<&str> = app.registry.drivers().iter().map(|driver| driver.id()).collect();
-        Failure::usage(format!("there is no driver `{id}`; linked are {}", known.join(", ")))
+        Failure::usage(unknown("driver", id, "linked", &known))
     })?;
     let schema = driver.config_schema();
     if only_schema {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use endpoint_api::{EndpointId, Ingestion, Mode, UnitId, is_name};
+use endpoint_api::{EndpointId, Ingestion, Mode, UnitId, is_name, nearest};
 use ingest::{MaxRejects, OnOverlap};
 use serde_json::{Map, Value};
 
@@ -190,12 +190,14 @@ fn refuse_twins(ingestions: &[IngestionSettings]) -> Result<(), Failure> {
 pub(super) struct Section {
     path: String,
     members: Map<String, Value>,
+    /// The keys that were asked for.
+    known: Vec<String>,
 }
 
 impl Section {
     fn new(path: String, value: Value) -> Result<Self, Failure> {
         match value {
-            Value::Object(members) => Ok(Self { path, members }),
+            Value::Object(members) => Ok(Self { path, members, known: Vec::new() }),
             _ => Err(Failure::config(path, "expected a table")),
         }
     }
@@ -212,9 +214,14 @@ impl Section {
         Failure::config(key.map_or_else(|| self.path.clone(), |key| self.path_of(key)), message)
     }
 
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.known.push(key.to_owned());
+        self.members.shift_remove(key)
+    }
+
     /// A table within this one; empty when it is missing.
     fn section(&mut self, key: &str) -> Result<Self, Failure> {
-        let value = self.members.shift_remove(key).unwrap_or_else(|| Value::Object(Map::new()));
+        let value = self.take(key).unwrap_or_else(|| Value::Object(Map::new()));
         Self::new(self.path_of(key), value)
     }
 
@@ -225,7 +232,7 @@ impl Section {
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Failure> {
-        match self.members.shift_remove(key) {
+        match self.take(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
@@ -234,7 +241,7 @@ impl Section {
     }
 
     pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Failure> {
-        match self.members.shift_remove(key) {
+        match self.take(key) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(_) => Err(self.wrong(Some(key), "expected true or false")),
@@ -246,7 +253,14 @@ impl Section {
     }
 
     fn required_text(&mut self, key: &str) -> Result<String, Failure> {
-        self.text(key)?.ok_or_else(|| self.wrong(Some(key), "is missing"))
+        self.text(key)?.ok_or_else(|| {
+            let others = self.members.keys().map(String::as_str);
+            let message = match nearest(key, others) {
+                Some(misspelt) => format!("is missing; is it `{misspelt}` that should be called so?"),
+                None => "is missing".to_owned(),
+            };
+            self.wrong(Some(key), message)
+        })
     }
 
     fn parsed<T: std::str::FromStr<Err = endpoint_api::Error>>(&mut self, key: &str) -> Result<T, Failure> {
@@ -259,7 +273,13 @@ impl Section {
 
     pub(super) fn end(self) -> Result<(), Failure> {
         match self.members.keys().next() {
-            Some(key) => Err(self.wrong(Some(key), "is not known here")),
+            Some(key) => {
+                let message = match nearest(key, self.known.iter().map(String::as_str)) {
+                    Some(meant) => format!("is not known here; did you mean `{meant}`?"),
+                    None => "is not known here".to_owned(),
+                };
+                Err(self.wrong(Some(key), message))
+            }
             None => Ok(()),
         }
     }
@@ -340,11 +360,23 @@ mod tests {
         assert_eq!(problem("[endpoints.z]\npath = 1"), "endpoints.z.driver: is missing");
         assert!(problem("[endpoints.Z]\ndriver = \"x\"").starts_with("endpoints.Z: `Z` is malformed"));
         assert_eq!(problem("endpoints = 1"), "endpoints: expected a table");
-        assert_eq!(problem("[endpoint.z]\n"), "endpoint: is not known here");
-        assert_eq!(problem("[metadata]\nuri = \"x\""), "metadata.uri: is not known here");
+        assert_eq!(problem("[endpoint.z]\n"), "endpoint: is not known here; did you mean `endpoints`?");
+        assert_eq!(problem("[metadata]\nuri = \"x\""), "metadata.uri: is not known here; did you mean `url`?");
         assert_eq!(problem(ingestion), "ingest.issues.mode: is missing");
+        assert_eq!(problem("[ingst.issues]"), "ingst: is not known here; did you mean `ingest`?");
+        assert_eq!(
+            problem(&ingestion.replace("source =", "sorce =")),
+            "ingest.issues.source: is missing; is it `sorce` that should be called so?"
+        );
+        assert_eq!(
+            problem("[endpoints.z]\ndrivr = \"x\""),
+            "endpoints.z.driver: is missing; is it `drivr` that should be called so?"
+        );
         assert_eq!(problem(&format!("{ingestion}mode = \"cmd\"")), "ingest.issues.mode: expected `raw` or `cdm`");
-        assert_eq!(problem(&format!("{ingestion}mode = \"cdm\"\nmodes = 1")), "ingest.issues.modes: is not known here");
+        assert_eq!(
+            problem(&format!("{ingestion}mode = \"cdm\"\nmodes = 1")),
+            "ingest.issues.modes: is not known here; did you mean `mode`?"
+        );
         assert_eq!(
             problem(&ingestion.replace("jira.issues", "issues")),
             "ingest.issues.unit: `issues` is malformed: a unit id is dotted lower case, such as `jira.issues`"

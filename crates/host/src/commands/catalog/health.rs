@@ -24,6 +24,11 @@ pub(crate) async fn health(app: &App, ids: &[String]) -> Result<Answer, Failure>
             "the catalog has no dataset `{unknown}`; `cdm catalog list` lists them"
         )));
     }
+    if datasets.is_empty() {
+        let message = "the catalog has no datasets, so there is nothing to check; `cdm units` and `cdm provision` register \
+                       them";
+        return Err(Failure::not_provisioned(message));
+    }
     datasets.retain(|dataset| wanted.is_empty() || wanted.contains(&dataset.spec.id()));
     let now = now();
     let mut table =

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     config::{IngestionSettings, Settings},
     endpoints::{Opened, find, open},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, unknown},
     lineage::{Reporting, Transport},
     metadata::{open_catalog, register_endpoint},
 };
@@ -105,7 +105,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], asked: Asked) -> Result<
         }
     }
     close(catalog.as_ref(), &endpoints).await;
-    Ok(answer(app, &records).failed_with(failures).exit(exit))
+    Ok(answer(app, &records).failed(failures).exit(exit))
 }
 
 fn answer(app: &App, records: &[RunRecord]) -> Answer {
@@ -125,8 +125,7 @@ fn choose<'s>(settings: &'s Settings, names: &[String]) -> Result<Vec<&'s Ingest
     }
     let find = |name: &String| {
         let found = settings.ingestions.iter().find(|ingestion| ingestion.name == *name);
-        let message = || format!("there is no ingestion `{name}`; configured are {}", known.join(", "));
-        found.ok_or_else(|| Failure::usage(message()))
+        found.ok_or_else(|| Failure::usage(unknown("ingestion", name, "configured", &known)))
     };
     names.iter().map(find).collect()
 }

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     config::IngestionSettings,
     endpoints::Opened,
-    failure::{Exit, Failure, exit_of},
+    failure::{Exit, Failure, exit_of, or_meant},
     metadata::{now, register_unit},
 };
 
@@ -48,7 +48,9 @@ pub(super) async fn prepare<'s>(
 
     let known: Vec<String> = units.iter().map(|unit| unit.id.to_string()).collect();
     let unit = units.into_iter().find(|unit| unit.id == settings.unit).ok_or_else(|| {
-        wrong("unit", format!("`{}` has no unit `{}`; it has {}", source.id, settings.unit, known.join(", ")))
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let (id, meant) = (settings.unit.as_str(), or_meant(settings.unit.as_str(), &known));
+        wrong("unit", format!("`{}` has no unit `{id}`; it has {}{meant}", source.id, known.join(", ")))
     })?;
     let takes = sink.driver.capabilities().sink;
     let sink_name = format!("`{}` ({})", sink.id, sink.driver.id());

@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use autoprovision::{Plan, Target};
+use autoprovision::{Plan, Provisioned, Target};
 use cdm_models::ModelDescriptor;
-use endpoint_api::{ErrorKind, ModelPattern, ProvisionPlan, ProvisionedModel, Provisioner};
+use endpoint_api::{ErrorKind, FindingClass, ModelPattern, ProvisionPlan, ProvisionedModel, Provisioner};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     app::App,
     commands::provision::text::{Palette, Summary, to_text},
     endpoints::{Opened, check_config, find, open},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, or_meant},
     metadata::{now, open_catalog, register_endpoint},
 };
 
@@ -63,23 +63,21 @@ pub(crate) async fn provision(
     let answer = match purpose {
         Purpose::Apply | Purpose::ApplyFile(_) => {
             register_endpoint(catalog.as_ref(), &opened).await?;
-            let hash = from_file.as_ref().map(ProvisionPlan::hash);
-            let done = match from_file {
-                Some(plan) => target.apply(plan, now()).await,
+            let done = match &from_file {
+                Some(plan) => target.apply(plan.clone(), now()).await,
                 None => target.provision(&models, now()).await,
             };
-            match done {
-                Ok(done) => {
-                    let is_old = hash.is_some() && !done.changed;
-                    let json = to_json(sink, &done.plan, done.changed, hash, &done.records);
-                    let summary = Summary::Done(done.records.first().filter(|_| is_old));
-                    Answer::of(json, to_text(sink, &done.plan, &summary, &Palette::of_stdout()))
+            match (done, from_file) {
+                (Ok(done), None) => {
+                    let json = to_json(sink, &done.plan, done.changed, None, &done.records);
+                    Answer::of(json, to_text(sink, &done.plan, &Summary::Done, &Palette::of_stdout()))
                 }
+                (Ok(done), Some(file)) => applied(sink, done, file),
                 // What is in the way is shown beside the error.
-                Err(error) if error.kind() == ErrorKind::Conflict && hash.is_none() => {
+                (Err(error), None) if error.kind() == ErrorKind::Conflict => {
                     refused(sink, target.plan(&models).await?, error.into())
                 }
-                Err(error) => return Err(error.into()),
+                (Err(error), _) => return Err(error.into()),
             }
         }
         Purpose::Plan(out) => {
@@ -101,6 +99,29 @@ pub(crate) async fn provision(
     Ok(answer)
 }
 
+/// The answer of a plan of a file: that plan, whoever carried it out, with the receipt of the sink.
+fn applied(sink: &str, done: Provisioned, file: ProvisionPlan) -> Answer {
+    let hash = file.hash();
+    let mut json = to_json(sink, &done.plan, done.changed, Some(hash.clone()), &done.records);
+    let mut shown = done.plan;
+    (shown.sink.support, shown.sink.models) = (file.support, file.models);
+    let models = shown.sink.models.iter().map(|model| {
+        let ModelDescriptor { id, version, .. } = &*model.descriptor;
+        json!({ "model": id, "version": version, "table": model.table, "changes": model.changes })
+    });
+    let applied_at = done.records.first().map(|record| &record.provisioned_at);
+    let plan = json!({
+        "plan_hash": hash,
+        "applied_at": applied_at,
+        "applied_by_this_call": done.changed,
+        "support": { "changes": shown.sink.support },
+        "models": models.collect::<Vec<Value>>(),
+    });
+    json.insert("applied_plan".to_owned(), plan);
+    let summary = Summary::Applied { hash: &hash, record: done.records.first(), by_this_call: done.changed };
+    Answer::of(json, to_text(sink, &shown, &summary, &Palette::of_stdout()))
+}
+
 /// The answer of a plan that is only shown.
 fn planned(sink: &str, plan: &Plan, summary: &Summary<'_>) -> Answer {
     let exit = if plan.is_drift() { Exit::Changes } else { Exit::Ok };
@@ -111,7 +132,15 @@ fn planned(sink: &str, plan: &Plan, summary: &Summary<'_>) -> Answer {
 /// The answer of a plan that is not carried out.
 fn refused(sink: &str, plan: Plan, failure: Failure) -> Answer {
     let exit = failure.exit();
-    planned(sink, &plan, &Summary::Checked).failed(Some(failure)).exit(exit)
+    let in_the_way = plan.sink.findings().iter().filter(|finding| finding.class == FindingClass::Incompatible).count();
+    let failure = match in_the_way {
+        0 => failure,
+        1 => failure.shown_as(format!("{sink}: the difference shown above is in the way; nothing was changed")),
+        count => {
+            failure.shown_as(format!("{sink}: the {count} differences shown above are in the way; nothing was changed"))
+        }
+    };
+    planned(sink, &plan, &Summary::Checked).failed([failure]).exit(exit)
 }
 
 fn read_plan(path: &Path, known: &[Arc<ModelDescriptor>]) -> Result<ProvisionPlan, Failure> {
@@ -144,8 +173,8 @@ pub(super) fn matching(
 ) -> Result<Vec<Arc<ModelDescriptor>>, Failure> {
     if let Some(lost) = patterns.iter().find(|pattern| supported.iter().all(|model| !pattern.matches(&model.id))) {
         let known: Vec<&str> = supported.iter().map(|model| model.id.as_str()).collect();
-        let message = format!("no model matches `{}`; the sink takes {}", lost.as_str(), known.join(", "));
-        return Err(Failure::usage(message));
+        let (lost, meant) = (lost.as_str(), or_meant(lost.as_str(), &known));
+        return Err(Failure::usage(format!("no model matches `{lost}`; the sink takes {}{meant}", known.join(", "))));
     }
     let matches =
         |model: &ModelDescriptor| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(&model.id));

@@ -10,8 +10,10 @@ use endpoint_api::{Change, Finding, FindingClass, ProvisionedModel};
 /// What the plan is shown for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Summary<'a> {
-    /// It was carried out; or, as a file says, that had been done before, with that record.
-    Done(Option<&'a ProvisionedModel>),
+    /// It was carried out.
+    Done,
+    /// It is that of a file, and was carried out by this call or before it.
+    Applied { hash: &'a str, record: Option<&'a ProvisionedModel>, by_this_call: bool },
     /// It is shown with its statements, and was written to that file.
     Planned(Option<&'a Path>),
     /// It is shown without them.
@@ -129,7 +131,11 @@ impl Page<'_> {
     }
 
     fn end(&mut self, sink: &str, plan: &Plan, summary: &Summary<'_>, left: usize, refused: usize) {
-        let verb = if matches!(summary, Summary::Done(_)) { "made" } else { "to make" };
+        let verb = match summary {
+            Summary::Done | Summary::Applied { by_this_call: true, .. } => "made",
+            Summary::Applied { .. } => "made before",
+            _ => "to make",
+        };
         let mut line = match self.count {
             0 if refused == 0 => format!("{sink} has everything already; nothing {verb}"),
             0 => format!("{sink}: nothing {verb}"),
@@ -152,9 +158,14 @@ impl Page<'_> {
                     "Plan {hash} is in {path}; carry it out with `cdm provision {sink} --apply {path}`"
                 );
             }
-            Summary::Done(Some(record)) => {
-                let ProvisionedModel { plan_hash, provisioned_at, .. } = record;
-                let _ = writeln!(self.text, "Plan {plan_hash} was applied at {provisioned_at}");
+            Summary::Applied { hash, record: Some(ProvisionedModel { provisioned_at, .. }), by_this_call } => {
+                let _ = match by_this_call {
+                    true => writeln!(self.text, "Plan {hash} was applied at {provisioned_at}"),
+                    false => writeln!(
+                        self.text,
+                        "Plan {hash} had been applied at {provisioned_at}; this call has changed nothing"
+                    ),
+                };
             }
             _ => {}
         }

@@ -1,0 +1,217 @@
+use clap::{Args, ValueEnum};
+use endpoint_api::{ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState};
+use serde_json::{Map, Value, json};
+
+use super::{FilterArgs, open_sink, page, to_json, without};
+use crate::{
+    answer::Answer,
+    app::App,
+    failure::Failure,
+    table::{Table, Width, grouped},
+};
+
+/// Which rejects are listed, and how.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Count the rejects that have the same values: `reason`, `stage`, `field` or `ingestion`; several with commas,
+    /// such as `stage,reason`. Reasons that differ in whole numbers only are one, with `N` for the number.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    group_by: Vec<GroupBy>,
+    /// Those that were dismissed, with the reason, instead of the others.
+    #[arg(long)]
+    dismissed: bool,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+/// By what rejects are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GroupBy {
+    Reason,
+    Stage,
+    Field,
+    Ingestion,
+}
+
+impl From<GroupBy> for RejectColumn {
+    fn from(group_by: GroupBy) -> Self {
+        match group_by {
+            GroupBy::Reason => Self::Reason,
+            GroupBy::Stage => Self::Stage,
+            GroupBy::Field => Self::Field,
+            GroupBy::Ingestion => Self::Ingestion,
+        }
+    }
+}
+
+impl ListArgs {
+    /// The newest open rejects of all ingestions.
+    pub(crate) fn newest(limit: usize) -> Self {
+        Self { filter: FilterArgs::default(), group_by: Vec::new(), dismissed: false, limit }
+    }
+}
+
+/// Lists a sink's rejects, or counts them in groups.
+pub(crate) async fn list(app: &App, sink: &str, args: &ListArgs) -> Result<Answer, Failure> {
+    let settings = app.settings()?;
+    let mut filter = args.filter.filter(&settings)?;
+    let opened = open_sink(app, &settings, sink).await?;
+    if args.dismissed {
+        if opened.dismissals().is_none() {
+            return Err(without(&opened, "dismiss rejects"));
+        }
+        filter.state = RejectState::Dismissed;
+    }
+    let columns: Vec<RejectColumn> = args.group_by.iter().copied().map(RejectColumn::from).collect();
+    let answer = match (opened.reject_listing(), columns.as_slice()) {
+        (None, [_, ..]) => return Err(without(&opened, "count rejects in groups")),
+        (Some(listing), [_, ..]) => {
+            let groups = listing.count(&filter, &columns).await?;
+            count_answer(&groups, &columns, args.limit, app.width)
+        }
+        (listing, []) => {
+            let rejects = page(&opened, &filter, 0, args.limit).await?;
+            let totals = match listing {
+                Some(listing) => Some(Totals::of(listing, &filter).await?),
+                None => None,
+            };
+            list_answer(sink, &rejects, totals.as_ref(), args, app.width)
+        }
+    };
+    opened.endpoint.close().await?;
+    Ok(answer)
+}
+
+/// How many rejects match, and how many more are dismissed.
+struct Totals {
+    total: u64,
+    dismissed: u64,
+}
+
+impl Totals {
+    async fn of(listing: &dyn RejectListing, filter: &RejectFilter) -> Result<Self, Failure> {
+        let total = total(&listing.count(filter, &[]).await?);
+        let dismissed = match filter.state {
+            RejectState::Dismissed => total,
+            _ => {
+                let mut dismissed = filter.clone();
+                dismissed.state = RejectState::Dismissed;
+                self::total(&listing.count(&dismissed, &[]).await?)
+            }
+        };
+        Ok(Self { total, dismissed })
+    }
+}
+
+fn total(groups: &[RejectGroup]) -> u64 {
+    groups.iter().map(|group| group.count).sum()
+}
+
+fn list_answer(sink: &str, rejects: &[ListedReject], totals: Option<&Totals>, args: &ListArgs, width: Width) -> Answer {
+    let heads = ["ID", "INGESTION", "STAGE", "ORIGIN", "KEY", "FIELD", "REASON"];
+    let mut table = if args.dismissed {
+        let heads: Vec<&str> = heads.into_iter().chain(["DISMISSED", "BY", "AT"]).collect();
+        Table::new(&heads).wrapped(&["ORIGIN", "REASON", "DISMISSED"]).optional(&[
+            "INGESTION",
+            "KEY",
+            "FIELD",
+            "AT",
+            "STAGE",
+            "ORIGIN",
+            "BY",
+        ])
+    } else {
+        Table::new(&heads).wrapped(&["ORIGIN", "REASON"]).optional(&["INGESTION", "KEY", "FIELD"])
+    };
+    for ListedReject { reject, dismissal, .. } in rejects {
+        let mut cells = vec![
+            reject.id.clone(),
+            reject.ingestion.clone(),
+            reject.stage.to_string(),
+            reject.origin.clone(),
+            reject.key.clone().unwrap_or_default(),
+            reject.field.clone().unwrap_or_default(),
+            reject.reason.clone(),
+        ];
+        if let Some(dismissal) = dismissal {
+            cells.extend([dismissal.reason.clone(), dismissal.by.clone(), dismissal.at.clone()]);
+        }
+        table.row(cells);
+    }
+    let mut text = if rejects.is_empty() { String::new() } else { table.render(width) };
+    text.push_str(&summary(sink, rejects.len(), totals, args));
+    let json = json!({
+        "rejects": rejects.iter().map(to_json).collect::<Vec<Value>>(),
+        "total": totals.map(|totals| totals.total),
+        "dismissed": totals.map(|totals| totals.dismissed),
+    });
+    Answer::of(members(json), text)
+}
+
+/// How many there are and how to see the others.
+fn summary(sink: &str, shown: usize, totals: Option<&Totals>, args: &ListArgs) -> String {
+    let shown = u64::try_from(shown).unwrap_or(u64::MAX);
+    let kind = if args.dismissed { "dismissed rejects" } else { "rejects" };
+    let Some(Totals { total, dismissed }) = totals else {
+        return match shown {
+            0 => format!("no {kind}\n"),
+            _ => format!("showing the newest {}; the sink does not count its rejects\n", grouped(shown)),
+        };
+    };
+    let mut text = match *total {
+        0 => format!("no {kind}"),
+        1 if shown == 1 => format!("1 {}", kind.trim_end_matches('s')),
+        total if shown == total => format!("{} {kind}", grouped(total)),
+        total => format!(
+            "showing {} of {} {kind}; --limit shows more, and --group-by reason counts them",
+            grouped(shown),
+            grouped(total)
+        ),
+    };
+    if !args.dismissed && *dismissed > 0 {
+        text.push_str(&format!("; {} dismissed: `cdm rejects list {sink} --dismissed`", grouped(*dismissed)));
+    }
+    text.push('\n');
+    text
+}
+
+fn count_answer(groups: &[RejectGroup], columns: &[RejectColumn], limit: usize, width: Width) -> Answer {
+    let heads: Vec<String> = columns.iter().map(|column| column.name().to_uppercase()).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).chain(["COUNT", "NEWEST", "EXAMPLE"]).collect();
+    let mut table =
+        Table::new(&heads).number("COUNT").wrapped(&["REASON", "FIELD", "INGESTION"]).optional(&["NEWEST", "EXAMPLE"]);
+    for group in groups.iter().take(limit) {
+        let values = group.values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
+        table.row(values.chain([grouped(group.count), group.newest.clone(), group.example.clone()]));
+    }
+    let rejects = total(groups);
+    let text = match groups.len() {
+        0 => "no rejects\n".to_owned(),
+        count if count > limit => format!(
+            "{}showing {limit} of {count} groups, with {} rejects in all; --limit shows more\n",
+            table.render(width),
+            grouped(rejects)
+        ),
+        _ => format!("{}{} in all\n", table.render(width), grouped(rejects)),
+    };
+    let json = groups.iter().take(limit).map(|group| {
+        let values = columns.iter().zip(&group.values).map(|(column, value)| (column.name().to_owned(), json!(value)));
+        let mut members: Map<String, Value> = values.collect();
+        members.insert("count".to_owned(), group.count.into());
+        members.insert("newest".to_owned(), group.newest.as_str().into());
+        members.insert("example".to_owned(), group.example.as_str().into());
+        Value::Object(members)
+    });
+    let json = json!({ "groups": json.collect::<Vec<Value>>(), "total_groups": groups.len(), "total": rejects });
+    Answer::of(members(json), text)
+}
+
+fn members(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}

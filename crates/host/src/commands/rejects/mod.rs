@@ -1,0 +1,133 @@
+//! `cdm rejects`: records that could not be read, mapped or stored.
+
+mod dismiss;
+mod list;
+mod replay;
+mod show;
+
+use clap::Args;
+use endpoint_api::{Ingestion, ListedReject, RejectFilter, RejectQuery, RejectState, StoredReject, batch::Stage};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    config::Settings,
+    endpoints::{Opened, find, open},
+    failure::{Failure, unknown},
+};
+pub(crate) use dismiss::{DismissArgs, ReopenArgs, dismiss, reopen};
+pub(crate) use list::{ListArgs, list};
+pub(crate) use replay::{ReplayArgs, replay};
+pub(crate) use show::show;
+
+/// Which rejects a command is about, beside their ids.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// Only those of this ingestion.
+    #[arg(long, value_name = "NAME")]
+    ingestion: Option<String>,
+    /// Only those of this stage: source (not a record), map (no row can be made of it) or sink (the row cannot be
+    /// stored).
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<Stage>,
+    /// Only those in which this member is wrong, such as `fields.created`.
+    #[arg(long, value_name = "FIELD")]
+    field: Option<String>,
+    /// Only those with this reason, as a list or `--group-by reason` shows it.
+    #[arg(long, value_name = "TEXT")]
+    rejected_for: Option<String>,
+}
+
+impl FilterArgs {
+    fn is_empty(&self) -> bool {
+        self.ingestion.is_none() && self.stage.is_none() && self.field.is_none() && self.rejected_for.is_none()
+    }
+
+    /// The open rejects that match.
+    fn filter(&self, settings: &Settings) -> Result<RejectFilter, Failure> {
+        let mut filter = RejectFilter::open();
+        filter.ingestion = self.ingestion.as_deref().map(|name| named(settings, name)).transpose()?;
+        filter.stage = self.stage;
+        filter.field.clone_from(&self.field);
+        filter.reason.clone_from(&self.rejected_for);
+        Ok(filter)
+    }
+}
+
+/// The ids of rejects, or a filter: both at once would leave open which of them counts.
+fn refuse_both(ids: &[String], filter: &FilterArgs) -> Result<(), Failure> {
+    if ids.is_empty() || filter.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "name rejects by their ids, or by --ingestion, --stage, --field and --rejected-for; not by both",
+    ))
+}
+
+/// Opens the endpoint and makes sure that it is a sink.
+async fn open_sink(app: &App, settings: &Settings, sink: &str) -> Result<Opened, Failure> {
+    let opened = open(app, settings, find(settings, sink)?).await?;
+    opened.sink()?;
+    Ok(opened)
+}
+
+fn named(settings: &Settings, name: &str) -> Result<Ingestion, Failure> {
+    let found = settings.ingestions.iter().find(|ingestion| ingestion.name == name);
+    let known: Vec<&str> = settings.ingestions.iter().map(|ingestion| ingestion.name.as_str()).collect();
+    let found = found.ok_or_else(|| Failure::usage(unknown("ingestion", name, "configured", &known)))?;
+    Ok(found.ingestion())
+}
+
+/// A page of the rejects that match. A sink without a listing takes no filter but the ingestion.
+async fn page(sink: &Opened, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>, Failure> {
+    if let Some(listing) = sink.reject_listing() {
+        return Ok(listing.list(filter, offset, limit).await?);
+    }
+    if filter.stage.is_some() || filter.field.is_some() || filter.reason.is_some() {
+        return Err(without(sink, "list rejects by stage, field or reason"));
+    }
+    if filter.state == RejectState::Dismissed {
+        return Ok(Vec::new());
+    }
+    let mut query = RejectQuery::newest(limit).skip(offset);
+    query.ingestion.clone_from(&filter.ingestion);
+    let rejects = sink.sink()?.rejects(&query).await?;
+    Ok(rejects.into_iter().map(|reject| ListedReject::new(reject, None)).collect())
+}
+
+/// The rejects of these ids, all of which have to be there.
+async fn by_ids(sink: &Opened, ids: &[String]) -> Result<Vec<ListedReject>, Failure> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let one = match sink.reject_listing() {
+            Some(listing) => listing.list(&RejectFilter::by_ids([id.clone()]), 0, 1).await?,
+            None => {
+                let rejects = sink.sink()?.rejects(&RejectQuery::by_id(id)).await?;
+                rejects.into_iter().map(|reject| ListedReject::new(reject, None)).collect()
+            }
+        };
+        let unknown = || {
+            let message = format!("`{0}` holds no reject `{id}`; `cdm rejects list {0}` lists them", sink.id);
+            Failure::not_found(message)
+        };
+        found.push(one.into_iter().next().ok_or_else(unknown)?);
+    }
+    Ok(found)
+}
+
+/// The driver does not have the role that the command needs.
+fn without(sink: &Opened, role: &str) -> Failure {
+    Failure::usage(format!("`{}` ({}) does not {role}; see `cdm drivers`", sink.id, sink.driver.id()))
+}
+
+fn to_json(listed: &ListedReject) -> Value {
+    let mut json = stored_to_json(&listed.reject);
+    if let (Some(dismissal), Some(members)) = (&listed.dismissal, json.as_object_mut()) {
+        members.insert("dismissal".to_owned(), json!(dismissal));
+    }
+    json
+}
+
+fn stored_to_json(reject: &StoredReject) -> Value {
+    serde_json::to_value(reject).unwrap_or_else(|_| json!({}))
+}

@@ -1,0 +1,193 @@
+use endpoint_api::{
+    Dismissal, Dismissals, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing,
+    RejectState, Result, async_trait,
+};
+use relational::{
+    state::{unsigned, without_nul},
+    support::VERDICT,
+};
+use tokio_postgres::types::Type;
+
+use crate::{
+    endpoint::PgCdm,
+    rejects::{COLUMNS, stored, unprovisioned},
+    session::{Session, column},
+    state::SupportTables,
+};
+
+/// As the time of a reject is shown.
+const RFC_3339: &str = "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'";
+
+/// A session with the table of rejects.
+struct Rejects<'e> {
+    endpoint: &'e PgCdm,
+    session: Session,
+    table: String,
+    /// Whether the table has the columns of dismissals, which came later.
+    keeps_dismissals: bool,
+}
+
+/// A filter as the parameters of [`Rejects::condition`].
+struct Wanted {
+    ids: Option<Vec<String>>,
+    ingestion: Option<String>,
+    stage: Option<String>,
+    field: Option<String>,
+    reasons: Option<Vec<String>>,
+    state: RejectState,
+}
+
+impl<'e> Rejects<'e> {
+    async fn open(endpoint: &'e PgCdm) -> Result<Self> {
+        let session = Session::open(endpoint.connector()).await?;
+        let table = SupportTables::of(endpoint.schema()).reject;
+        let statement = "select exists (select from pg_attribute where attrelid = to_regclass($1) \
+                         and attname = 'dismissed_verdict' and not attisdropped)";
+        let found = session.query_one("list rejects", statement, &[(&table, Type::TEXT)]).await?;
+        Ok(Self { endpoint, session, table, keeps_dismissals: column(&found, 0)? })
+    }
+
+    async fn wanted(&self, filter: &RejectFilter) -> Result<Wanted> {
+        let reasons = match &filter.reason {
+            None => None,
+            Some(_) => {
+                let statement = format!("select distinct reason from {}", self.table);
+                let rows = self.session.query("list rejects", &statement, &[]).await;
+                let rows = rows.map_err(|error| unprovisioned(self.endpoint, error))?;
+                let reasons = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
+                Some(reasons.into_iter().filter(|reason| filter.takes_reason(reason)).collect())
+            }
+        };
+        Ok(Wanted {
+            ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().map(|id| without_nul(id)).collect()),
+            ingestion: filter.ingestion.as_ref().map(ToString::to_string),
+            stage: filter.stage.map(|stage| stage.to_string()),
+            field: filter.field.as_deref().map(without_nul),
+            reasons,
+            state: filter.state,
+        })
+    }
+
+    /// What a reject has to fulfil: the parameters are $1 to $5.
+    fn condition(&self, state: RejectState) -> String {
+        let state = match (state, self.keeps_dismissals) {
+            (RejectState::Any, _) | (RejectState::Open, false) => "true".to_owned(),
+            (RejectState::Dismissed, false) => "false".to_owned(),
+            (RejectState::Open, true) => {
+                format!("(dismissed_at is null or dismissed_verdict is distinct from {VERDICT})")
+            }
+            (RejectState::Dismissed, true) => format!("(dismissed_at is not null and dismissed_verdict = {VERDICT})"),
+        };
+        format!(
+            "($1::text[] is null or id = any($1)) and ($2::text is null or ingestion = $2) \
+             and ($3::text is null or stage = $3) and ($4::text is null or field = $4) \
+             and ($5::text[] is null or reason = any($5)) and {state}"
+        )
+    }
+
+    /// Changes the rejects that match; `$6` and `$7` are the texts.
+    async fn update(&self, filter: &RejectFilter, state: RejectState, set: &str, texts: [&str; 2]) -> Result<u64> {
+        const OPERATION: &str = "dismiss rejects";
+        if !self.keeps_dismissals {
+            let message = format!(
+                "the sink has no place for dismissals yet; run `cdm provision {}`, which adds it",
+                self.endpoint.id()
+            );
+            return Err(Error::new(ErrorKind::NotProvisioned, OPERATION, message));
+        }
+        let wanted = self.wanted(filter).await?;
+        let condition = self.condition(state);
+        // Both texts are parameters of every such statement.
+        let statement =
+            format!("update {} set {set} where {condition} and ($6::text, $7::text) is not null", self.table);
+        let [first, second] = texts.map(without_nul);
+        let mut parameters = wanted.parameters().to_vec();
+        parameters.extend([(&first as _, Type::TEXT), (&second as _, Type::TEXT)]);
+        self.session.execute(OPERATION, &statement, &parameters).await
+    }
+}
+
+impl Wanted {
+    fn parameters(&self) -> [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] {
+        [
+            (&self.ids, Type::TEXT_ARRAY),
+            (&self.ingestion, Type::TEXT),
+            (&self.stage, Type::TEXT),
+            (&self.field, Type::TEXT),
+            (&self.reasons, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+#[async_trait]
+impl RejectListing for PgCdm {
+    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+        let rejects = Rejects::open(self).await?;
+        let wanted = rejects.wanted(filter).await?;
+        let dismissal = if rejects.keeps_dismissals {
+            format!(
+                "case when dismissed_verdict = {VERDICT} then to_char(dismissed_at at time zone 'UTC', {RFC_3339}) \
+                 end, coalesce(dismissed_by, ''), coalesce(dismissed_reason, '')"
+            )
+        } else {
+            "null::text, '', ''".to_owned()
+        };
+        let statement = format!(
+            "select {COLUMNS}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit $6 offset $7",
+            rejects.table,
+            rejects.condition(wanted.state),
+        );
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (limit, offset) = (number(limit), number(offset));
+        let mut parameters = wanted.parameters().to_vec();
+        parameters.extend([(&limit as _, Type::INT8), (&offset as _, Type::INT8)]);
+        let rows = rejects.session.query("list rejects", &statement, &parameters).await;
+        let rows = rows.map_err(|error| unprovisioned(self, error))?;
+        let listed = rows.iter().map(|row| {
+            const DISMISSAL: usize = 16;
+            let at: Option<String> = column(row, DISMISSAL)?;
+            let (by, reason): (String, String) = (column(row, DISMISSAL + 1)?, column(row, DISMISSAL + 2)?);
+            Ok(ListedReject::new(stored(row)?, at.map(|at| Dismissal::new(reason, by, at))))
+        });
+        listed.collect()
+    }
+
+    async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+        let rejects = Rejects::open(self).await?;
+        let wanted = rejects.wanted(filter).await?;
+        let selected: String = columns.iter().map(|column| format!(", {}", column.name())).collect();
+        let grouped: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+        let grouped = if grouped.is_empty() { String::new() } else { format!("group by {}", grouped.join(", ")) };
+        let statement = format!(
+            "select count(*), to_char(max(rejected_at) at time zone 'UTC', {RFC_3339}), min(id){selected} \
+             from {} where {} {grouped}",
+            rejects.table,
+            rejects.condition(wanted.state),
+        );
+        let rows = rejects.session.query("count rejects", &statement, &wanted.parameters()).await;
+        let rows = rows.map_err(|error| unprovisioned(self, error))?;
+        let mut groups = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let count = unsigned(column(row, 0)?);
+            if count > 0 {
+                let values = (0..columns.len()).map(|index| column(row, index + 3)).collect::<Result<_>>()?;
+                groups.push(RejectGroup::new(values, count, column(row, 1)?, column(row, 2)?));
+            }
+        }
+        Ok(RejectGroup::merged(groups, columns))
+    }
+}
+
+#[async_trait]
+impl Dismissals for PgCdm {
+    async fn dismiss(&self, filter: &RejectFilter, reason: &str, by: &str) -> Result<u64> {
+        let set =
+            format!("dismissed_at = now(), dismissed_reason = $6, dismissed_by = $7, dismissed_verdict = {VERDICT}");
+        Rejects::open(self).await?.update(filter, RejectState::Open, &set, [reason, by]).await
+    }
+
+    async fn reopen(&self, filter: &RejectFilter) -> Result<u64> {
+        let set = "dismissed_at = null, dismissed_reason = null, dismissed_by = null, dismissed_verdict = null";
+        Rejects::open(self).await?.update(filter, RejectState::Dismissed, set, ["", ""]).await
+    }
+}

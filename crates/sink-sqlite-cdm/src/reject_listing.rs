@@ -1,0 +1,204 @@
+use endpoint_api::{
+    Dismissal, Dismissals, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing,
+    RejectState, Result, async_trait,
+};
+use relational::{
+    state::unsigned,
+    support::{self, VERDICT},
+};
+use rusqlite::{Connection, named_params, types::Value};
+use sqlite_client::Access;
+
+use crate::{
+    cells,
+    database::{Database, During as _, OWNER},
+    endpoint::SqliteCdm,
+    rejects::{COLUMNS, LIST, MORE_COLUMNS, open, read},
+};
+
+const DISMISS: &str = "dismiss rejects";
+
+/// The condition of a filter, with its values as named parameters.
+struct Wanted {
+    ids: Option<String>,
+    ingestion: Option<String>,
+    stage: Option<String>,
+    field: Option<String>,
+    reasons: Option<String>,
+}
+
+impl Wanted {
+    fn of(connection: &Connection, filter: &RejectFilter) -> Result<Self> {
+        let reasons = match &filter.reason {
+            None => None,
+            Some(_) => {
+                let statement = format!("select distinct reason from {}", support::REJECT);
+                let mut statement = connection.prepare(&statement).during(LIST)?;
+                let reasons = statement.query_map([], |row| row.get::<_, String>(0)).during(LIST)?;
+                let reasons = reasons.collect::<rusqlite::Result<Vec<_>>>().during(LIST)?;
+                Some(list(reasons.into_iter().filter(|reason| filter.takes_reason(reason))))
+            }
+        };
+        Ok(Self {
+            ids: (!filter.ids.is_empty()).then(|| list(filter.ids.iter().cloned())),
+            ingestion: filter.ingestion.as_ref().map(ToString::to_string),
+            stage: filter.stage.map(|stage| stage.to_string()),
+            field: filter.field.clone(),
+            reasons,
+        })
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Value)> {
+        let value = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+        vec![
+            (":ids", value(&self.ids)),
+            (":ingestion", value(&self.ingestion)),
+            (":stage", value(&self.stage)),
+            (":field", value(&self.field)),
+            (":reasons", value(&self.reasons)),
+        ]
+    }
+}
+
+/// Texts as one parameter.
+fn list(texts: impl Iterator<Item = String>) -> String {
+    serde_json::Value::from_iter(texts).to_string()
+}
+
+/// Whether the table has the columns of dismissals, which came later.
+fn keeps_dismissals(connection: &Connection) -> Result<bool> {
+    let statement = "select exists (select 1 from pragma_table_info(?1) where name = 'dismissed_verdict')";
+    connection.query_row(statement, [support::REJECT], |row| row.get(0)).during(LIST)
+}
+
+fn condition(state: RejectState, keeps_dismissals: bool) -> String {
+    let state = match (state, keeps_dismissals) {
+        (RejectState::Any, _) | (RejectState::Open, false) => "true".to_owned(),
+        (RejectState::Dismissed, false) => "false".to_owned(),
+        (RejectState::Open, true) => format!("(dismissed_at is null or dismissed_verdict is not ({VERDICT}))"),
+        (RejectState::Dismissed, true) => format!("(dismissed_at is not null and dismissed_verdict = {VERDICT})"),
+    };
+    format!(
+        "(:ids is null or id in (select value from json_each(:ids))) and (:ingestion is null or ingestion = :ingestion) \
+         and (:stage is null or stage = :stage) and (:field is null or field = :field) \
+         and (:reasons is null or reason in (select value from json_each(:reasons))) and {state}"
+    )
+}
+
+fn with<'p>(
+    parameters: &'p [(&'static str, Value)],
+    more: &[(&'static str, &'p dyn rusqlite::ToSql)],
+) -> Vec<(&'static str, &'p dyn rusqlite::ToSql)> {
+    let values = parameters.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql));
+    values.chain(more.iter().copied()).collect()
+}
+
+fn listed(database: &Database, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+    let connection = open(database, Access::Read)?;
+    let keeps_dismissals = keeps_dismissals(&connection)?;
+    let dismissal = if keeps_dismissals {
+        format!(
+            "case when dismissed_verdict = {VERDICT} then dismissed_at end, coalesce(dismissed_by, ''), \
+             coalesce(dismissed_reason, '')"
+        )
+    } else {
+        "null, '', ''".to_owned()
+    };
+    let statement = format!(
+        "select {COLUMNS}, {MORE_COLUMNS}, {dismissal} from {} where {} \
+         order by rejected_at desc, origin, id limit :limit offset :offset",
+        support::REJECT,
+        condition(filter.state, keeps_dismissals),
+    );
+    let parameters = Wanted::of(&connection, filter)?.parameters();
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let (limit, offset) = (number(limit), number(offset));
+    let mut statement = connection.prepare(&statement).during(LIST)?;
+    let parameters = with(&parameters, &[(":limit", &limit), (":offset", &offset)]);
+    let rows = statement.query_map(parameters.as_slice(), |row| {
+        const DISMISSAL: usize = 16;
+        let at: Option<String> = row.get(DISMISSAL)?;
+        let (by, reason): (String, String) = (row.get(DISMISSAL + 1)?, row.get(DISMISSAL + 2)?);
+        Ok(ListedReject::new(read(row)?, at.map(|at| Dismissal::new(reason, by, at))))
+    });
+    rows.during(LIST)?.collect::<rusqlite::Result<_>>().during(LIST)
+}
+
+fn counted(database: &Database, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+    const OPERATION: &str = "count rejects";
+    let connection = open(database, Access::Read)?;
+    let selected: String = columns.iter().map(|column| format!(", {}", column.name())).collect();
+    let grouped: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+    let grouped = if grouped.is_empty() { String::new() } else { format!("group by {}", grouped.join(", ")) };
+    let statement = format!(
+        "select count(*), coalesce(max(rejected_at), ''), coalesce(min(id), ''){selected} from {} where {} {grouped}",
+        support::REJECT,
+        condition(filter.state, keeps_dismissals(&connection)?),
+    );
+    let parameters = Wanted::of(&connection, filter)?.parameters();
+    let mut statement = connection.prepare(&statement).during(OPERATION)?;
+    let rows = statement.query_map(with(&parameters, &[]).as_slice(), |row| {
+        let values = (0..columns.len()).map(|index| row.get(index + 3)).collect::<rusqlite::Result<_>>()?;
+        Ok(RejectGroup::new(values, unsigned(row.get(0)?), row.get(1)?, row.get(2)?))
+    });
+    let mut groups = rows.during(OPERATION)?.collect::<rusqlite::Result<Vec<_>>>().during(OPERATION)?;
+    groups.retain(|group| group.count > 0);
+    Ok(RejectGroup::merged(groups, columns))
+}
+
+/// Changes the rejects that match.
+fn update(
+    database: &Database,
+    filter: &RejectFilter,
+    state: RejectState,
+    set: &str,
+    more: &[(&'static str, &dyn rusqlite::ToSql)],
+) -> Result<u64> {
+    let connection = open(database, Access::Write)?;
+    if !keeps_dismissals(&connection)? {
+        let message =
+            format!("the sink has no place for dismissals yet; run `cdm provision {}`, which adds it", database.id());
+        return Err(Error::new(ErrorKind::NotProvisioned, DISMISS, message));
+    }
+    let statement = format!("update {} set {set} where {}", support::REJECT, condition(state, true));
+    let parameters = Wanted::of(&connection, filter)?.parameters();
+    let changed = connection.execute(&statement, with(&parameters, more).as_slice()).during(DISMISS)?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+#[async_trait]
+impl RejectListing for SqliteCdm {
+    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+        let (database, filter) = (self.database().clone(), filter.clone());
+        OWNER.blocking(move || listed(&database, &filter, offset, limit)).await
+    }
+
+    async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+        let (database, filter, columns) = (self.database().clone(), filter.clone(), columns.to_vec());
+        OWNER.blocking(move || counted(&database, &filter, &columns)).await
+    }
+}
+
+#[async_trait]
+impl Dismissals for SqliteCdm {
+    async fn dismiss(&self, filter: &RejectFilter, reason: &str, by: &str) -> Result<u64> {
+        let (database, filter) = (self.database().clone(), filter.clone());
+        let (reason, by) = (reason.to_owned(), by.to_owned());
+        let set = format!(
+            "dismissed_at = :now, dismissed_reason = :reason, dismissed_by = :by, dismissed_verdict = {VERDICT}"
+        );
+        OWNER
+            .blocking(move || {
+                let now = cells::now()?;
+                let more = named_params! { ":now": now, ":reason": reason, ":by": by };
+                update(&database, &filter, RejectState::Open, &set, more)
+            })
+            .await
+    }
+
+    async fn reopen(&self, filter: &RejectFilter) -> Result<u64> {
+        let (database, filter) = (self.database().clone(), filter.clone());
+        let set = "dismissed_at = null, dismissed_reason = null, dismissed_by = null, dismissed_verdict = null";
+        OWNER.blocking(move || update(&database, &filter, RejectState::Dismissed, set, &[])).await
+    }
+}
