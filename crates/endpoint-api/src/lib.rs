@@ -95,7 +95,7 @@ pub use endpoint::{Check, CheckReport, Endpoint};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
-pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
+pub use mapper::{Mapped, Mapper, MapperEntry, Note, RecordMapper, Rejection};
 pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{
     Change, Execution, Finding, FindingClass, ModelPlan, PlanState, PlannedFor, ProvisionPlan, ProvisionReceipt,

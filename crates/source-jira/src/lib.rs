@@ -70,6 +70,7 @@ mod files;
 mod fingerprint;
 mod gather;
 mod issue_keys;
+mod issue_parent;
 mod json;
 mod lines;
 mod parent;
@@ -78,6 +79,7 @@ mod plan;
 mod read;
 mod stop;
 mod units;
+mod user_aliases;
 
 pub use config::Config;
 pub use driver::{ExportEndpoint, JiraExport};
