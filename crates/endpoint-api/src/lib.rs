@@ -100,7 +100,7 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
 pub use living::{Holder, LivingRun, RunWatch};
-pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
+pub use mapper::{Mapped, Mapper, MapperEntry, Note, RecordMapper, Rejection};
 pub use nearest::nearest;
 pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{

@@ -130,6 +130,16 @@ pub const fn parent_id() -> Input {
     Input { place: Place::Envelope("parent.id"), derivation: Derivation::Transformed, when: None }
 }
 
+/// Something that is made of the key of the record's parent.
+pub const fn parent_key() -> Input {
+    Input { place: Place::Envelope("parent.key"), derivation: Derivation::Transformed, when: None }
+}
+
+/// Something that is made of the configured address of the site.
+pub const fn site_url() -> Input {
+    Input { place: Place::Configuration("site_url"), derivation: Derivation::Transformed, when: None }
+}
+
 /// Something that is made of the source system, such as an id.
 pub const fn source_system() -> Input {
     Input { place: Place::Configuration("source_system"), derivation: Derivation::Transformed, when: None }

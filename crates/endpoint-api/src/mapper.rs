@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use cdm_models::{Model, Timestamp};
 
@@ -27,6 +27,9 @@ pub trait Mapper: Send + Sync + Sized + 'static {
     const LINEAGE: Lineage;
     /// The row; it may borrow from the record and from the mapper.
     type Model<'a>: Model;
+    /// The members that every whole record of the unit has when its export was made with all fields, also where
+    /// they are null: dotted paths, such as `fields.summary`. A run reports the records that lack some of them.
+    const EXPECTED: &'static [&'static str] = &[];
 
     /// A mapper for the records of one source.
     fn new(source: &SourceIdentity) -> Result<Self>;
@@ -35,6 +38,16 @@ pub trait Mapper: Send + Sync + Sized + 'static {
     ///
     /// The record's text has been cleaned: it holds no escape of U+0000 or of a lone surrogate.
     fn map<'a>(&'a self, record: &RawRecord<'a>) -> Result<Mapped<Self::Model<'a>>, Rejection>;
+
+    /// As [`map`](Self::map), and adds to `notes` what a run has to report of a record that became a row.
+    fn map_noting<'a>(
+        &'a self,
+        record: &RawRecord<'a>,
+        notes: &mut Vec<Note>,
+    ) -> Result<Mapped<Self::Model<'a>>, Rejection> {
+        let _ = notes;
+        self.map(record)
+    }
 
     /// The key of the row that a record becomes, where that is told with little work; it helps to recognise
     /// what is stored already. `None`, and a key under which the row is not stored, cost time and nothing else.
@@ -48,6 +61,43 @@ pub struct Mapped<M> {
     pub row: M,
     /// When the record last changed at its source; `None` when the source does not tell.
     pub version_at: Option<Timestamp>,
+}
+
+/// What a run reports of a record although it became a row. It names members and shows no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The value of this member cannot be read: it is null in the row and kept in `raw_source`.
+    Unreadable(Cow<'static, str>),
+    /// The rich text of this member can be read only in part; all of it is kept in `raw_source`.
+    PartlyRead(&'static str),
+    /// A member is nested too deeply for `properties`: it is kept in `raw_source`, as a text.
+    TooDeep,
+    /// The record lacks this member, one of [`Mapper::EXPECTED`].
+    Lacking(&'static str),
+    /// The record names another record in this member by a key alone, and the export has none, or more than one,
+    /// with that key: the reference is null in the row, and the key is kept in `raw_source` or `properties`.
+    Unresolved(&'static str),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(member) => {
+                write!(f, "the value of `{member}` cannot be read; it is null in the row and kept in `raw_source`")
+            }
+            Self::PartlyRead(member) => {
+                write!(f, "the document in `{member}` can be read only in part; all of it is kept in `raw_source`")
+            }
+            Self::TooDeep => f.write_str("a member is nested too deeply; it is kept in `raw_source` as text"),
+            Self::Lacking(member) => {
+                write!(f, "the record has no `{member}`; was the export made with few fields?")
+            }
+            Self::Unresolved(member) => {
+                write!(f, "no issue, or more than one, of the export has the key in `{member}`; the reference is null")
+            }
+        }
+    }
 }
 
 /// Why a record became no row.
@@ -93,19 +143,32 @@ impl fmt::Display for Rejection {
 
 /// A [`Mapper`] whose model is not named in its type.
 pub trait RecordMapper: Send + Sync {
-    /// Maps a record, which is the one at `index` of its batch, and adds the row to `rows`.
-    fn map_into(&self, record: &RawRecord<'_>, index: usize, rows: &mut CdmBatchBuilder) -> Result<(), Rejection>;
+    /// Maps a record, which is the one at `index` of its batch, and adds the row to `rows`. Returns what a run has
+    /// to report of the record.
+    fn map_into(
+        &self,
+        record: &RawRecord<'_>,
+        index: usize,
+        rows: &mut CdmBatchBuilder,
+    ) -> Result<Vec<Note>, Rejection>;
 
     /// See [`Mapper::key`].
     fn key(&self, record: &RawRecord<'_>) -> Option<String>;
 }
 
 impl<M: Mapper> RecordMapper for M {
-    fn map_into(&self, record: &RawRecord<'_>, index: usize, rows: &mut CdmBatchBuilder) -> Result<(), Rejection> {
+    fn map_into(
+        &self,
+        record: &RawRecord<'_>,
+        index: usize,
+        rows: &mut CdmBatchBuilder,
+    ) -> Result<Vec<Note>, Rejection> {
         let (json, changes) = clean(record.json);
         let record = RawRecord { json: &json, ..*record };
-        let mapped = self.map(&record)?;
-        rows.push(&mapped, record.rank, changes, index)
+        let mut notes = Vec::new();
+        let mapped = self.map_noting(&record, &mut notes)?;
+        rows.push(&mapped, record.rank, changes, index)?;
+        Ok(notes)
     }
 
     fn key(&self, record: &RawRecord<'_>) -> Option<String> {

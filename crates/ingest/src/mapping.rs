@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    CdmBatch, MapperEntry, RawBatch, RecordMapper, Reject, Result, SourceIdentity,
-    batch::{CdmBatchBuilder, SourceHasher, SourceHashes, Stage},
+    CdmBatch, Incomplete, MapperEntry, Note, RawBatch, RecordMapper, Reject, Result, SourceIdentity,
+    batch::{CdmBatchBuilder, RawRecord, SourceHasher, SourceHashes, Stage},
 };
 
 /// How the records of a unit become rows of a model.
@@ -37,24 +37,57 @@ impl Mapping {
         batch.records().map(|record| (self.hasher.hash(&record), self.mapper.key(&record))).collect()
     }
 
-    /// Maps the records of a batch: each becomes one row or one reject.
+    /// Maps the records of a batch: each becomes one row or one reject. What is to be reported of rows is returned
+    /// beside them, with counts.
     pub(crate) fn map(
         &self,
         batch: Arc<RawBatch>,
         hashes: &SourceHashes,
         rows: &mut CdmBatchBuilder,
-    ) -> Result<(Option<CdmBatch>, Vec<Reject>)> {
+    ) -> Result<(Option<CdmBatch>, Vec<Reject>, Vec<Incomplete>)> {
         let mut rejects = Vec::new();
+        let mut notes = Notes::default();
         for (index, record) in batch.records().enumerate() {
             if let Err(reject) = batch.check(&record) {
                 rejects.push(*reject);
                 continue;
             }
-            if let Err(rejection) = self.mapper.map_into(&record, index, rows) {
-                rejects.push(Reject::of(&record, Stage::Map, rejection));
+            match self.mapper.map_into(&record, index, rows) {
+                Ok(noted) => noted.into_iter().for_each(|note| notes.add(note, &record)),
+                Err(rejection) => rejects.push(Reject::of(&record, Stage::Map, rejection)),
             }
         }
         let mapped = if rows.is_empty() { None } else { Some(rows.finish_hashed(batch, hashes)?) };
-        Ok((mapped, rejects))
+        Ok((mapped, rejects, notes.finish()))
+    }
+}
+
+/// The most distinct notes of a batch that are told apart.
+const MOST_NOTES: usize = 64;
+
+/// The notes of a batch, each with how many records it is of and the first of them.
+#[derive(Default)]
+struct Notes {
+    known: Vec<(Note, Incomplete)>,
+    further: Option<Incomplete>,
+}
+
+impl Notes {
+    fn add(&mut self, note: Note, record: &RawRecord<'_>) {
+        let incomplete = |what| Incomplete::new(record.origin.resource, what, record.origin);
+        if let Some((_, known)) = self.known.iter_mut().find(|(known, _)| *known == note) {
+            known.count += 1;
+        } else if self.known.len() < MOST_NOTES {
+            let what = incomplete(note.to_string());
+            self.known.push((note, what));
+        } else if let Some(further) = &mut self.further {
+            further.count += 1;
+        } else {
+            self.further = Some(incomplete("there are further notes, which are not listed one by one".to_owned()));
+        }
+    }
+
+    fn finish(self) -> Vec<Incomplete> {
+        self.known.into_iter().map(|(_, note)| note).chain(self.further).collect()
     }
 }

@@ -59,6 +59,7 @@ struct Unmapped {
 struct Mapped {
     batch: Option<CdmBatch>,
     rejects: Vec<Reject>,
+    incomplete: Vec<Incomplete>,
 }
 
 impl Portions {
@@ -145,8 +146,8 @@ impl Mapper {
         let mut rows = self.rows.take().unwrap_or_else(|| mapping.rows());
         self.under_way = Some(spawn_blocking(move || {
             let Unmapped { batch, hashes, .. } = unmapped;
-            let (batch, rejects) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
-            Ok((rows, Mapped { batch, rejects }))
+            let (batch, rejects, incomplete) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
+            Ok((rows, Mapped { batch, rejects, incomplete }))
         }));
         Ok(earlier)
     }
@@ -187,8 +188,9 @@ impl Portion {
 
     /// Adds what earlier records came to.
     fn add(&mut self, mapped: Option<Mapped>) {
-        let Some(Mapped { batch, rejects }) = mapped else { return };
+        let Some(Mapped { batch, rejects, incomplete }) = mapped else { return };
         self.batch = batch.map(Box::new).map(Batch::Cdm);
         self.rejects.extend(rejects);
+        self.incomplete.extend(incomplete);
     }
 }

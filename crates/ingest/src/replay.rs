@@ -30,7 +30,7 @@ pub async fn replay(
     let mut rows = mapping.rows();
     for batch in batches {
         let hashes = mapping.hash(&batch);
-        let (mapped, refused) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
+        let (mapped, refused, _) = mapping.map(Arc::new(batch), &hashes, &mut rows)?;
         if !refused.is_empty() {
             load.reject(refused).await?;
         }
@@ -75,6 +75,7 @@ fn batches(ingestion: &Ingestion, rejects: &[StoredReject], now: Timestamp) -> R
                 parent_id: reject.envelope.parent_id.as_deref(),
                 parent_key: reject.envelope.parent_key.as_deref(),
                 key: None,
+                aliases: None,
                 is_part: reject.envelope.rank == endpoint_api::batch::Rank::Part,
             });
         }

@@ -1,4 +1,5 @@
-//! Plain text from documents in the Atlassian Document Format.
+//! Plain text from documents in the Atlassian Document Format. Of a document that is not as the format has it, the text
+//! that there is.
 //!
 //! The format and its node types: <https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/>.
 
@@ -6,6 +7,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+mod lenient;
+
+/// The kind of the node that is a whole document.
+const DOCUMENT: &str = "doc";
 
 /// A node of a document. Its kind decides how it reads; of a kind that is not known here the text
 /// is kept and the rest passed over.
@@ -61,15 +67,22 @@ struct Attributes<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
-/// The text of a document; `None` when `json` is no document.
-pub(crate) fn plain_text(json: &str) -> Option<String> {
-    let document: Node<'_> = serde_json::from_str(json).ok()?;
-    if document.kind != "doc" {
-        return None;
-    }
+/// What a document reads as.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) text: String,
+    /// Whether all of it is as the format has it.
+    pub(crate) is_whole: bool,
+}
+
+/// Reads a document; `None` when `json` is none and has no text.
+pub(crate) fn document(json: &str) -> Option<Document> {
+    let strict = serde_json::from_str::<Node<'_>>(json).ok().filter(|document| document.kind == DOCUMENT);
+    let is_whole = strict.is_some();
+    let document = strict.or_else(|| lenient::node(json, 0))?;
     let mut text = paragraphs(document.children());
     text.truncate(text.trim_end().len());
-    Some(text)
+    (is_whole || document.kind == DOCUMENT || !text.is_empty()).then_some(Document { text, is_whole })
 }
 
 impl<'a> Node<'a> {

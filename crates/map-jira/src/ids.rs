@@ -1,30 +1,42 @@
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use cdm_models::{cdm_id, json::members};
-use endpoint_api::{Error, ErrorKind, Rejection, Result, SourceIdentity};
+use endpoint_api::{Error, ErrorKind, Result, SourceIdentity, batch::Aliases};
 
-use crate::values::{expected, id};
+use crate::{
+    odd::Odd,
+    values::{id, id_of},
+};
 
 /// The members that identify a user, the best first: Cloud has the first, Server the other two.
 pub(crate) const USER_IDS: [&str; 3] = ["accountId", "key", "name"];
 
-/// Builds the CDM ids of one source's records.
+/// What an object shows of the members that identify a user.
+pub(crate) type ShownUser<'a> = Option<[Option<&'a str>; USER_IDS.len()]>;
+
+/// Builds the CDM ids of one source's records, and the addresses of their pages.
 #[derive(Debug, Clone)]
 pub(crate) struct Ids {
     system: String,
+    site_url: Option<String>,
 }
 
 impl Ids {
     pub(crate) fn new(source: &SourceIdentity) -> Result<Self> {
         if source.system.is_empty() || source.system.contains(':') {
-            let message = "the source system stands between colons in ids: it must be a text without colons";
+            let message = "the source system is a part of ids between colons: it must be a text without colons";
             return Err(Error::new(ErrorKind::Config, "make a mapper", message).with("endpoint", &source.endpoint));
         }
-        Ok(Self { system: source.system.clone() })
+        Ok(Self { system: source.system.clone(), site_url: source.site_url.clone() })
     }
 
     pub(crate) fn system(&self) -> &str {
         &self.system
+    }
+
+    /// The configured address of the site.
+    pub(crate) fn site_url(&self) -> Option<&str> {
+        self.site_url.as_deref()
     }
 
     /// The CDM id of an entity with these ids at the source.
@@ -34,69 +46,68 @@ impl Ids {
 
     /// The key of the row that a record becomes, of which the best of these members tells the id.
     pub(crate) fn key(&self, entity: &str, parent: &[&str], json: &str, names: &[&str]) -> Option<String> {
-        let mut best: Option<(usize, Cow<'_, str>)> = None;
-        for member in members(json) {
-            let (name, value) = member.ok()?;
-            let Some(place) = names.iter().position(|known| *known == name) else { continue };
-            let Some(source_id) = id(Some(value).filter(|value| *value != "null"), "id").ok()? else { continue };
-            if best.as_ref().is_none_or(|(known, _)| place < *known) {
-                best = Some((place, source_id));
-            }
-            if place == 0 {
-                break;
-            }
-        }
-        let (_, source_id) = best?;
+        let (_, source_id) = best_id(json, names)?;
         Some(cdm_id(entity, &self.system, &[parent, &[&source_id]].concat()))
     }
 
     /// The CDM id of an embedded object, by the `id` that it shows; `None` when it shows none.
-    pub(crate) fn of_object(
+    pub(crate) fn of_object<'a>(
         &self,
         entity: &str,
-        shown: Option<[Option<&str>; 1]>,
-        field: &str,
-    ) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some([object_id]) = shown else { return Ok(None) };
-        let object_id = id(object_id, format_args!("{field}.id"))?;
-        Ok(object_id.map(|object_id| self.of(entity, &[&object_id])))
+        shown: Option<[Option<&'a str>; 1]>,
+        field: &'static str,
+        odd: &mut Odd<'a, '_>,
+    ) -> Option<Cow<'static, str>> {
+        let [object_id] = shown?;
+        id(object_id, field, odd).map(|object_id| self.of(entity, &[&object_id]))
     }
 
-    /// The CDM id of the user that `value` shows; `None` when it shows no more than a display name.
-    pub(crate) fn of_user(&self, value: Option<&str>, field: &str) -> Result<Option<Cow<'static, str>>, Rejection> {
-        self.of_shown_user(shown(value, USER_IDS, field)?, field)
-    }
-
-    /// As [`of_user`](Self::of_user), by the [`USER_IDS`] that an object shows.
-    pub(crate) fn of_shown_user(
+    /// The CDM id of the user that an object shows; `None` when it shows no more than a display name. `fields` are the
+    /// dotted paths of its [`USER_IDS`].
+    pub(crate) fn of_user<'a>(
         &self,
-        shown: Option<[Option<&str>; USER_IDS.len()]>,
-        field: &str,
-    ) -> Result<Option<Cow<'static, str>>, Rejection> {
-        let Some(user_ids) = shown else { return Ok(None) };
-        for (name, user_id) in USER_IDS.into_iter().zip(user_ids) {
-            if let Some(user_id) = id(user_id, format_args!("{field}.{name}"))? {
-                return Ok(Some(self.of("user", &[&user_id])));
+        shown: ShownUser<'a>,
+        fields: [&'static str; USER_IDS.len()],
+        aliases: Aliases<'a>,
+        odd: &mut Odd<'a, '_>,
+    ) -> Option<Cow<'static, str>> {
+        for ((member, field), user_id) in USER_IDS.into_iter().zip(fields).zip(shown?) {
+            if let Some(user_id) = id(user_id, field, odd) {
+                return Some(self.of("user", &[aliases.get(member, &user_id).unwrap_or(&user_id)]));
             }
         }
-        Ok(None)
+        None
     }
 }
 
+/// The id that the best of these members of an object tells, behind the place of the member in `names`; of a member
+/// that is repeated the last.
+pub(crate) fn best_id<'a>(json: &'a str, names: &[&str]) -> Option<(usize, Cow<'a, str>)> {
+    let mut best: Option<(usize, Cow<'_, str>)> = None;
+    for member in members(json) {
+        let (name, value) = member.ok()?;
+        let Some(place) = names.iter().position(|known| *known == name) else { continue };
+        let source_id = id_of(value).filter(|source_id| !source_id.is_empty());
+        let Some(source_id) = source_id else { continue };
+        if best.as_ref().is_none_or(|(known, _)| place <= *known) {
+            best = Some((place, source_id));
+        }
+        if place == 0 {
+            break;
+        }
+    }
+    best
+}
+
 /// The members of these names that an embedded object shows; of one that is repeated the last, as JSON
-/// readers have it, and none for null.
-pub(crate) fn shown<'a, const N: usize>(
-    value: Option<&'a str>,
-    names: [&str; N],
-    field: impl fmt::Display + Copy,
-) -> Result<Option<[Option<&'a str>; N]>, Rejection> {
-    let Some(value) = value else { return Ok(None) };
+/// readers have it, and none for null. `None` when `value` is not an object.
+pub(crate) fn shown<'a, const N: usize>(value: &'a str, names: [&str; N]) -> Option<[Option<&'a str>; N]> {
     let mut found = [None; N];
     for member in members(value) {
-        let Ok((name, shown)) = member else { return Err(expected("an object", value, field)) };
+        let (name, shown) = member.ok()?;
         show(&name, shown, &names, &mut found);
     }
-    Ok(Some(found))
+    Some(found)
 }
 
 /// Notes the value of a member, if it is one of those that `names` names.

@@ -1,21 +1,44 @@
 //! Where the members go that no field holds as they are.
 
+use std::borrow::Cow;
+
 use cdm_models::{
     Json, RawJson,
-    json::{Fit, JsonError, JsonObject, members, quote},
+    json::{Fit, JsonError, JsonObject, MAX_DEPTH, members, quote},
 };
-use endpoint_api::Rejection;
+use endpoint_api::{Note, Rejection};
 
-use crate::{ids::show, record::Record, values::expected};
+use crate::{
+    ids::{show, shown},
+    record::Record,
+};
+
+/// How deeply a value may be nested to stand in `raw_source` as it is; a deeper one stands there as text, which
+/// every database and every reader of JSON takes.
+const RAW_DEPTH: usize = MAX_DEPTH - 8;
 
 /// An object in the shape of the source record, of members as they were received.
 #[derive(Debug, Default)]
-pub(crate) struct RawObject(String);
+pub(crate) struct RawObject<'a> {
+    text: String,
+    /// The members that the record repeats: all their values are there already.
+    repeated: Vec<Cow<'a, str>>,
+}
 
-impl RawObject {
-    /// An object that will have about `bytes`.
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self(String::with_capacity(bytes))
+impl<'a> RawObject<'a> {
+    /// An object that will have about `bytes`, and in which all values of the members stand that `record` repeats.
+    pub(crate) fn of(record: &Record<'a>, bytes: usize) -> Self {
+        let mut raw = Self { text: String::with_capacity(bytes), repeated: Vec::new() };
+        for (name, value) in record.superseded() {
+            raw.insert(name, value);
+        }
+        for (name, _) in record.superseded() {
+            if !raw.repeated.contains(name) {
+                raw.insert(name, record.get(name).unwrap_or("null"));
+                raw.repeated.push(name.clone());
+            }
+        }
+        raw
     }
 
     /// Adds a member, if there is one.
@@ -25,70 +48,118 @@ impl RawObject {
 
     /// As [`keep`](Self::keep), but of an object without the members that `leave_out` names.
     pub(crate) fn keep_without(&mut self, name: &str, value: Option<&str>, leave_out: &[&str]) {
-        if let Some(value) = value {
+        if let Some(value) = value
+            && !self.has(name)
+        {
             self.name(name);
-            push_without(value, leave_out, &mut self.0);
+            push_without(value, leave_out, &mut self.text);
         }
     }
 
-    /// As [`keep_without`](Self::keep_without), of a value that must be an object, and in the same pass those of its
-    /// members that `names` names, as [`shown`](crate::ids::shown) tells them.
-    pub(crate) fn keep_shown<'a, const N: usize>(
+    /// As [`keep`](Self::keep), of a value that may be nested more deeply than JSON is read everywhere: such a one is
+    /// kept as text.
+    pub(crate) fn keep_odd(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value
+            && !self.has(name)
+        {
+            self.insert(name, value);
+        }
+    }
+
+    /// As [`keep_without`](Self::keep_without), and in the same pass those members of the object that `names` names,
+    /// as [`shown`](crate::ids::shown) tells them; `None` where `value` is not an object.
+    pub(crate) fn keep_shown<'v, const N: usize>(
         &mut self,
         name: &str,
-        value: Option<&'a str>,
+        value: Option<&'v str>,
         leave_out: &[&str],
         names: [&str; N],
-    ) -> Result<Option<[Option<&'a str>; N]>, Rejection> {
-        let Some(value) = value else { return Ok(None) };
+    ) -> Option<[Option<&'v str>; N]> {
+        let value = value?;
+        if self.has(name) {
+            return shown(value, names);
+        }
         self.name(name);
-        let (start, mut found, mut is_shorter) = (self.0.len(), [None; N], false);
+        let out = &mut self.text;
+        let (start, mut found, mut is_shorter) = (out.len(), [None; N], false);
         for member in members(value) {
             let Ok((member, shown)) = member else {
-                return Err(expected("an object", value, format_args!("fields.{name}")));
+                out.truncate(start);
+                push_any_depth(value, out);
+                return None;
             };
             show(&member, shown, &names, &mut found);
             if leave_out.contains(&member.as_ref()) {
                 is_shorter = true;
             } else if !leave_out.is_empty() && shown != "null" {
-                push_member(&member, shown, start, &mut self.0);
+                push_member(&member, shown, start, out);
             }
         }
         if is_shorter {
-            self.0.push_str(if self.0.len() == start { "{}" } else { "}" });
+            out.push_str(if out.len() == start { "{}" } else { "}" });
         } else {
-            self.0.truncate(start);
-            push_without(value, leave_out, &mut self.0);
+            out.truncate(start);
+            push_without(value, leave_out, out);
         }
-        Ok(Some(found))
+        Some(found)
     }
 
     /// Adds another object as a member, unless it is empty.
-    pub(crate) fn nest(&mut self, name: &str, object: Self) {
+    pub(crate) fn nest(&mut self, name: &str, object: RawObject<'_>) {
         if let Some(object) = object.finish() {
-            self.insert(name, object.as_str());
+            self.name(name);
+            self.text.push_str(object.as_str());
         }
+    }
+
+    /// Whether the member stands here already, with all its values.
+    fn has(&self, name: &str) -> bool {
+        !self.repeated.is_empty() && self.repeated.iter().any(|known| known == name)
     }
 
     fn insert(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.0.push_str(json);
+        push_any_depth(json, &mut self.text);
     }
 
     fn name(&mut self, name: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        quote(name, &mut self.0);
-        self.0.push(':');
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        quote(name, &mut self.text);
+        self.text.push(':');
     }
 
     /// The object; `None` when it has no members.
     pub(crate) fn finish(mut self) -> Option<RawJson<'static>> {
-        if self.0.is_empty() {
+        if self.text.is_empty() {
             return None;
         }
-        self.0.push('}');
-        Some(RawJson::new(self.0))
+        self.text.push('}');
+        Some(RawJson::new(self.text))
     }
+}
+
+/// Appends a value; one that is nested too deeply as text.
+fn push_any_depth(json: &str, out: &mut String) {
+    if depth(json) > RAW_DEPTH { quote(json, out) } else { out.push_str(json) }
+}
+
+/// How deeply arrays and objects are nested in a JSON text.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Appends the object `json` without the members that `leave_out` names; any other value as it is.
@@ -130,19 +201,26 @@ fn push_member(name: &str, value: &str, start: usize, out: &mut String) {
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     object: JsonObject,
+    is_too_deep: bool,
     problem: Option<Rejection>,
 }
 
 impl Properties {
-    /// Those of a record that has about so many bytes of them.
+    /// Those of a record that has about `bytes` of them.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { object: JsonObject::with_capacity(bytes), problem: None }
+        Self { object: JsonObject::with_capacity(bytes), ..Self::default() }
     }
 
     /// Keeps a member, if there is one; of an object without the members that `leave_out` names.
     ///
     /// What the canonical form cannot tell exactly also goes to `raw`, as received.
-    pub(crate) fn keep_without(&mut self, name: &str, value: Option<&str>, leave_out: &[&str], raw: &mut RawObject) {
+    pub(crate) fn keep_without(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        leave_out: &[&str],
+        raw: &mut RawObject<'_>,
+    ) {
         if let Some(value) = value {
             let mut kept = String::new();
             push_without(value, leave_out, &mut kept);
@@ -151,35 +229,42 @@ impl Properties {
     }
 
     /// Keeps all that is left of a record, likewise.
-    pub(crate) fn keep_rest(&mut self, record: Record<'_>, raw: &mut RawObject) {
+    pub(crate) fn keep_rest(&mut self, record: Record<'_>, raw: &mut RawObject<'_>) {
         for (name, value) in record.into_rest() {
             self.insert(&name, value, raw);
         }
     }
 
-    fn insert(&mut self, name: &str, json: &str, raw: &mut RawObject) {
+    fn insert(&mut self, name: &str, json: &str, raw: &mut RawObject<'_>) {
         match self.object.insert(name, json) {
             Ok(Fit::Exact) => {}
-            Ok(Fit::Changed) | Err(JsonError::NumberTooLarge) => raw.insert(name, json),
+            Ok(Fit::Changed) | Err(JsonError::NumberTooLarge) => raw.keep_odd(name, Some(json)),
+            Err(JsonError::TooDeep) => {
+                self.is_too_deep = true;
+                raw.keep_odd(name, Some(json));
+            }
             Err(error) => self.problem = Some(Rejection::new(error.to_string()).field(name)),
         }
     }
 
     /// Adds the properties of another part of the record as one member.
-    pub(crate) fn nest(&mut self, name: &str, part: Self) -> Result<(), Rejection> {
-        if let Some(object) = part.finish()? {
+    pub(crate) fn nest(&mut self, name: &str, part: Self, notes: &mut Vec<Note>) -> Result<(), Rejection> {
+        if let Some(object) = part.finish(notes)? {
             let inserted = self.object.insert(name, object.as_str());
             inserted.map_err(|error| Rejection::new(error.to_string()).field(name))?;
         }
         Ok(())
     }
 
-    /// The properties; `None` when there are none.
+    /// The properties; `None` when there are none. Adds to `notes` that a member is nested too deeply for them.
     ///
     /// # Errors
     ///
-    /// When a member could not be kept: it is nested too deeply.
-    pub(crate) fn finish(self) -> Result<Option<Json<'static>>, Rejection> {
+    /// When the value of a member is not JSON.
+    pub(crate) fn finish(self, notes: &mut Vec<Note>) -> Result<Option<Json<'static>>, Rejection> {
+        if self.is_too_deep && !notes.contains(&Note::TooDeep) {
+            notes.push(Note::TooDeep);
+        }
         match self.problem {
             Some(problem) => Err(problem),
             None => Ok(self.object.finish()),

@@ -1,8 +1,9 @@
 //! Mappers from the records of Jira's REST API to the work models of the CDM.
 //!
 //! Cloud (REST v3, rich text as ADF documents) and Server or Data Center (REST v2, text as it was
-//! typed) are read alike, with every member allowed to be null or absent. A record that cannot
-//! become a row is rejected with the member that is wrong and what was expected there.
+//! typed) are read alike, with every member allowed to be null or absent. A value that cannot be read is null in
+//! the row, stays in `raw_source`, and is noted for the run's report. Only a record that is no JSON object, has no
+//! id, or needs an issue and names none is rejected.
 //!
 //! | unit | model |
 //! | --- | --- |
@@ -12,7 +13,7 @@
 //! | `jira.comments` | `cdm.work.comment` |
 //! | `jira.worklogs` | `cdm.work.worklog` |
 //!
-//! Nothing of a record gets lost unsaid: what no field holds is kept in `properties`, what mapping
+//! Nothing of a record is lost silently: what no field holds is kept in `properties`, what mapping
 //! changes or shortens is kept in `raw_source` in the shape of the record. Which members feed which field, and
 //! what is left out, each mapper declares in its [`LINEAGE`](endpoint_api::Mapper::LINEAGE).
 //!
@@ -20,16 +21,20 @@
 
 mod adf;
 mod comment;
+mod expected;
 mod ids;
 mod issue;
 mod keep;
 mod lineage;
+mod odd;
+mod on_issue;
 mod project;
 mod record;
 mod rich_text;
 mod url;
 mod user;
 mod values;
+mod visibility;
 mod worklog;
 
 pub use comment::JiraComments;

@@ -1,11 +1,14 @@
 //! What each mapper declares about where its fields come from, and what it drops.
 
 use endpoint_api::lineage::{
-    Dropped, Input, Lineage, dropped, field, identity, kept, kept_rest, parent_id, source_system, transformed,
+    Dropped, Input, Lineage, dropped, field, identity, kept, kept_rest, parent_id, parent_key, site_url, source_system,
+    transformed,
 };
 
 const DOCUMENT: &str = "it is a document and not text";
-const NUMBERS: &str = "it holds a number that `jsonb` would write in another way, or an object that repeats a member";
+const NUMBERS: &str = "it holds a number that `jsonb` would write in another way, or an object that repeats a member, \
+                       or is nested too deeply";
+const NO_PARENT: &str = "there is no `fields.parent`";
 
 const PICTURES: &str = "addresses of pictures, which follow from the object's id";
 const EXPAND: &str = "the names of what the request could have asked for";
@@ -26,7 +29,7 @@ pub(crate) const PROJECTS: Lineage = Lineage {
             &[source_system(), transformed("lead.accountId"), transformed("lead.key"), transformed("lead.name")],
         ),
         field("archived", &[identity("archived")]),
-        field("source_url", &[transformed("self"), transformed("key")]),
+        field("source_url", &[site_url(), transformed("self"), transformed("key")]),
         field(
             "raw_source",
             &[kept("self"), kept("lead"), kept("description").when(DOCUMENT), kept_rest().when(NUMBERS)],
@@ -60,8 +63,11 @@ pub(crate) const USERS: Lineage = Lineage {
         field("active", &[identity("active")]),
         field("time_zone", &[identity("timeZone")]),
         field("account_type", &[identity("accountType")]),
-        field("source_url", &[identity("self")]),
-        field("raw_source", &[kept_rest().when(NUMBERS)]),
+        field(
+            "source_url",
+            &[site_url(), transformed("self"), transformed("accountId"), transformed("name").when(NO_ACCOUNT_ID)],
+        ),
+        field("raw_source", &[kept("self"), kept_rest().when(NUMBERS)]),
         field("properties", &[kept_rest()]),
     ],
     dropped: &[dropped("expand", EXPAND), dropped("avatarUrl", PICTURES), dropped("avatarUrls", PICTURES)],
@@ -73,9 +79,17 @@ pub(crate) const ISSUES: Lineage = Lineage {
         field("source_system", &[source_system().as_it_is()]),
         field("source_id", &[identity("id")]),
         field("source_issue_key", &[identity("key")]),
-        field("source_url", &[transformed("self"), transformed("key")]),
+        field("source_url", &[site_url(), transformed("self"), transformed("key")]),
         field("project_cdm_id", &[source_system(), transformed("fields.project.id")]),
-        field("parent_cdm_id", &[source_system(), transformed("fields.parent.id")]),
+        field(
+            "parent_cdm_id",
+            &[
+                source_system(),
+                transformed("fields.parent.id"),
+                parent_id().when("`fields.parent` has no id"),
+                transformed("fields.epic.id").when(NO_PARENT),
+            ],
+        ),
         field(
             "reporter_cdm_id",
             &[
@@ -151,6 +165,7 @@ pub(crate) const ISSUES: Lineage = Lineage {
 };
 
 const NO_VISIBILITY: &str = "there is no `visibility`";
+const NO_RESTRICTION: &str = "there is no other restriction";
 const NO_ROLE: &str = "there is neither `visibility` nor `roleLevel`";
 
 /// What is dropped of comments and worklogs alike.
@@ -164,12 +179,18 @@ const DROPPED_OF_ISSUE: &[Dropped] = &[
 const AUTHOR: &[Input] =
     &[source_system(), transformed("author.accountId"), transformed("author.key"), transformed("author.name")];
 
-/// Who may see a comment or a worklog; older servers say it beside the record.
+/// Where a comment or a worklog is shown on the page of its issue.
+const ON_PAGE: &[Input] = &[site_url(), transformed("self"), parent_key(), transformed("id")];
+
+/// Who may read a comment or a worklog; older servers say it beside the record.
 const VISIBILITY: &[Input] = &[
     transformed("visibility.type"),
     transformed("visibility.value"),
+    transformed("visibility.identifier").when("`visibility` has no `value`"),
     transformed("roleLevel").when(NO_VISIBILITY),
     transformed("groupLevel").when(NO_ROLE),
+    transformed("jsdPublic").when(NO_RESTRICTION),
+    transformed("properties").when(NO_RESTRICTION),
 ];
 
 pub(crate) const COMMENTS: Lineage = Lineage {
@@ -183,10 +204,10 @@ pub(crate) const COMMENTS: Lineage = Lineage {
         field("visibility", VISIBILITY),
         field("created_at", &[identity("created")]),
         field("updated_at", &[identity("updated")]),
-        field("source_url", &[identity("self")]),
+        field("source_url", ON_PAGE),
         field(
             "raw_source",
-            &[kept("author"), kept("body").when(DOCUMENT), kept("visibility"), kept_rest().when(NUMBERS)],
+            &[kept("self"), kept("author"), kept("body").when(DOCUMENT), kept("visibility"), kept_rest().when(NUMBERS)],
         ),
         field("properties", &[kept_rest()]),
     ],
@@ -206,10 +227,16 @@ pub(crate) const WORKLOGS: Lineage = Lineage {
         field("visibility", VISIBILITY),
         field("created_at", &[identity("created")]),
         field("updated_at", &[identity("updated")]),
-        field("source_url", &[identity("self")]),
+        field("source_url", ON_PAGE),
         field(
             "raw_source",
-            &[kept("author"), kept("comment").when(DOCUMENT), kept("visibility"), kept_rest().when(NUMBERS)],
+            &[
+                kept("self"),
+                kept("author"),
+                kept("comment").when(DOCUMENT),
+                kept("visibility"),
+                kept_rest().when(NUMBERS),
+            ],
         ),
         field("properties", &[kept_rest()]),
     ],

@@ -1,42 +1,55 @@
 use std::borrow::Cow;
 
-use endpoint_api::Rejection;
+use endpoint_api::Note;
 
 use crate::{
-    adf,
-    values::{expected, text},
+    adf::{self, Document},
+    keep::RawObject,
+    odd::Odd,
+    record::Record,
+    values::string,
 };
 
 /// A text that people wrote: as they typed it (Server), or out of a document (Cloud).
-#[derive(Debug)]
-pub(crate) enum RichText<'a> {
-    Absent,
-    Typed(Cow<'a, str>),
-    FromDocument(String),
+pub(crate) struct RichText;
+
+impl RichText {
+    /// Takes the member `name` of `record`, at the dotted path `field`, and reads its text. What tells more than that,
+    /// which is a document or a value that cannot be read, is kept in `raw`.
+    pub(crate) fn take<'a>(
+        record: &mut Record<'a>,
+        name: &str,
+        field: &'static str,
+        raw: &mut RawObject<'_>,
+        odd: &mut Odd<'a, '_>,
+    ) -> Option<Cow<'a, str>> {
+        let value = record.take(name)?;
+        let document = match value.bytes().next() {
+            Some(b'{') => adf::document(value),
+            Some(b'"') => {
+                let typed = string(value);
+                match typed.as_deref().filter(|text| looks_like_a_document(text)).and_then(adf::document) {
+                    None if typed.is_some() => return typed,
+                    document => document,
+                }
+            }
+            _ => None,
+        };
+        let Some(Document { text, is_whole }) = document else {
+            odd.add(field, value);
+            return None;
+        };
+        if is_whole {
+            raw.keep(name, Some(value));
+        } else {
+            raw.keep_odd(name, Some(value));
+            odd.note(Note::PartlyRead(field));
+        }
+        Some(Cow::Owned(text))
+    }
 }
 
-impl<'a> RichText<'a> {
-    pub(crate) fn read(value: Option<&'a str>, field: &str) -> Result<Self, Rejection> {
-        match value {
-            None => Ok(Self::Absent),
-            Some(document) if document.starts_with('{') => match adf::plain_text(document) {
-                Some(text) => Ok(Self::FromDocument(text)),
-                None => Err(expected("text or an ADF document", document, field)),
-            },
-            Some(_) => Ok(text(value, field)?.map_or(Self::Absent, Self::Typed)),
-        }
-    }
-
-    /// Whether the text tells less than the value did.
-    pub(crate) fn is_shortened(&self) -> bool {
-        matches!(self, Self::FromDocument(_))
-    }
-
-    pub(crate) fn into_text(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Absent => None,
-            Self::Typed(text) => Some(text),
-            Self::FromDocument(text) => Some(text.into()),
-        }
-    }
+/// Whether a text may be the JSON text of a document; some exports hold those as strings.
+fn looks_like_a_document(text: &str) -> bool {
+    text.trim_start().starts_with('{') && text.contains("\"doc\"")
 }

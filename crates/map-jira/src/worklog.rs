@@ -2,27 +2,35 @@ use std::borrow::Cow;
 
 use cdm_models::work::Worklog;
 use endpoint_api::{
-    Mapped, Mapper, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
+    Mapped, Mapper, Note, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
 };
 
 use crate::{
-    comment::{drop_issue_id, issue_id, visibility},
-    ids::Ids,
+    comment::AUTHOR_IDS,
+    expected::Expected,
+    ids::{Ids, USER_IDS, shown},
     keep::{Properties, RawObject},
     lineage,
+    odd::Odd,
+    on_issue::{drop_issue_id, issue_id, issue_key},
     record::Record,
     rich_text::RichText,
-    values::{required_id, text, time, whole_number},
+    url::Site,
+    values::{required_id, string, time, whole_number},
+    visibility::visibility,
 };
 
 /// Maps Jira's worklogs, from files of their own and from issues that embed them, to [`Worklog`]s.
 #[derive(Debug)]
 pub struct JiraWorklogs(Ids);
 
+static EXPECTED: Expected = Expected::new(JiraWorklogs::EXPECTED);
+
 impl Mapper for JiraWorklogs {
     const UNIT: &'static str = "jira.worklogs";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const LINEAGE: Lineage = lineage::WORKLOGS;
+    const EXPECTED: &'static [&'static str] = &["started", "timeSpentSeconds", "created", "updated"];
     type Model<'a> = Worklog<'a>;
 
     fn new(source: &SourceIdentity) -> Result<Self> {
@@ -30,10 +38,19 @@ impl Mapper for JiraWorklogs {
     }
 
     fn map<'a>(&'a self, record: &RawRecord<'a>) -> Result<Mapped<Worklog<'a>>, Rejection> {
-        let mut worklog = Record::parse(record.json)?;
+        self.map_noting(record, &mut Vec::new())
+    }
+
+    fn map_noting<'a>(
+        &'a self,
+        record: &RawRecord<'a>,
+        notes: &mut Vec<Note>,
+    ) -> Result<Mapped<Worklog<'a>>, Rejection> {
+        let mut worklog = Record::parse(record.json, &EXPECTED)?;
         let worklog_id = required_id(worklog.take("id"), "id")?;
+        let mut odd = Odd::new(notes);
         let row = issue_id(record.parent)
-            .and_then(|issue_id| self.row(issue_id, worklog_id.clone(), worklog))
+            .and_then(|issue_id| self.row(record, issue_id, worklog_id.clone(), worklog, &mut odd))
             .map_err(|rejection| rejection.key(worklog_id))?;
         Ok(Mapped { version_at: row.updated_at, row })
     }
@@ -46,39 +63,46 @@ impl Mapper for JiraWorklogs {
 impl JiraWorklogs {
     fn row<'a>(
         &'a self,
+        record: &RawRecord<'a>,
         issue_id: &'a str,
         worklog_id: Cow<'a, str>,
         mut worklog: Record<'a>,
+        odd: &mut Odd<'a, '_>,
     ) -> Result<Worklog<'a>, Rejection> {
-        let mut raw = RawObject::default();
+        worklog.lacking().for_each(|member| odd.note(Note::Lacking(member)));
+        let mut raw = RawObject::of(&worklog, 0);
         let mut properties = Properties::default();
+        let resource = worklog.take("self");
+        raw.keep_odd("self", resource);
+        let resource = resource.and_then(string);
+        let site = Site::of(self.0.site_url(), resource.as_deref());
         let author = worklog.take("author");
-        let comment = worklog.take("comment");
-        let comment_text = RichText::read(comment, "comment")?;
         raw.keep_without("author", author, &["avatarUrls"]);
-        if comment_text.is_shortened() {
-            raw.keep("comment", comment);
-        }
+        let comment = RichText::take(&mut worklog, "comment", "comment", &mut raw, odd);
         properties.keep_without("updateAuthor", worklog.take("updateAuthor"), &["avatarUrls"], &mut raw);
         drop_issue_id(&mut worklog, issue_id);
+        let author = author.and_then(|author| shown(author, USER_IDS));
         Ok(Worklog {
             cdm_id: self.0.of("worklog", &[issue_id, &worklog_id]),
             source_system: self.0.system().into(),
-            source_worklog_id: worklog_id,
             item_cdm_id: self.0.of("item", &[issue_id]),
-            author_cdm_id: self.0.of_user(author, "author")?,
-            started_at: time(worklog.take("started"), "started")?,
-            time_spent_seconds: whole_number(worklog.take("timeSpentSeconds"), "timeSpentSeconds")?,
-            comment: comment_text.into_text(),
-            visibility: visibility(&mut worklog, &mut raw)?,
-            created_at: time(worklog.take("created"), "created")?,
-            updated_at: time(worklog.take("updated"), "updated")?,
-            source_url: text(worklog.take("self"), "self")?,
+            author_cdm_id: self.0.of_user(author, AUTHOR_IDS, record.aliases, odd),
+            started_at: time(worklog.take("started"), "started", odd),
+            time_spent_seconds: whole_number(worklog.take("timeSpentSeconds"), "timeSpentSeconds", odd),
+            comment,
+            visibility: visibility(&mut worklog, &mut raw, odd),
+            created_at: time(worklog.take("created"), "created", odd),
+            updated_at: time(worklog.take("updated"), "updated", odd),
+            source_url: site.and_then(|site| site.worklog(issue_key(record.parent)?, &worklog_id)).map(Cow::Owned),
+            source_worklog_id: worklog_id,
             properties: {
                 properties.keep_rest(worklog, &mut raw);
-                properties.finish()?
+                properties.finish(odd.notes())?
             },
-            raw_source: raw.finish(),
+            raw_source: {
+                odd.keep(&mut raw, None);
+                raw.finish()
+            },
         })
     }
 }

@@ -8,10 +8,12 @@ use endpoint_api::{
 
 use crate::{
     export::Export,
-    issue_keys::{IssueFiles, IssueIds},
+    issue_keys::{IssueIds, RecordFiles},
     json,
     parent::IssueRef,
     stop::Stop,
+    units::Unit,
+    user_aliases::KnownUsers,
 };
 
 /// A batch is handed over when it holds so many bytes; it is larger only by its last record.
@@ -26,6 +28,8 @@ pub(crate) struct Envelope {
     pub(crate) resource: Arc<str>,
     /// Whether the records are looked at only when they are mapped.
     pub(crate) unchecked: bool,
+    /// The users by whose better ids the records are completed, and the unit of the records.
+    pub(crate) users: Option<(Unit, Arc<KnownUsers>)>,
 }
 
 /// Puts records into batches of about one size and hands these over.
@@ -64,7 +68,7 @@ pub(crate) struct Lookup<'e> {
     export: &'e Export,
     stop: &'e Stop,
     /// Once it was needed: where they are looked up, and all of them where they fit into memory.
-    issues: Option<(IssueFiles<'e>, Option<Arc<IssueIds>>)>,
+    issues: Option<(RecordFiles<'e>, Option<Arc<IssueIds>>)>,
 }
 
 impl<'e> Lookup<'e> {
@@ -76,7 +80,7 @@ impl<'e> Lookup<'e> {
     /// All ids, where they fit into memory.
     fn all(&mut self) -> Result<Option<&IssueIds>> {
         if self.issues.is_none() {
-            let files = IssueFiles::among(&self.export.listed()?, self.export.record_limit, self.stop);
+            let files = RecordFiles::among(&self.export.listed()?, Unit::Issues, self.export.record_limit, self.stop);
             let all = self.export.issue_keys.all(&files)?;
             self.issues = Some((files, all));
         }
@@ -117,7 +121,7 @@ impl<'h> Batches<'h> {
             self.waiting_bytes += record.bytes();
             self.waiting.push(record);
         } else {
-            push(&mut self.batch, &record);
+            push(&mut self.batch, &self.envelope, &record);
         }
         self.hand_over_when_full()
     }
@@ -160,7 +164,8 @@ impl<'h> Batches<'h> {
             let id = id.as_deref().or_else(|| ids.get(key.as_deref()?));
             let issue = IssueRef { id: id.map(Cow::Borrowed), key: key.as_deref().map(Cow::Borrowed) };
             let (line, is_part) = (record.line, record.is_part);
-            push(&mut self.batch, &FoundRecord { json, line, part: part.clone(), issue, is_part });
+            let record = FoundRecord { json, line, part: part.clone(), issue, is_part };
+            push(&mut self.batch, &self.envelope, &record);
         }
         Ok(())
     }
@@ -179,7 +184,9 @@ impl From<FoundRecord<'_>> for WaitingRecord {
     }
 }
 
-fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
+fn push(batch: &mut RawBatchBuilder, envelope: &Envelope, record: &FoundRecord<'_>) {
+    let users = envelope.users.as_ref();
+    let aliases = users.and_then(|(unit, users)| users.of_record(*unit, record.json));
     batch.push(NewRecord {
         json: record.json,
         line: Some(record.line),
@@ -187,12 +194,13 @@ fn push(batch: &mut RawBatchBuilder, record: &FoundRecord<'_>) {
         parent_id: record.issue.id.as_deref(),
         parent_key: record.issue.key.as_deref(),
         key: None,
+        aliases: aliases.as_deref(),
         is_part: record.is_part,
     });
 }
 
 fn begin(envelope: &Envelope) -> RawBatchBuilder {
-    let Envelope { unit, endpoint, resource, unchecked } = envelope.clone();
+    let Envelope { unit, endpoint, resource, unchecked, .. } = envelope.clone();
     // The record that fills a batch up makes it larger than is asked for.
     let bytes = BATCH_BYTES + BATCH_BYTES / 16;
     let batch = RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes);

@@ -35,6 +35,11 @@ pub struct Config {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub(crate) same_site_as: Option<EndpointId>,
+    /// The id of the field that holds the key of an issue's epic, such as `customfield_10014`. The epic becomes the
+    /// issue's parent where the issue has no other one. On Cloud the `parent` tells it, and this is not needed.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"))]
+    pub(crate) epic_link_field: Option<String>,
     /// The size in bytes above which a record is rejected instead of read. 16 MiB by default.
     #[serde(default = "default_max_record_bytes")]
     #[schemars(range(min = 1024))]
@@ -77,6 +82,9 @@ impl Config {
         if !is_source_system(&self.source_system) {
             let message = "must be at most 63 of a-z, 0-9, `_`, `.` and `-`, beginning with a letter, such as `jira`";
             return Err(wrong("source_system", message));
+        }
+        if self.epic_link_field.as_deref().is_some_and(|field| !is_field_id(field)) {
+            return Err(wrong("epic_link_field", "must be the id of a field, such as `customfield_10014`"));
         }
         if self.site_url.as_deref().is_some_and(|url| !is_site_url(url)) {
             let message = "must be an absolute URL with http or https, without user, query or fragment, such as \
@@ -133,6 +141,13 @@ fn is_source_system(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
 }
 
+/// Whether `text` can be the id of a field.
+fn is_field_id(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Whether `text` is an absolute URL of http or https without user, query or fragment.
 fn is_site_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
@@ -178,6 +193,9 @@ mod tests {
             ("max_record_bytes", json!(1023)),
             ("slice_bytes", json!(4095)),
             ("path", json!([])),
+            ("epic_link_field", json!("")),
+            ("epic_link_field", json!("Epic Link")),
+            ("epic_link_field", json!(long.replace('j', "_"))),
             ("site_url", json!("")),
             ("site_url", json!("acme.example")),
             ("site_url", json!("ftp://acme.example")),

@@ -153,6 +153,14 @@ fn check(export: &Export) -> CheckReport {
             None => report.add(unit.name(), true, count(of_unit.len())),
         }
     }
+    match export.users(&Stop::default()).map(|users| users.pairs()) {
+        Ok(0) => {}
+        Ok(pairs) => {
+            let what = format!("{pairs} of the users are there under two ids and become one user each");
+            report.add("user ids", true, what);
+        }
+        Err(error) => report.add("user ids", false, error.to_string()),
+    }
     report
 }
 

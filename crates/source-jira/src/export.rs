@@ -9,14 +9,18 @@ use crate::{
     config::{Config, ConfiguredPath},
     files::{self, ExportFile},
     fingerprint::Confirmations,
-    issue_keys::IssueKeys,
+    issue_keys::{IssueKeys, RecordFiles},
     plan,
     stop::Stop,
     units::Unit,
+    user_aliases::{KnownUsers, UserIndex},
 };
 
 /// How many bytes of issue keys are kept to find issues that are named only by key.
 const ISSUE_KEY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How many bytes of users' ids are kept to find users that are named by a lesser id.
+const USER_ID_BYTES: usize = 8 * 1024 * 1024;
 
 /// An export and what is known of it.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Export {
     listed: Mutex<Option<Arc<[ExportFile]>>>,
     pub(crate) confirmations: Confirmations,
     pub(crate) issue_keys: IssueKeys,
+    user_index: UserIndex,
+    epic_link_field: Option<String>,
 }
 
 impl Export {
@@ -47,11 +53,23 @@ impl Export {
             listed: Mutex::new(None),
             confirmations: Confirmations::default(),
             issue_keys: IssueKeys::new(ISSUE_KEY_BYTES),
+            user_index: UserIndex::new(USER_ID_BYTES),
+            epic_link_field: config.epic_link_field,
         }
     }
 
     pub(crate) fn endpoint(&self) -> &EndpointId {
         &self.identity.endpoint
+    }
+
+    /// The field of an issue that holds the key of its epic, where it is known.
+    pub(crate) fn epic_link_field(&self) -> Option<&str> {
+        self.epic_link_field.as_deref()
+    }
+
+    /// What its users' records tell of their ids.
+    pub(crate) fn users(&self, stop: &Stop) -> Result<Arc<KnownUsers>> {
+        self.user_index.users(&RecordFiles::among(&self.listed()?, Unit::Users, self.record_limit, stop))
     }
 
     /// Lists its files, sorted by name.

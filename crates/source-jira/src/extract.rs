@@ -9,6 +9,7 @@ use crate::{
     export::Export,
     files::ExportFile,
     gather::{Embedded, gather},
+    issue_parent::ParentKeys,
     json,
     parent::IssueRef,
     pieces::{Pieces, origin},
@@ -18,6 +19,7 @@ use crate::{
 };
 
 const NO_RECORDS: &str = "holds lines that are no records";
+const USERS_CUT: &str = "the export has more users with several ids than are kept in memory; some may appear as two";
 const OVERSIZED: &str = "holds records larger than `max_record_bytes`";
 
 /// Reads a slice and hands its batches over, the last one when the file is known to be still the one
@@ -48,10 +50,18 @@ pub(crate) fn extract(
     confirm()?;
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
-    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource, unchecked };
-    let lookup = (spec.mode == Mode::Cdm && unit.is_of_an_issue()).then(|| Lookup::new(export, stop));
+    let is_mapped = spec.mode == Mode::Cdm;
+    let users = if is_mapped { Some((unit, export.users(stop)?)) } else { None };
+    let are_users_cut = users.as_ref().is_some_and(|(_, users)| users.is_cut());
+    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource, unchecked, users };
+    let names_issues = unit.is_of_an_issue() || unit == Unit::Issues;
+    let lookup = (is_mapped && names_issues).then(|| Lookup::new(export, stop));
     let mut batches = Batches::new(envelope, lookup, hand_over)?;
-    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, stop };
+    if are_users_cut {
+        batches.incomplete(Incomplete::new(&file.name, USERS_CUT, &file.name));
+    }
+    let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field()));
+    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, stop };
     // What is wrong with a file that has changed does not matter.
     extraction.run(&mut batches).or_else(|error| confirm().and(Err(error)))?;
     confirm()?;
@@ -68,6 +78,8 @@ struct Extraction<'e> {
     file: &'e ExportFile,
     spec: &'e SliceSpec,
     limit: usize,
+    /// How the parents of issues are found, where records are mapped.
+    parents: Option<ParentKeys<'e>>,
     stop: &'e Stop,
 }
 
@@ -93,7 +105,10 @@ impl Extraction<'_> {
         match content {
             Content::Whole(bytes) => match self.record_of(bytes) {
                 Ok(json) => {
-                    let issue = IssueRef::of_record(self.unit, json);
+                    let issue = match self.parents {
+                        Some(parents) if self.unit == Unit::Issues => parents.of_issue(json),
+                        _ => IssueRef::of_record(self.unit, json),
+                    };
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
                 }
                 Err(reason) => batches.reject(Reject::at_source(origin, reason, bytes)),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What an entry of an index takes beside its texts: two slots of the table, two allocations.
-const ENTRY_BYTES: usize = 96;
+pub(crate) const ENTRY_BYTES: usize = 96;
 
 /// The ids of issues by their keys, as far as they are known.
 ///
@@ -66,8 +66,8 @@ struct All {
     ids: Option<Arc<IssueIds>>,
 }
 
-/// Where issues are looked up.
-pub(crate) struct IssueFiles<'s> {
+/// The files of an export in which records are looked up.
+pub(crate) struct RecordFiles<'s> {
     files: Vec<ExportFile>,
     limit: usize,
     stop: &'s Stop,
@@ -80,7 +80,7 @@ impl IssueKeys {
     }
 
     /// The ids of all issues; `None` when they do not fit.
-    pub(crate) fn all(&self, issues: &IssueFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
+    pub(crate) fn all(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
         // Held while the files are read: who comes second would only read them again.
         let mut known = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let files = issues.state()?;
@@ -88,7 +88,7 @@ impl IssueKeys {
             return Ok(all.ids.clone());
         }
         let mut ids = IssueIds::default();
-        issues.each(&mut |key, id| {
+        issues.each_issue(&mut |key, id| {
             ids.add(key, id);
             ids.bytes <= self.budget
         })?;
@@ -99,9 +99,9 @@ impl IssueKeys {
     }
 
     /// The ids of the issues with these keys.
-    pub(crate) fn some(&self, keys: &HashSet<&str>, issues: &IssueFiles<'_>) -> Result<IssueIds> {
+    pub(crate) fn some(&self, keys: &HashSet<&str>, issues: &RecordFiles<'_>) -> Result<IssueIds> {
         let mut ids = IssueIds::default();
-        issues.each(&mut |key, id| {
+        issues.each_issue(&mut |key, id| {
             if keys.contains(key) {
                 ids.add(key, id);
             }
@@ -111,13 +111,13 @@ impl IssueKeys {
     }
 }
 
-impl<'s> IssueFiles<'s> {
-    /// The issues among `files`; one of more than `limit` bytes is not looked at.
-    pub(crate) fn among(files: &[ExportFile], limit: usize, stop: &'s Stop) -> Self {
-        Self { files: files.iter().filter(|file| file.unit == Unit::Issues).cloned().collect(), limit, stop }
+impl<'s> RecordFiles<'s> {
+    /// The files of `unit` among `files`; a record of more than `limit` bytes is not looked at.
+    pub(crate) fn among(files: &[ExportFile], unit: Unit, limit: usize, stop: &'s Stop) -> Self {
+        Self { files: files.iter().filter(|file| file.unit == unit).cloned().collect(), limit, stop }
     }
 
-    fn state(&self) -> Result<Vec<(String, FileStat)>> {
+    pub(crate) fn state(&self) -> Result<Vec<(String, FileStat)>> {
         let state = |file: &ExportFile| {
             let stat = FileStat::of(&file.path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => outdated(&file.name, "the file has been removed"),
@@ -129,7 +129,18 @@ impl<'s> IssueFiles<'s> {
     }
 
     /// Shows `look` the key and the id of each issue until it has seen enough and says `false`.
-    fn each(&self, look: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+    fn each_issue(&self, look: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+        self.each(&mut |json| {
+            let Some([id, key]) = members(json, ["id", "key"]) else { return true };
+            match IssueRef::of_members(id, key) {
+                IssueRef { id: Some(id), key: Some(key) } => look(&key, &id),
+                _ => true,
+            }
+        })
+    }
+
+    /// Shows `look` each record until it has seen enough and says `false`.
+    pub(crate) fn each(&self, look: &mut dyn FnMut(&str) -> bool) -> Result<()> {
         for file in &self.files {
             let mut pieces = Pieces::open(file, None, self.limit, self.stop)?;
             while let Some(Piece { content, .. }) = pieces.next()? {
@@ -138,10 +149,7 @@ impl<'s> IssueFiles<'s> {
                 }
                 let Content::Whole(bytes) = content else { continue };
                 let Ok(json) = std::str::from_utf8(bytes) else { continue };
-                let Some([id, key]) = members(json, ["id", "key"]) else { continue };
-                if let IssueRef { id: Some(id), key: Some(key) } = IssueRef::of_members(id, key)
-                    && !look(&key, &id)
-                {
+                if !look(json) {
                     return Ok(());
                 }
             }
@@ -193,7 +201,7 @@ no record
         let comments = r#"{"id":"8","key":"X-1"}"#;
         let (_root, files) = export(&[("issues.jsonl", ISSUES), ("issues-2.json", more), ("comments.jsonl", comments)]);
         let stop = Stop::default();
-        let issues = IssueFiles::among(&files, 1024, &stop);
+        let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
         let all = IssueKeys::new(1 << 20).all(&issues).unwrap().unwrap();
         let keys = expected().into_iter().map(|(key, _)| key).collect();
         let some = IssueKeys::new(1 << 20).some(&keys, &issues).unwrap();
@@ -209,7 +217,7 @@ no record
         let issues: String = (0..1000).map(|id| format!("{{\"id\":\"{id}\",\"key\":\"LONG-{id}\"}}\n")).collect();
         let (_root, files) = export(&[("issues.jsonl", &issues)]);
         let stop = Stop::default();
-        let issues = IssueFiles::among(&files, 1024, &stop);
+        let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
         assert!(IssueKeys::new(1000 * ENTRY_BYTES).all(&issues).unwrap().is_none());
         let keys = IssueKeys::new(2000 * ENTRY_BYTES);
         assert_eq!(keys.all(&issues).unwrap().unwrap().get("LONG-999"), Some("999"));
@@ -224,7 +232,7 @@ no record
             fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         };
         let stop = Stop::default();
-        let issues = IssueFiles::among(&files, 1024, &stop);
+        let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
         let keys = IssueKeys::new(1 << 20);
         let read = || keys.all(&issues).unwrap().unwrap();
         assert!(!Arc::ptr_eq(&read(), &read()), "a file that was just written may change unseen");
@@ -244,7 +252,7 @@ no record
         );
         let (_root, files) = export(&[("issues.jsonl", &long)]);
         let stop = Stop::default();
-        let ids = IssueKeys::new(1 << 20).all(&IssueFiles::among(&files, 1024, &stop)).unwrap().unwrap();
+        let ids = IssueKeys::new(1 << 20).all(&RecordFiles::among(&files, Unit::Issues, 1024, &stop)).unwrap().unwrap();
         assert_eq!((ids.get("A-1"), ids.get("A-2")), (None, Some("2")));
     }
 }

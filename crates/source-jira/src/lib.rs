@@ -22,7 +22,9 @@
 //! projects, issues, comments and worklogs, whole comments and worklogs from issues. A comment or
 //! worklog that names its issue only by key gets the issue's id from the issues of the same export;
 //! where there is none, or more than one, it keeps the key alone, and mapping rejects it. In raw mode
-//! a unit is its own files.
+//! a unit is its own files. An issue that names its parent only by key (`parent`, `epic`, or the field that
+//! `epic_link_field` names) gets the parent's id likewise, and stays without one where it is not found. Users that
+//! are named by a lesser id than the export's own users have get the better one as an alias in the envelope.
 //!
 //! A checkpoint holds the fingerprints of the files that were read to their end. A later run reads the
 //! files whose contents have changed; a file whose modification time is as recorded is not even looked
@@ -70,6 +72,7 @@ mod files;
 mod fingerprint;
 mod gather;
 mod issue_keys;
+mod issue_parent;
 mod json;
 mod lines;
 mod parent;
@@ -79,6 +82,7 @@ mod read;
 mod site;
 mod stop;
 mod units;
+mod user_aliases;
 
 pub use config::Config;
 pub use driver::{ExportEndpoint, JiraExport};

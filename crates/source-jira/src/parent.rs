@@ -15,22 +15,51 @@ pub(crate) struct IssueRef<'a> {
 }
 
 impl<'a> IssueRef<'a> {
-    /// The issue of a comment or a worklog that stands for itself: of what names it, the first of
-    /// `issueId` and `issueKey`, the record's own URL (`…/issue/10001/comment/7`) and the URL `issue`.
+    /// The issue of a comment or a worklog in a file of its own. Of the members that name it the first one counts, and
+    /// the others fill the gaps: `issueId` and `issueKey` (also `issue_id` and `issue_key`), `issueIdOrKey`, the
+    /// record's own URL (`…/issue/10001/comment/7`), `issue` (an object, a URL, an id or a key), and an object `parent`
+    /// with a `key`.
     pub(crate) fn of_record(unit: Unit, json: &'a str) -> Self {
         let record = match unit {
             Unit::Comments => "comment",
             Unit::Worklogs => "worklog",
             Unit::Projects | Unit::Users | Unit::Issues => return Self::default(),
         };
-        let names = ["issueId", "issueKey", "self", "issue"];
-        let [issue_id, issue_key, own_url, issue_url] = members(json, names).unwrap_or_default();
+        let names = ["issueId", "issueKey", "self", "issue", "issue_id", "issue_key", "issueIdOrKey", "parent"];
+        let [issue_id, issue_key, own_url, issue, other_id, other_key, id_or_key, parent] =
+            members(json, names).unwrap_or_default();
         let own_url = own_url.and_then(text);
-        let issue_url = issue_url.and_then(text);
-        let by_member = Self { id: issue_id.and_then(id), key: issue_key.and_then(text) };
-        let by_own_url = own_url.as_deref().and_then(|url| issue_of_part(url, record));
-        let by_issue_url = issue_url.as_deref().and_then(issue_at);
-        by_member.or(by_own_url).or(by_issue_url)
+        let id_or_key = id_or_key.and_then(id);
+        let mut found = Self::of_members(issue_id, issue_key)
+            .filled(Self::of_members(other_id, other_key))
+            .or(id_or_key.as_deref())
+            .or(own_url.as_deref().and_then(|url| issue_of_part(url, record)));
+        if let Some(issue) = issue {
+            found = found.filled(Self::of_issue_member(issue));
+        }
+        // A comment that answers another one may name that as its parent: only an issue has a key.
+        match parent.and_then(|parent| members(parent.get(), ["id", "key"])) {
+            Some([parent_id, Some(key)]) => found.filled(Self::of_members(parent_id, Some(key))),
+            _ => found,
+        }
+    }
+
+    /// The issue that the member `issue` names.
+    fn of_issue_member(issue: &'a RawValue) -> Self {
+        if let Some([issue_id, issue_key, url]) = members(issue.get(), ["id", "key", "self"]) {
+            let url = url.and_then(text);
+            return Self::of_members(issue_id, issue_key).or(url.as_deref().and_then(issue_at));
+        }
+        let Some(named) = id(issue) else { return Self::default() };
+        match named.contains('/') {
+            true => Self::default().or(issue_at(&named)),
+            false => Self::default().or(Some(&named)),
+        }
+    }
+
+    /// What is not known here is taken from `other`.
+    fn filled(self, other: Self) -> Self {
+        Self { id: self.id.or(other.id), key: self.key.or(other.key) }
     }
 
     /// An issue with these members.
@@ -98,6 +127,16 @@ mod tests {
             (r#"{"issueId":null,"self":"https:\/\/x\/issue\/10001\/comment\/7"}"#, "10001", ""),
             (r#"{"issue":"https://x/rest/api/2/issue/AB-1"}"#, "", "AB-1"),
             (r#"{"issue":"https://x/rest/api/2/issue/10001","self":"https://x/comment/7"}"#, "10001", ""),
+            (r#"{"issue_id":"10001"}"#, "10001", ""),
+            (r#"{"issue_key":"AB-1"}"#, "", "AB-1"),
+            (r#"{"issueIdOrKey":"AB-1"}"#, "", "AB-1"),
+            (r#"{"issueIdOrKey":10001}"#, "10001", ""),
+            (r#"{"issue":{"id":"10001","key":"AB-1"}}"#, "10001", "AB-1"),
+            (r#"{"issue":{"id":10001}}"#, "10001", ""),
+            (r#"{"issue":{"self":"https://x/rest/api/2/issue/10001"}}"#, "10001", ""),
+            (r#"{"issue":"AB-1"}"#, "", "AB-1"),
+            (r#"{"issue":"10001"}"#, "10001", ""),
+            (r#"{"parent":{"id":"10001","key":"AB-1"}}"#, "10001", "AB-1"),
         ] {
             assert_eq!(issue(Unit::Comments, json), known(id, key), "{json}");
         }
@@ -118,7 +157,9 @@ mod tests {
         for json in [
             "{}",
             r#"{"issueId":"","issueKey":"","self":""}"#,
-            r#"{"issueId":true,"issueKey":5,"self":[],"issue":{"id":"1"}}"#,
+            r#"{"issueId":true,"issueKey":5,"self":[],"issue":{"name":"1"},"issue_id":{},"issueIdOrKey":[]}"#,
+            r#"{"parent":{"id":"7"}}"#,
+            r#"{"parent":"7"}"#,
             r#"{"self":"https://x/rest/api/2/issue/10001/worklog/7"}"#,
             r#"{"self":"https://x/rest/api/2/comment/7"}"#,
             r#"{"self":"/comment/7"}"#,

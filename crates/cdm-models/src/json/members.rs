@@ -21,13 +21,13 @@ pub fn members(json: &str) -> Members<'_> {
 }
 
 /// As [`members`], in one pass also those of the member `nest`, where that is an object: they come in its
-/// place, with `true`.
+/// place, with `true`. Where `nest` is repeated, a later one is a member like any other.
 pub fn nested_members<'a>(
     json: &'a str,
     nest: &str,
 ) -> impl Iterator<Item = Result<(Cow<'a, str>, &'a str, bool), JsonError>> {
     let mut members = members(json);
-    let mut is_nested = false;
+    let (mut is_nested, mut was_nested) = (false, false);
     std::iter::from_fn(move || {
         loop {
             let name = match members.name() {
@@ -40,7 +40,9 @@ pub fn nested_members<'a>(
                 Err(error) => return Some(Err(error)),
             };
             match members.cursor.peek() {
-                Ok(b'{') if !is_nested && name == nest => (is_nested, members.place) = (true, Place::Before),
+                Ok(b'{') if !was_nested && name == nest => {
+                    (is_nested, was_nested, members.place) = (true, true, Place::Before);
+                }
                 _ => return Some(members.value().map(|value| (name, value, is_nested))),
             }
         }
@@ -139,13 +141,14 @@ mod tests {
         };
         let member = |name: &str, value: &'static str, is_nested| (name.to_owned(), value, is_nested);
         assert_eq!(
-            found(r#"{"a":1,"f":{"f":{"x":1},"b":2},"c":3,"f":null,"f":{}}"#).unwrap(),
+            found(r#"{"a":1,"f":{"f":{"x":1},"b":2},"c":3,"f":null,"f":{"d":4}}"#).unwrap(),
             [
                 member("a", "1", false),
                 member("f", r#"{"x":1}"#, true),
                 member("b", "2", true),
                 member("c", "3", false),
-                member("f", "null", false)
+                member("f", "null", false),
+                member("f", "{\"d\":4}", false)
             ]
         );
         assert_eq!(found("{}").unwrap(), []);

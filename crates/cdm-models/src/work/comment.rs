@@ -23,14 +23,16 @@ pub struct Comment<'a> {
     pub author_cdm_id: Option<Cow<'a, str>>,
     /// What was said, as plain text.
     pub body: Option<Cow<'a, str>>,
-    /// Who may read the comment (`role:Administrators`, `group:staff`); null when everybody may.
+    /// Who may read the comment: `role:Administrators`; `group:staff`, or the group's identifier where its name is not
+    /// told; `internal` for a note that customers cannot read; `restricted:unreadable` where there is a restriction
+    /// that cannot be read. Null when everybody may read it.
     pub visibility: Option<Cow<'a, str>>,
     /// When the comment was written.
     pub created_at: Option<Timestamp>,
     /// When the comment was last edited.
     #[schemars(extend("x-cdm-index" = true))]
     pub updated_at: Option<Timestamp>,
-    /// Where to find the comment at the source.
+    /// The page that shows the comment to people; null when it is not known.
     pub source_url: Option<Cow<'a, str>>,
     /// What mapping changed or shortened, as received, in the record's own shape.
     pub raw_source: Option<RawJson<'a>>,

@@ -19,7 +19,7 @@ pub struct Item<'a> {
     /// The key that people use (`ACME-42`); it changes when the item moves to another project.
     #[schemars(extend("x-cdm-index" = true))]
     pub source_issue_key: Option<Cow<'a, str>>,
-    /// Where to find the item at the source.
+    /// The page that shows the item to people; null when it is not known.
     pub source_url: Option<Cow<'a, str>>,
     /// The project that the item is in.
     #[schemars(extend("x-cdm-references" = "cdm.work.project"))]

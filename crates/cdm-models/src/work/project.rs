@@ -30,7 +30,7 @@ pub struct Project<'a> {
     pub lead_cdm_id: Option<Cow<'a, str>>,
     /// Whether the project was archived.
     pub archived: Option<bool>,
-    /// Where to find the project at the source.
+    /// The page that shows the project to people; null when it is not known.
     pub source_url: Option<Cow<'a, str>>,
     /// What mapping changed or shortened, as received, in the record's own shape.
     pub raw_source: Option<RawJson<'a>>,

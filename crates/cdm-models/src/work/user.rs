@@ -25,7 +25,7 @@ pub struct User<'a> {
     pub time_zone: Option<Cow<'a, str>>,
     /// The kind of account at the source (`atlassian`, `app`, `customer`).
     pub account_type: Option<Cow<'a, str>>,
-    /// Where to find the user at the source.
+    /// The page that shows the user to people; null when it is not known.
     pub source_url: Option<Cow<'a, str>>,
     /// What mapping changed or shortened, as received, in the record's own shape.
     pub raw_source: Option<RawJson<'a>>,

@@ -27,14 +27,16 @@ pub struct Worklog<'a> {
     pub time_spent_seconds: Option<i64>,
     /// What was done, as plain text.
     pub comment: Option<Cow<'a, str>>,
-    /// Who may read the worklog (`role:Administrators`, `group:staff`); null when everybody may.
+    /// Who may read the worklog: `role:Administrators`; `group:staff`, or the group's identifier where its name is not
+    /// told; `internal` for a note that customers cannot read; `restricted:unreadable` where there is a restriction
+    /// that cannot be read. Null when everybody may read it.
     pub visibility: Option<Cow<'a, str>>,
     /// When the worklog was entered.
     pub created_at: Option<Timestamp>,
     /// When the worklog was last edited.
     #[schemars(extend("x-cdm-index" = true))]
     pub updated_at: Option<Timestamp>,
-    /// Where to find the worklog at the source.
+    /// The page that shows the worklog to people; null when it is not known.
     pub source_url: Option<Cow<'a, str>>,
     /// What mapping changed or shortened, as received, in the record's own shape.
     pub raw_source: Option<RawJson<'a>>,

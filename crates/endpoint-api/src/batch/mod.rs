@@ -11,7 +11,7 @@ mod source_hash;
 pub use cdm::{CdmBatch, CdmBatchBuilder, Operation, arrow_schema, plumbing};
 pub(crate) use clean::clean;
 pub use hash::{ContentHasher, HashValue};
-pub use raw::{NewRecord, Origin, Parent, Rank, RawBatch, RawBatchBuilder, RawRecord};
+pub use raw::{Aliases, NewRecord, Origin, Parent, Rank, RawBatch, RawBatchBuilder, RawRecord};
 pub use reject::{Incomplete, Reject, RejectEnvelope, Stage, StoredReject};
 pub use source_hash::{SourceHasher, SourceHashes};
 

@@ -34,6 +34,7 @@ struct Entry {
     parent_id: Option<Box<str>>,
     parent_key: Option<Box<str>>,
     key: Option<Box<str>>,
+    aliases: Option<Box<str>>,
     rank: Rank,
 }
 
@@ -48,8 +49,38 @@ pub struct RawRecord<'a> {
     pub parent: Option<Parent<'a>>,
     /// The record's id at the source, where the source had to read it anyway.
     pub key: Option<&'a str>,
+    /// The ids of users that the record names by another id, as far as the source knows them.
+    pub aliases: Aliases<'a>,
     /// How much it tells.
     pub rank: Rank,
+}
+
+/// Other ids of users: a record names a user by the login name, say, and the source knows the user's key from
+/// another record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Aliases<'a>(Option<&'a str>);
+
+impl<'a> Aliases<'a> {
+    /// Reads a text of lines with three parts and a tab between them: the member that holds the id in the record, the
+    /// id, and the id that stands for it.
+    pub fn new(text: Option<&'a str>) -> Self {
+        Self(text)
+    }
+
+    /// The id that stands for the `id` in the member `member`; `None` when that is `id` itself.
+    pub fn get(self, member: &str, id: &str) -> Option<&'a str> {
+        let of_line = |line: &'a str| {
+            let (known_member, ids) = line.split_once('\t')?;
+            let (known_id, better) = ids.split_once('\t')?;
+            (known_member == member && known_id == id).then_some(better)
+        };
+        self.0?.lines().find_map(of_line)
+    }
+
+    /// The text, where there are aliases.
+    pub fn as_text(self) -> Option<&'a str> {
+        self.0
+    }
 }
 
 /// Where a record stands.
@@ -126,6 +157,8 @@ pub struct NewRecord<'a> {
     pub parent_key: Option<&'a str>,
     /// See [`RawRecord::key`].
     pub key: Option<&'a str>,
+    /// See [`Aliases::new`].
+    pub aliases: Option<&'a str>,
     /// Whether the record was seen only as a part of another.
     pub is_part: bool,
 }
@@ -192,6 +225,7 @@ impl RawBatch {
             origin: Origin { resource: &self.resource, line: entry.line, part: entry.part.as_deref() },
             parent: (parent.id.is_some() || parent.key.is_some()).then_some(parent),
             key: entry.key.as_deref(),
+            aliases: Aliases(entry.aliases.as_deref()),
             rank: entry.rank,
         })
     }
@@ -290,6 +324,7 @@ impl RawBatchBuilder {
             parent_id: record.parent_id.map(Box::from),
             parent_key: record.parent_key.map(Box::from),
             key: record.key.map(Box::from),
+            aliases: record.aliases.map(Box::from),
             rank: if record.is_part { Rank::Part } else { Rank::Whole },
         });
     }

@@ -39,7 +39,7 @@ impl SourceHasher {
         Self { key: key.finalize().into() }
     }
 
-    /// The hash of a record: of its bytes, its rank, its parent and its key, but not of its place.
+    /// The hash of a record: of its bytes, its rank, its parent, its key and its aliases, but not of its place.
     pub fn hash(&self, record: &RawRecord<'_>) -> [u8; 16] {
         let parent = record.parent;
         let beside = [parent.and_then(|parent| parent.id), parent.and_then(|parent| parent.key), record.key];
@@ -52,6 +52,10 @@ impl SourceHasher {
         }
         for part in beside {
             all.extend_from_slice(part.unwrap_or_default().as_bytes());
+        }
+        if let Some(aliases) = record.aliases.as_text() {
+            all.extend_from_slice(&size(Some(aliases)).to_le_bytes());
+            all.extend_from_slice(aliases.as_bytes());
         }
         XxHash3_128::oneshot(&all).to_le_bytes()
     }
@@ -111,11 +115,12 @@ mod tests {
     use super::*;
     use crate::{
         EndpointId,
-        batch::{Origin, Parent},
+        batch::{Aliases, Origin, Parent},
     };
 
     fn record<'a>(json: &'a str, parent: Option<Parent<'a>>, key: Option<&'a str>, rank: Rank) -> RawRecord<'a> {
-        RawRecord { json, origin: Origin { resource: "a.jsonl", line: Some(1), part: None }, parent, key, rank }
+        let origin = Origin { resource: "a.jsonl", line: Some(1), part: None };
+        RawRecord { json, origin, parent, key, aliases: Aliases::default(), rank }
     }
 
     fn source(endpoint: &'static str, system: &str) -> SourceIdentity {
@@ -147,6 +152,7 @@ mod tests {
             record("{}", parent(None, Some("1")), None, Rank::Whole),
             record("{}", parent(Some("1"), Some("1")), None, Rank::Whole),
             record("{}", parent(Some("11"), None), None, Rank::Whole),
+            RawRecord { aliases: Aliases::new(Some("name\ta\tb\n")), ..record("{}", None, None, Rank::Whole) },
         ];
         let hashes: HashSet<[u8; 16]> =
             hashers.iter().flat_map(|hasher| records.iter().map(|record| hasher.hash(record))).collect();

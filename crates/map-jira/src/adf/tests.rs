@@ -1,9 +1,19 @@
 use serde_json::{Value, json};
 
-use super::plain_text;
+use super::{Document, document};
 
 fn render(content: Value) -> String {
-    plain_text(&json!({ "type": "doc", "version": 1, "content": content }).to_string()).unwrap()
+    let json = json!({ "type": "doc", "version": 1, "content": content }).to_string();
+    let Document { text, is_whole } = document(&json).unwrap();
+    assert!(is_whole, "{json}");
+    text
+}
+
+/// The text of a document of which something is odd.
+fn partly(json: &str) -> String {
+    let Document { text, is_whole } = document(json).unwrap();
+    assert!(!is_whole, "{json}");
+    text
 }
 
 fn text(text: &str) -> Value {
@@ -115,15 +125,40 @@ fn an_unknown_node_keeps_its_text() {
 #[test]
 fn an_empty_document_is_an_empty_text() {
     assert_eq!(render(json!([])), "");
-    assert_eq!(plain_text(r#"{"type":"doc","version":1}"#).as_deref(), Some(""));
+    assert_eq!(document(r#"{"type":"doc","version":1}"#).unwrap().text, "");
 }
 
 #[test]
 fn what_is_no_document_has_no_text() {
-    for json in [r#"{"type":"paragraph"}"#, r#"{"value":"x"}"#, "[]", "{}", r#"{"type":"doc","content":5}"#] {
-        assert_eq!(plain_text(json), None, "{json}");
+    for json in [r#"{"type":"paragraph"}"#, r#"{"value":"x"}"#, "[]", "{}", r#"{"text":"x"}"#, "5", "{\"content\":["] {
+        assert_eq!(document(json), None, "{json}");
     }
-    let deep =
-        format!("{}{}", r#"{"type":"doc","content":[{"type":"panel","content":["#.repeat(100), "]}]}".repeat(100));
-    assert_eq!(plain_text(&deep), None, "hostile nesting is refused, not a stack overflow");
+}
+
+#[test]
+fn an_odd_node_costs_nothing_but_itself() {
+    let odd = |content: &str| partly(&format!(r#"{{"type":"doc","version":1,"content":{content}}}"#));
+    let kept = r#"{"type":"paragraph","content":[{"type":"text","text":"kept"}]}"#;
+    assert_eq!(odd(&format!(r#"[{kept},null,5,"x",[],{kept}]"#)), "kept\n\nkept");
+    assert_eq!(odd(&format!(r#"[{kept},{{"content":[{{"type":"text","text":"no type"}}]}}]"#)), "kept\n\nno type");
+    assert_eq!(odd(&format!(r#"[{kept},{{"type":7,"content":[{kept}]}}]"#)), "kept\n\nkept");
+    assert_eq!(odd(r#"[{"type":"paragraph","content":[{"type":"text","text":"a"},{"type":"text","text":4}]}]"#), "a");
+    assert_eq!(odd(&format!(r#"[{kept},{{"type":"paragraph","content":"no list"}}]"#)), "kept");
+    assert_eq!(odd(r#"[{"type":"paragraph","content":[{"type":"text","text":"a","text":"b"}]}]"#), "b");
+    assert_eq!(odd(&format!(r#"[{{"type":"panel","attrs":[1],"marks":{{}},"content":[{kept}]}}]"#)), "kept");
+    assert_eq!(odd("5"), "");
+    assert_eq!(partly(&format!(r#"{{"version":1,"content":[{kept}]}}"#)), "kept");
+}
+
+#[test]
+fn text_of_any_depth_is_found() {
+    for depth in [50, 65, 100, 200, 20_000] {
+        let open = r#"{"type":"bulletList","content":[{"type":"listItem","content":["#.repeat(depth);
+        let close = "]}]}".repeat(depth);
+        let deep = r#"{"type":"paragraph","content":[{"type":"text","text":"de\"ep","x":"text"}]}"#;
+        let json = format!(r#"{{"type":"doc","content":[{open}{deep}{close}]}}"#);
+        let text = document(&json).unwrap().text;
+        assert_eq!(text.trim_start_matches("- "), "de\"ep", "{depth}");
+        assert!(text.starts_with("- - - - "), "{depth}");
+    }
 }

@@ -79,12 +79,21 @@ fn user() -> BoxedStrategy<Value> {
         ("active", any::<bool>().prop_map(Value::from).boxed()),
         ("timeZone", text().boxed()),
         ("accountType", text().boxed()),
-        ("self", text().boxed()),
+        ("self", resource()),
         ("avatarUrls", pictures()),
         ("avatarUrl", text().boxed()),
         ("expand", text().boxed()),
         ("groups", anything().boxed()),
     ])
+}
+
+/// The address of a REST resource of one of two sites, or any text.
+fn resource() -> BoxedStrategy<Value> {
+    let resource = prop_oneof![
+        Just(json!("https://acme.example/rest/api/3/thing/1")),
+        Just(json!("https://acme.example/jira/rest/api/3/thing/1")),
+    ];
+    prop_oneof![3 => resource, 1 => text()].boxed()
 }
 
 fn named() -> BoxedStrategy<Value> {
@@ -122,6 +131,7 @@ fn fields() -> BoxedStrategy<Value> {
         ("resolution", named()),
         ("project", project),
         ("parent", parent),
+        ("epic", object(vec![("id", id().boxed()), ("key", text().boxed())])),
         ("reporter", user()),
         ("assignee", user()),
         ("creator", user()),
@@ -142,7 +152,7 @@ fn fields() -> BoxedStrategy<Value> {
 pub(crate) fn issue() -> BoxedStrategy<Value> {
     with_id(vec![
         ("key", text().boxed()),
-        ("self", Just(json!("https://acme.example/rest/api/3/issue/1")).boxed()),
+        ("self", resource()),
         ("expand", text().boxed()),
         ("changelog", anything().boxed()),
         ("boardId", anything().boxed()),
@@ -155,7 +165,7 @@ pub(crate) fn project() -> BoxedStrategy<Value> {
     with_id(vec![
         ("key", text().boxed()),
         ("name", text().boxed()),
-        ("self", text().boxed()),
+        ("self", resource()),
         ("description", rich_text()),
         ("url", text().boxed()),
         ("projectTypeKey", text().boxed()),
@@ -167,28 +177,39 @@ pub(crate) fn project() -> BoxedStrategy<Value> {
     ])
 }
 
+/// Null in most cases.
+fn sometimes(value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    prop_oneof![2 => Just(Value::Null), 1 => value].boxed()
+}
+
 fn visibility() -> BoxedStrategy<Value> {
     object(vec![("type", text().boxed()), ("value", text().boxed()), ("identifier", text().boxed())])
+}
+
+fn properties() -> BoxedStrategy<Value> {
+    let marked = any::<bool>().prop_map(|is| json!([{ "key": "sd.public.comment", "value": { "internal": is } }]));
+    prop_oneof![marked, Just(json!([]))].boxed()
 }
 
 /// A comment or a worklog.
 pub(crate) fn said() -> BoxedStrategy<Value> {
     with_id(vec![
-        ("self", text().boxed()),
+        ("self", resource()),
         ("issueId", id().boxed()),
         ("issueKey", text().boxed()),
         ("author", user()),
         ("updateAuthor", user()),
         ("body", rich_text()),
         ("comment", rich_text()),
-        ("visibility", visibility()),
-        ("roleLevel", text().boxed()),
-        ("groupLevel", text().boxed()),
+        ("visibility", sometimes(visibility())),
+        ("roleLevel", sometimes(text().boxed())),
+        ("groupLevel", sometimes(text().boxed())),
         ("created", time().boxed()),
         ("updated", time().boxed()),
         ("started", time().boxed()),
         ("timeSpentSeconds", any::<i64>().prop_map(Value::from).boxed()),
         ("jsdPublic", any::<bool>().prop_map(Value::from).boxed()),
+        ("properties", properties()),
     ])
 }
 

@@ -62,6 +62,9 @@ fn other(value: &Value) -> Value {
         Value::String(text) if text.len() == 10 && text.starts_with(['1', '2']) && text.contains('-') => {
             json!(if text.ends_with("01") { text[..8].to_owned() + "02" } else { text[..8].to_owned() + "01" })
         }
+        Value::String(text) if text.starts_with("https://") && text.contains("/rest/") => {
+            json!(text.replace("https://", "https://another."))
+        }
         Value::String(text) => json!(format!("{text}x")),
         Value::Array(_) => json!(["something"]),
         Value::Object(_) => json!({ "something": 1 }),

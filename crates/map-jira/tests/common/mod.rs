@@ -8,45 +8,60 @@ pub(crate) mod verdict;
 
 use cdm_models::Model;
 use endpoint_api::{
-    EndpointId, Mapped, Mapper, Rejection, SourceIdentity,
-    batch::{Origin, Parent, Rank, RawRecord},
+    EndpointId, Mapped, Mapper, Note, Rejection, SourceIdentity,
+    batch::{Aliases, Origin, Parent, Rank, RawRecord},
 };
 use serde_json::Value;
 
 pub(crate) fn mapper<M: Mapper>() -> M {
-    mapper_of("jira")
+    mapper_of("jira", None)
 }
 
-fn mapper_of<M: Mapper>(system: &str) -> M {
-    M::new(&SourceIdentity::new(EndpointId::from_static("acme_jira"), system)).unwrap()
+fn mapper_of<M: Mapper>(system: &str, site_url: Option<&str>) -> M {
+    let source = SourceIdentity::new(EndpointId::from_static("acme_jira"), system);
+    M::new(&source.at_site(site_url.map(str::to_owned))).unwrap()
 }
 
 pub(crate) fn record<'a>(json: &'a str, parent: Option<Parent<'a>>) -> RawRecord<'a> {
     let origin = Origin { resource: "records.jsonl", line: Some(1), part: None };
-    RawRecord { json, origin, parent, key: None, rank: Rank::Whole }
+    RawRecord { json, origin, parent, key: None, aliases: Aliases::default(), rank: Rank::Whole }
 }
 
 /// On the issue with the id 10001.
-pub(crate) const ON_ISSUE: Option<Parent<'static>> = Some(Parent { id: Some("10001"), key: None });
+pub(crate) const ON_ISSUE: Option<Parent<'static>> = Some(Parent { id: Some("10001"), key: Some("SHIP-7") });
 
 /// The row that a record becomes, as JSON in which fields that are null are left out, and its
 /// version time.
 pub(crate) fn map<M: Mapper>(json: &str, parent: Option<Parent<'_>>) -> Result<(Value, Option<String>), Rejection> {
-    map_from::<M>("jira", json, parent)
+    map_from::<M>("jira", None, json, parent)
 }
 
-/// As [`map`], of a record of the source `system`.
+/// As [`map`], of a record of the source `system` and the site at `site_url`.
 pub(crate) fn map_from<M: Mapper>(
     system: &str,
+    site_url: Option<&str>,
     json: &str,
     parent: Option<Parent<'_>>,
 ) -> Result<(Value, Option<String>), Rejection> {
-    let mapper = mapper_of::<M>(system);
+    let mapper = mapper_of::<M>(system, site_url);
     let record = record(json, parent);
     let Mapped { row, version_at } = mapper.map(&record)?;
     let row = to_json(&row);
     assert_eq!(mapper.key(&record).as_deref(), row["cdm_id"].as_str(), "the key is told without mapping");
     Ok((row, version_at.map(|time| time.to_string())))
+}
+
+/// A record's row, null where it is rejected, and what is noted of it, one text each.
+pub(crate) fn map_noting<M: Mapper>(record: &RawRecord<'_>) -> (Value, Vec<String>) {
+    let (mapper, mut notes) = (mapper::<M>(), Vec::new());
+    let Ok(Mapped { row, .. }) = mapper.map_noting(record, &mut notes) else { return (Value::Null, notes_of(&notes)) };
+    let row = to_json(&row);
+    assert_eq!(mapper.key(record).as_deref(), row["cdm_id"].as_str(), "the key is told without mapping");
+    (row, notes_of(&notes))
+}
+
+fn notes_of(notes: &[Note]) -> Vec<String> {
+    notes.iter().map(ToString::to_string).collect()
 }
 
 fn to_json(row: &impl Model) -> Value {

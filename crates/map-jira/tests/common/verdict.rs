@@ -42,16 +42,25 @@ pub(crate) fn judge(lineage: &Lineage, observed: &Observed, seen: &mut Seen) -> 
     for (path, changed) in &observed.leaves {
         judge_leaf(lineage, path, changed, seen)?;
     }
-    let system = (Place::Configuration("source_system"), &observed.with_another_system);
-    let parent = (Place::Envelope("parent.id"), &observed.with_another_parent);
-    for (place, changed) in [system, parent] {
-        let fields = lineage.fields.iter().filter(|field| field.inputs.iter().any(|input| input.place == place));
-        let fields = fields.map(|field| field.field).filter(|field| observed.row.get(field).is_some());
-        let fed: BTreeSet<&'static str> = fields.collect();
-        if !changed.iter().eq(fed.iter()) {
-            return Err(format!("{place:?} feeds {changed:?}, and is declared to feed {fed:?}"));
+    for (place, changed) in [
+        (Place::Configuration("source_system"), &observed.with_another_system),
+        (Place::Configuration("site_url"), &observed.with_another_site),
+        (Place::Envelope("parent.id"), &observed.with_another_parent),
+        (Place::Envelope("parent.key"), &observed.with_another_parent_key),
+    ] {
+        let fed_by = |is: fn(&Input) -> bool| -> BTreeSet<&'static str> {
+            let is_input = |input: &Input| input.place == place && is(input);
+            let fields = lineage.fields.iter().filter(|field| field.inputs.iter().any(is_input));
+            fields.map(|field| field.field).collect()
+        };
+        let may = fed_by(|_| true);
+        let mut must = fed_by(|input| input.when.is_none());
+        must.retain(|field| observed.row.get(field).is_some());
+        let is_declared = changed.iter().all(|field| may.contains(field.as_str()));
+        if !is_declared || must.iter().any(|field| !changed.contains(*field)) {
+            return Err(format!("{place:?} feeds {changed:?}, and is declared to feed {must:?}"));
         }
-        seen.feeds.extend(fed.into_iter().map(|field| (field, place)));
+        seen.feeds.extend(may.into_iter().filter(|field| changed.contains(*field)).map(|field| (field, place)));
     }
     Ok(())
 }

@@ -1,0 +1,216 @@
+//! Users that are known under more than one id, so that a record that names one of them by a lesser id is of the same
+//! user as the others.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use endpoint_api::{ErrorKind, Result};
+
+use crate::{
+    fingerprint::FileStat,
+    issue_keys::{ENTRY_BYTES, RecordFiles},
+    issue_parent::{first_value, values},
+    json::{members, text},
+    units::Unit,
+};
+
+/// The members that identify a user, the best first.
+const USER_IDS: [&str; 3] = ["accountId", "key", "name"];
+
+/// The better ids of the users of an export.
+///
+/// They are told by the export's own users: a record with an account id and a key, or with a key and a login name.
+/// An id that stands for two users stands for none.
+#[derive(Debug, Default)]
+pub(crate) struct KnownUsers {
+    /// By the key, then by the name.
+    better: [HashMap<Box<str>, Option<Box<str>>>; 2],
+    /// Of each user record by which a better id may be known, the kind and the id.
+    lesser: Vec<(usize, Box<str>)>,
+    bytes: usize,
+    /// Whether some users did not fit into the budget.
+    is_cut: bool,
+}
+
+impl KnownUsers {
+    fn add(&mut self, json: &str, budget: usize) {
+        let Some(found) = members(json, USER_IDS) else { return };
+        let [account_id, key, name] = found.map(|id| id.and_then(text).filter(|id| !id.contains(['\t', '\n', '\r'])));
+        let lesser = [
+            (0, key.as_deref(), account_id.as_deref()),
+            (1, name.as_deref(), account_id.as_deref().or(key.as_deref())),
+        ];
+        for (kind, id, best) in lesser {
+            let (Some(id), Some(best)) = (id, best.filter(|best| Some(*best) != id)) else { continue };
+            let Some(better) = self.better.get_mut(kind) else { continue };
+            match better.get_mut(id) {
+                Some(known) if known.as_deref() == Some(best) => {}
+                Some(known) => *known = None,
+                None if self.bytes > budget => self.is_cut = true,
+                None => {
+                    self.bytes += ENTRY_BYTES + id.len() + best.len();
+                    better.insert(id.into(), Some(best.into()));
+                }
+            }
+        }
+        let own = match (account_id, key, name) {
+            (None, Some(key), _) => Some((0, key)),
+            (None, None, Some(name)) => Some((1, name)),
+            _ => None,
+        };
+        if let Some((kind, id)) = own
+            && self.bytes <= budget
+        {
+            self.bytes += ENTRY_BYTES + id.len();
+            self.lesser.push((kind, id.into()));
+        }
+    }
+
+    fn better(&self, kind: usize, id: &str) -> Option<&str> {
+        self.better.get(kind)?.get(id)?.as_deref()
+    }
+
+    /// Whether some of the export's users did not fit into memory.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// How many of the export's users stand there under a lesser id beside a better one.
+    pub(crate) fn pairs(&self) -> usize {
+        let mut found: Vec<_> = self.lesser.iter().filter(|(kind, id)| self.better(*kind, id).is_some()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.len()
+    }
+
+    /// The better ids of the users that a record of `unit` names, as the envelope has them; `None` when there are
+    /// none.
+    pub(crate) fn of_record(&self, unit: Unit, json: &str) -> Option<String> {
+        if self.better.iter().all(HashMap::is_empty) {
+            return None;
+        }
+        let names: &[&str] = match unit {
+            Unit::Users => return self.of_users(&[json]),
+            Unit::Projects => &["lead"],
+            Unit::Issues => &["assignee", "reporter", "creator"],
+            Unit::Comments | Unit::Worklogs => &["author"],
+        };
+        // Where a user stands does not matter: a better id of somebody whom no field names is not looked up.
+        let users = names.iter().flat_map(|name| values(json, name)).filter(|value| value.starts_with('{'));
+        let users: Vec<&str> = users.filter_map(|value| Some(first_value(value)?.get())).collect();
+        self.of_users(&users)
+    }
+
+    fn of_users(&self, users: &[&str]) -> Option<String> {
+        let mut aliases = String::new();
+        for user in users {
+            let [account_id, key, name] = members(user, USER_IDS).unwrap_or_default().map(|id| id.and_then(text));
+            let (member, kind, id) = match (account_id, key, name) {
+                (None, Some(key), _) => ("key", 0, key),
+                (None, None, Some(name)) => ("name", 1, name),
+                _ => continue,
+            };
+            let Some(better) = self.better(kind, &id) else { continue };
+            let line = format!("{member}\t{id}\t{better}\n");
+            if !aliases.contains(&line) {
+                let _ = write!(aliases, "{line}");
+            }
+        }
+        (!aliases.is_empty()).then_some(aliases)
+    }
+}
+
+/// Reads the users of an export once and keeps what is known of their ids.
+#[derive(Debug)]
+pub(crate) struct UserIndex {
+    budget: usize,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    files: Vec<(String, FileStat)>,
+    users: Arc<KnownUsers>,
+}
+
+impl UserIndex {
+    /// Keeps at most about `budget` bytes.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { budget, known: Mutex::new(None) }
+    }
+
+    /// What the files tell of the users' ids.
+    pub(crate) fn users(&self, files: &RecordFiles<'_>) -> Result<Arc<KnownUsers>> {
+        // Held while the files are read: who comes second would only read them again.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = files.state()?;
+        if let Some(known) = known.as_ref().filter(|known| known.files == state) {
+            return Ok(Arc::clone(&known.users));
+        }
+        let mut users = KnownUsers::default();
+        let read = files.each(&mut |json| {
+            users.add(json, self.budget);
+            true
+        });
+        // A file of users that is damaged is reported where users are read, and costs the other units nothing.
+        read.or_else(|error| if error.kind() == ErrorKind::Data { Ok(()) } else { Err(error) })?;
+        let users = Arc::new(users);
+        // A file that may yet change without a trace is not to be remembered.
+        let is_settled = state.iter().all(|(_, stat)| stat.is_settled());
+        *known = is_settled.then(|| Known { files: state, users: Arc::clone(&users) });
+        Ok(users)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(users: &[&str]) -> KnownUsers {
+        let mut known = KnownUsers::default();
+        users.iter().for_each(|json| known.add(json, 1 << 20));
+        known
+    }
+
+    #[test]
+    fn a_user_by_name_only_is_the_one_with_that_name_and_a_key() {
+        let users = known(&[
+            r#"{"key":"JIRAUSER1","name":"jdoe"}"#,
+            r#"{"name":"jdoe"}"#,
+            r#"{"accountId":"a-1","key":"JIRAUSER2","name":"ada"}"#,
+            r#"{"key":"jdoe","name":"john"}"#,
+            r#"{"key":"same","name":"same"}"#,
+        ]);
+        let of = |unit, json| users.of_record(unit, json);
+        assert_eq!(of(Unit::Comments, r#"{"author":{"name":"jdoe"}}"#).unwrap(), "name\tjdoe\tJIRAUSER1\n");
+        assert_eq!(of(Unit::Users, r#"{"name":"jdoe"}"#).unwrap(), "name\tjdoe\tJIRAUSER1\n");
+        assert_eq!(of(Unit::Worklogs, r#"{"author":{"key":"JIRAUSER2"}}"#).unwrap(), "key\tJIRAUSER2\ta-1\n");
+        assert_eq!(of(Unit::Projects, r#"{"lead":{"name":"ada"}}"#).unwrap(), "name\tada\ta-1\n");
+        let issue = r#"{"fields":{"assignee":{"name":"jdoe"},"reporter":{"name":"jdoe"},"creator":{"name":"john"}}}"#;
+        assert_eq!(of(Unit::Issues, issue).unwrap(), "name\tjdoe\tJIRAUSER1\nname\tjohn\tjdoe\n");
+        for none in
+            [r#"{"author":{"key":"jdoe","name":"john"}}"#, r#"{"author":{"name":"same"}}"#, r#"{"author":null}"#]
+        {
+            assert_eq!(of(Unit::Comments, none), None, "{none}");
+        }
+        assert_eq!(users.pairs(), 1);
+    }
+
+    #[test]
+    fn a_name_of_two_users_is_of_neither() {
+        let users = known(&[r#"{"key":"k1","name":"ada"}"#, r#"{"key":"k2","name":"ada"}"#]);
+        assert_eq!(users.of_record(Unit::Comments, r#"{"author":{"name":"ada"}}"#), None);
+    }
+
+    #[test]
+    fn users_beyond_the_budget_are_left_out_and_that_is_said() {
+        let mut known = KnownUsers::default();
+        for number in 0..100 {
+            known.add(&format!("{{\"key\":\"k{number}\",\"name\":\"n{number}\"}}"), 1000);
+        }
+        assert!(known.is_cut() && known.bytes < 1400, "{}", known.bytes);
+    }
+}
