@@ -49,7 +49,7 @@ fn unsplit(name: &str, error: SplitError) -> Error {
     match error {
         SplitError::Read(error) => unreadable(name, error),
         SplitError::Malformed { offset, what } => {
-            let message = format!("{what}; export it again, and call a file of one record a line `.jsonl`");
+            let message = format!("{what}; export it again, or call it `.jsonl` if it has one record a line");
             damaged(name, message).with("byte", offset)
         }
     }
