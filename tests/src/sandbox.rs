@@ -30,6 +30,9 @@ connection_url = "${env:WAREHOUSE_URL}"
 [endpoints.lake]
 driver = "raw.files"
 path = "raw"
+
+[ingest]
+retry_for = "8s"
 "#;
 
 /// The units of a Jira export without their prefix.
@@ -143,6 +146,12 @@ impl Sandbox {
     /// As [`cdm`](Self::cdm), of another host.
     pub fn run<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         Ran::of(self.command_of(program, arguments).output().unwrap())
+    }
+
+    /// As [`people`](Self::people), with a terminal of that many columns.
+    pub fn people_at(&self, columns: u32, arguments: &[&str]) -> Ran {
+        let mut command = self.plain_command(cdm());
+        Ran::of(command.env("COLUMNS", columns.to_string()).args(arguments).output().unwrap())
     }
 
     /// Runs a command of the program as people do, without `--output json`.

@@ -44,7 +44,10 @@ impl Sink {
     /// Runs statements on the table `{t}`, whose index names stand in `{s}`.
     fn execute(self, sandbox: &Sandbox, statements: &str) {
         let schema = if self == Self::Postgres { "cdm_work." } else { "" };
-        let statements = statements.replace("{t}", self.table()).replace("{s}", schema);
+        // The view of the live rows depends on every column of the model; provisioning makes it again.
+        let is_held = ["drop column", "drop table"].iter().any(|held| statements.contains(held));
+        let view = if is_held { "drop view if exists {s}cdm_work_project_live; " } else { "" };
+        let statements = format!("{view}{statements}").replace("{t}", self.table()).replace("{s}", schema);
         match self {
             Self::Postgres => drop(sandbox.ask(&statements)),
             Self::Sqlite => {

@@ -84,7 +84,7 @@ fn the_provisioner_builds_an_index_again_whose_building_has_failed() {
 fn through_a_pooler_no_index_is_built_for_an_owner_and_people_are_told_the_way_out() {
     let sandbox = Sandbox::new();
     let roles = owned(&sandbox);
-    sandbox.ask("alter table cdm_work.cdm_work_project drop column archived");
+    sandbox.ask("alter table cdm_work.cdm_work_project drop column archived cascade");
     let pooler = Pooler::to(&roles.url("provisioner"), &[]);
     sandbox.connect(&pooler.url(&sandbox));
     let error = sandbox.cdm(["provision", "warehouse"]).error(2);

@@ -185,11 +185,13 @@ fn part2_0(key: &str) -> (&str, Part2_0) {
 fn a_newer_minor_version_adds_what_is_new_and_an_older_host_loads_what_it_knows() {
     Site::each(async |site| {
         let made = site.provision::<Part1_0>().await;
-        assert_eq!(made, ["create table cdm_test_part", "record _cdm_model"], "one version has no views");
+        let expected = ["create table cdm_test_part", "create view cdm_test_part_live", "record _cdm_model"];
+        assert_eq!(made, expected, "one version has a view of its live rows only");
         assert_eq!(site.load(&[part1_0("a"), part1_0("b")]).await.inserted, 2);
 
         let made = site.provision::<Part1_1>().await;
-        assert_eq!(made, ["add column cdm_test_part.colour", "record _cdm_model"]);
+        let expected = ["add column cdm_test_part.colour", "extend view cdm_test_part_live", "record _cdm_model"];
+        assert_eq!(made, expected);
         let old = [["a", "a", "7", "null"], ["b", "b", "7", "null"]];
         assert_eq!(site.rows("cdm_id, name, weight, colour", "cdm_test_part"), old, "what was there is readable");
         assert_eq!(site.load(&[part1_1("c", "red")]).await.inserted, 1);
@@ -217,6 +219,7 @@ fn a_major_version_stands_beside_the_older_one_and_readers_have_a_view_of_each()
             "create table cdm_test_part_v2",
             "create view cdm_test_part_view_v1",
             "create view cdm_test_part_view_v2",
+            "create view cdm_test_part_live_v2",
             "record _cdm_model",
         ];
         assert_eq!(made, expected);
@@ -285,10 +288,20 @@ fn the_view_of_a_version_grows_with_it() {
         site.provision::<Part2_0>().await;
         site.load(&[part2_0("a")]).await;
         let made = site.provision::<Part1_2>().await;
-        let expected = ["add column cdm_test_part.note", "extend view cdm_test_part_view_v1", "record _cdm_model"];
+        let expected = [
+            "add column cdm_test_part.note",
+            "extend view cdm_test_part_view_v1",
+            "extend view cdm_test_part_live",
+            "record _cdm_model",
+        ];
         assert_eq!(made, expected);
         let made = site.provision::<Part2_1>().await;
-        let expected = ["add column cdm_test_part_v2.size", "extend view cdm_test_part_view_v2", "record _cdm_model"];
+        let expected = [
+            "add column cdm_test_part_v2.size",
+            "extend view cdm_test_part_view_v2",
+            "extend view cdm_test_part_live_v2",
+            "record _cdm_model",
+        ];
         assert_eq!(made, expected);
         assert_eq!(site.rows("*", "cdm_test_part_view_v2"), [["a", "a", "7.5", "null", "null"]]);
         assert!(site.rows("cdm_id, name, colour, weight, note", "cdm_test_part_view_v1").is_empty());
@@ -300,12 +313,53 @@ fn the_view_of_a_version_grows_with_it() {
 fn a_first_provisioning_of_a_second_version_makes_its_view_only() {
     Site::each(async |site| {
         let made = site.provision::<Part2_0>().await;
-        let expected = ["create table cdm_test_part_v2", "create view cdm_test_part_view_v2", "record _cdm_model"];
+        let expected = [
+            "create table cdm_test_part_v2",
+            "create view cdm_test_part_view_v2",
+            "create view cdm_test_part_live_v2",
+            "record _cdm_model",
+        ];
         assert_eq!(made, expected);
         // An older host comes later, and the newer one gives it its view.
-        assert_eq!(site.provision::<Part1_0>().await, ["create table cdm_test_part", "record _cdm_model"]);
+        let expected = ["create table cdm_test_part", "create view cdm_test_part_live", "record _cdm_model"];
+        assert_eq!(site.provision::<Part1_0>().await, expected);
         assert_eq!(site.provision::<Part2_0>().await, ["create view cdm_test_part_view_v1", "record _cdm_model"]);
     });
+}
+
+#[test]
+fn each_version_has_a_view_of_its_live_rows() {
+    Site::each(async |site| {
+        site.provision::<Part1_1>().await;
+        site.load(&[part1_1("a", "red"), part1_1("b", "blue")]).await;
+        site.provision::<Part2_0>().await;
+        site.load(&[part2_0("c"), part2_0("d")]).await;
+        for (table, key) in [("cdm_test_part", "a"), ("cdm_test_part_v2", "c")] {
+            site.execute(&format!("update {table} set _cdm_deleted_at = _cdm_ingested_at where cdm_id = '{key}'"));
+        }
+        assert_eq!(site.rows("*", "cdm_test_part_live"), [["b", "b", "7", "blue"]], "no plumbing, nothing deleted");
+        assert_eq!(site.rows("*", "cdm_test_part_live_v2"), [["d", "d", "7.5", "null"]]);
+        assert_eq!(site.rows("cdm_id", "cdm_test_part"), [["a"], ["b"]]);
+
+        // As an earlier version of the program left it: the view comes by the plan, and once.
+        site.execute("drop view cdm_test_part_live");
+        assert_eq!(site.provision::<Part1_1>().await, ["create view cdm_test_part_live", "record _cdm_model"]);
+        assert_eq!(site.plan::<Part1_1>().await.unwrap(), []);
+        assert_eq!(site.plan::<Part2_0>().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn what_is_not_our_view_of_live_rows_is_left_alone_and_nothing_is_refused() {
+    for theirs in ["create view cdm_test_part_live as select 1 as one", "create table cdm_test_part_live (one text)"] {
+        Site::each(async |site| {
+            site.provision::<Part1_0>().await;
+            site.execute(&format!("drop view cdm_test_part_live; {theirs}"));
+            assert_eq!(site.provision::<Part1_1>().await, ["add column cdm_test_part.colour", "record _cdm_model"]);
+            assert_eq!(site.plan::<Part1_1>().await.unwrap(), []);
+            assert!(site.rows("one", "cdm_test_part_live").len() <= 1, "it is still theirs");
+        });
+    }
 }
 
 #[test]
@@ -361,6 +415,8 @@ fn readers_of_each_version_see_its_view() {
         |statement: &str| site.sandbox.database().query_as(&name("reader"), "pw", statement).map(|rows| rows.len());
     assert_eq!(read("select * from cdm_work.cdm_test_part_view_v1").unwrap(), 1);
     assert_eq!(read("select * from cdm_work.cdm_test_part_view_v2").unwrap(), 2);
+    assert_eq!(read("select * from cdm_work.cdm_test_part_live").unwrap(), 1);
+    assert_eq!(read("select * from cdm_work.cdm_test_part_live_v2").unwrap(), 2);
     assert_eq!(read("select title from cdm_work.cdm_test_part_v2").unwrap(), 2);
     assert!(read("select * from cdm_work.cdm_test_part_v2").is_err());
     for role in ["owner", "provisioner", "loader", "reader"] {

@@ -163,13 +163,14 @@ fn a_role_that_may_not_make_schemas_provisions_one_that_is_there() {
 #[test]
 fn a_nullable_column_that_is_missing_is_added_and_any_other_difference_is_refused() {
     let sandbox = Sandbox::provisioned();
-    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at");
+    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at cascade");
     let ingest = sandbox.cdm(["ingest", "issues"]);
     assert!(ingest.error(2).contains("run `cdm provision warehouse`"), "{ingest:?}");
     let done = sandbox.cdm(["provision", "warehouse"]).expect(0);
     assert_eq!(done["models"][1]["changes"][0]["action"], "add column");
     sandbox.cdm(["provision", "warehouse", "--check"]).expect(0);
 
+    sandbox.ask("drop view cdm_work.cdm_work_item_live");
     sandbox.ask("alter table cdm_work.cdm_work_item alter column summary type varchar(10)");
     let ran = sandbox.cdm(["provision", "warehouse"]);
     let message = ran.error(1);
@@ -237,7 +238,7 @@ fn sixteen_who_apply_one_plan_of_a_file_get_one_receipt() {
     assert!(show.to_string().contains(plan["plan_hash"].as_str().unwrap()), "the catalog names the plan: {show}");
 
     // Later, whatever else has changed, the receipt is the answer; a plan for what is there now is another one.
-    sandbox.ask("alter table cdm_work.cdm_work_project drop column url");
+    sandbox.ask("alter table cdm_work.cdm_work_project drop column url cascade");
     let again = apply(&sandbox).expect(0);
     assert_eq!((&again["changed"], &again["plan_hash"]), (&json!(false), &plan["plan_hash"]));
     assert_ne!(keep_plan(&sandbox)["plan_hash"], plan["plan_hash"]);
@@ -248,7 +249,7 @@ fn sixteen_who_apply_one_plan_of_a_file_get_one_receipt() {
 #[test]
 fn a_plan_for_a_state_that_is_there_no_more_is_refused_and_says_what_has_changed() {
     let sandbox = Sandbox::provisioned();
-    sandbox.ask("alter table cdm_work.cdm_work_project drop column url");
+    sandbox.ask("alter table cdm_work.cdm_work_project drop column url cascade");
     keep_plan(&sandbox);
     sandbox.ask("alter table cdm_work.cdm_work_project add column theirs text");
     let ran = apply(&sandbox);
@@ -327,7 +328,7 @@ fn people_see_what_is_added_what_is_left_alone_and_what_is_in_the_way() {
     insta::assert_snapshot!("plan_of_an_up_to_date_sink", nothing.out);
 
     // As an older version of the model left it.
-    sandbox.ask("alter table cdm_work.cdm_work_project drop column archived, drop column lead_cdm_id");
+    sandbox.ask("alter table cdm_work.cdm_work_project drop column archived cascade, drop column lead_cdm_id cascade");
     let additive = plan();
     assert_eq!(additive.code, Some(3));
     insta::assert_snapshot!("plan_of_an_older_sink", additive.out);
@@ -345,7 +346,8 @@ fn people_see_what_is_added_what_is_left_alone_and_what_is_in_the_way() {
     assert_eq!(harmless.code, Some(0), "what is somebody else's is no drift: {harmless:?}");
     assert!(harmless.out.contains("= cdm_work.cdm_work_project.theirs is a column of somebody else's"), "{harmless:?}");
     sandbox.ask(
-        "alter table cdm_work.cdm_work_project drop column url, alter column name type varchar(10),
+        "drop view cdm_work.cdm_work_project_live;
+         alter table cdm_work.cdm_work_project drop column url, alter column name type varchar(10),
          alter column _cdm_rank drop not null",
     );
     let drifted = plan();

@@ -64,7 +64,7 @@ fn the_provisioner_provisions_and_reads_nothing() {
     assert_eq!(sandbox.ask(owners), [[roles.name("owner")]]);
 
     // A column that is missing is added, by whoever has the right to.
-    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at");
+    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at cascade");
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     for table in ["cdm_work_item", "_cdm_reject", "_cdm_load", "_cdm_ingestion", "_cdm_fence", "_cdm_model"] {
         roles.assert_denied("provisioner", &format!("select from cdm_work.{table}"));
@@ -333,7 +333,7 @@ fn tables_that_somebody_else_has_provisioned_are_taken_over() {
     sandbox.ingest(&["projects"]);
     let roles = Roles::create(&sandbox);
     roles.connect("provisioner");
-    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at");
+    sandbox.ask("alter table cdm_work.cdm_work_item drop column closed_at cascade");
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     roles.connect("loader");
     sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#, r#"{"id":"2","key":"B"}"#]);
@@ -369,7 +369,7 @@ fn a_check_says_which_right_is_missing_for_what() {
              and tables belong to; `cdm grants warehouse` says what gives it"
         )
     );
-    sandbox.ask("drop table cdm_work.cdm_work_item");
+    sandbox.ask("drop table cdm_work.cdm_work_item cascade");
     let refused = sandbox.cdm(["provision", "warehouse"]).error(1);
     assert!(refused.contains("permission denied for"), "what is on record cannot be read: {refused}");
     sandbox.ask(&format!(

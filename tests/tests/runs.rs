@@ -62,6 +62,13 @@ fn a_run_that_was_killed_is_continued_by_the_next_one_at_once() {
     running.signal("KILL");
     assert_eq!(running.wait().code, None);
     barrier.lift();
+    // The server takes a moment to notice that nobody is there any more.
+    until("the run is lost", || status_in_catalog(&sandbox) == "lost");
+    let lost = sandbox.cdm(["runs", "--status", "lost"]).expect(0);
+    assert_eq!((&lost["runs"][0]["verified"], &lost["runs"][0]["error"]), (&true.into(), &Value::Null), "{lost}");
+    assert_eq!(sandbox.cdm(["runs", "--status", "running"]).expect(0)["runs"], Value::Array(Vec::new()));
+    let shown = sandbox.people(&["runs", lost["runs"][0]["run_id"].as_str().unwrap()]);
+    assert!(shown.out.contains("`cdm ingest projects` continues it"), "{shown:?}");
     let run = &sandbox.ingest(&["projects"])[0];
     assert_eq!((&run["inserted"], rows(&sandbox).as_str()), (&30.into(), "30"));
     let runs = sandbox.cdm(["runs"]).expect(0);
@@ -132,8 +139,20 @@ fn a_run_that_meets_a_living_one_fails_or_waits_or_takes_over() {
     let sandbox = sandbox();
     let (first, barrier) = stuck(&sandbox);
     let refused = sandbox.cdm(["ingest", "projects"]);
-    assert!(refused.error(1).contains("another run of this ingestion is alive"), "{refused:?}");
+    let message = refused.error(1);
+    assert!(message.contains("another run of this ingestion is alive"), "{message}");
+    let alive = &sandbox.cdm(["runs", "--status", "running"]).expect(0)["runs"][0];
+    for what in ["run_id", "host", "process"] {
+        let value = alive[what].as_str().map_or_else(|| alive[what].to_string(), str::to_owned);
+        assert!(message.contains(&format!(": {value}")), "{what} {value}: {message}");
+    }
+    assert!(message.contains(", since: 20"), "{message}");
     assert_eq!(refused.json()["runs"][0]["status"], "failed");
+
+    let skipped = sandbox.cdm(["ingest", "projects", "--on-overlap", "skip"]).expect(0);
+    assert_eq!((&skipped["runs"][0]["status"], &skipped["error"]), (&"skipped".into(), &Value::Null));
+    assert!(skipped["runs"][0]["skipped_because"].as_str().unwrap().contains("is alive"), "{skipped}");
+    assert_eq!(skipped["runs"][0]["error"], Value::Null);
 
     let patient = sandbox.start(["ingest", "projects", "--on-overlap", "wait"]);
     let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover", "--parallel", "1"]);
@@ -164,6 +183,141 @@ fn more_rejects_than_allowed_fail_the_run_and_what_was_loaded_stays() {
     }
     sandbox.configure(|configuration| configuration.replace("mode = \"cdm\"", "mode = \"cdm\"\nmax_rejects = 0"));
     assert_eq!(sandbox.cdm(["ingest", "projects", "--full"]).code, Some(4), "the configuration has a limit, too");
+}
+
+#[test]
+fn an_export_that_was_replaced_is_read_after_a_run_with_too_many_rejects() {
+    let sandbox = Sandbox::provisioned();
+    let project = |n: u32| format!("{{\"id\":\"{n}\",\"key\":\"P{n}\"}}");
+    let export = |bad: &dyn Fn(u32) -> bool| {
+        let lines: Vec<String> =
+            (0..2_500).map(|n| if bad(n) { "{\"key\":\"none\"}".to_owned() } else { project(n) }).collect();
+        sandbox.export("projects.jsonl", &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    for limit in ["100", "5%"] {
+        export(&|n| n % 5 == 0);
+        let ran = sandbox.cdm(["ingest", "projects", "--max-rejects", limit]);
+        assert!(ran.error(4).contains("500 of 2500 records were rejected"), "{ran:?}");
+        let failed = &sandbox.cdm(["runs", "--failed"]).expect(0)["runs"][0];
+        assert_eq!((&failed["status"], &failed["rejected"]), (&"failed".into(), &500.into()), "{failed}");
+        assert!(failed["error"].as_str().unwrap().contains("more than --max-rejects"), "{failed}");
+
+        export(&|_| false);
+        let next = sandbox.cdm(["ingest", "projects", "--max-rejects", limit]).expect(0);
+        let run = &next["runs"][0];
+        assert_eq!((&run["status"], &run["read"]), (&"succeeded".into(), &2_500.into()), "{run}");
+        assert_ne!(run["run_id"], failed["run_id"]);
+        assert_eq!(rows(&sandbox), "2500");
+    }
+}
+
+#[test]
+fn a_run_with_nothing_but_rejects_is_not_succeeded() {
+    let sandbox = Sandbox::provisioned();
+    sandbox.export("projects.jsonl", &[r#"{"key":"none"}"#, "[]"]);
+    let ran = sandbox.cdm(["ingest", "projects", "projects_raw"]);
+    assert!(ran.error(4).contains("all 2 records that were read were rejected"), "{ran:?}");
+    assert_eq!(ran.json()["runs"][0]["status"], "failed");
+    assert_eq!(ran.json()["runs"][1]["status"], "succeeded", "as they are they are records");
+    let next = sandbox.ingest(&["projects"]);
+    assert_eq!((&next[0]["status"], &next[0]["read"]), (&"succeeded".into(), &0.into()), "there is nothing new");
+}
+
+#[test]
+fn a_sink_that_was_given_up_is_not_tried_for_as_long_again() {
+    let sandbox = sandbox();
+    sandbox.connect("postgresql://nobody:x@127.0.0.1:1/nowhere");
+    let began = std::time::Instant::now();
+    let ran = sandbox.cdm(["ingest", "projects", "users", "issues", "--retry-for", "2s"]);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(6), "{took:?}");
+    let message = ran.error(1);
+    assert!(message.contains("attempts: ") && message.contains("retried for: 2s"), "{message}");
+    for run in &ran.json()["runs"].as_array().unwrap()[1..] {
+        let error = run["error"].as_str().unwrap();
+        assert!(error.contains("ingest.projects has just given up on the same sink"), "{error}");
+    }
+    assert!(ran.err.contains("failed at attempt 1; trying again in "), "{}", ran.err);
+    assert!(ran.err.contains(", for 2s more"), "{}", ran.err);
+
+    let people = sandbox.people(&["ingest", "projects", "--retry-for", "0s"]);
+    assert_eq!((people.code, people.err.matches("error: ingest.projects: ").count()), (Some(1), 1), "{people:?}");
+    let error = people.err.lines().find_map(|line| line.strip_prefix("error: ingest.projects: ")).unwrap();
+    assert!(!people.out.contains(error), "an error is printed once: {people:?}");
+}
+
+#[test]
+fn a_run_whose_sink_cannot_be_asked_is_not_called_lost() {
+    let sandbox = sandbox();
+    let (running, barrier) = stuck(&sandbox);
+    running.signal("KILL");
+    running.wait();
+    sandbox.connect("postgresql://nobody:x@127.0.0.1:1/nowhere");
+    let run = &sandbox.cdm(["runs"]).expect(0)["runs"][0];
+    assert_eq!((&run["status"], &run["verified"]), (&"running".into(), &false.into()));
+    assert!(sandbox.people(&["runs"]).out.contains("running (not verified)"));
+    barrier.lift();
+}
+
+#[test]
+fn log_lines_say_whose_they_are() {
+    let sandbox = sandbox();
+    let ran = sandbox.cdm(["ingest", "projects", "-v", "--log-format", "json"]);
+    let run_id = ran.expect(0)["runs"][0]["run_id"].clone();
+    let lines: Vec<Value> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let commits: Vec<&Value> = lines.iter().filter(|line| line["fields"]["message"] == "slice committed").collect();
+    assert_eq!(commits.len(), 3, "{}", ran.err);
+    for commit in commits {
+        let (run, slice) = (&commit["spans"][0], &commit["spans"][1]);
+        assert_eq!((&run["run"], &run["attempt"]), (&run_id, &1.into()), "{commit}");
+        assert_eq!(run["ingestion"], "acme_jira/jira.projects/warehouse/cdm", "{commit}");
+        assert!(slice["slice"].is_u64(), "{commit}");
+    }
+    assert!(lines.iter().any(|line| line["fields"]["message"] == "run ended" && line["spans"][0]["run"] == run_id));
+
+    let text = sandbox.people(&["ingest", "projects", "--full", "-v"]).err;
+    let commit = text.lines().find(|line| line.contains("slice committed")).unwrap_or_else(|| panic!("{text}"));
+    for what in ["ingestion=acme_jira/jira.projects/warehouse/cdm", "run=", "attempt=1", "slice="] {
+        assert!(commit.contains(what), "{what}: {commit}");
+    }
+}
+
+#[test]
+fn runs_are_chosen_by_what_they_are() {
+    let sandbox = sandbox();
+    sandbox.export("users.jsonl", &["[]"]);
+    sandbox.ingest(&["projects"]);
+    assert_eq!(sandbox.cdm(["ingest", "users"]).code, Some(4));
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let answer = sandbox.cdm(["runs"].into_iter().chain(arguments.iter().copied())).expect(0);
+        let runs = answer["runs"].as_array().unwrap().iter();
+        runs.map(|run| run["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&[]), ["users", "projects"]);
+    assert_eq!(names(&["--failed"]), ["users"]);
+    assert_eq!(names(&["--status", "succeeded"]), ["projects"]);
+    assert_eq!(names(&["--ingestion", "projects"]), ["projects"]);
+    assert_eq!(names(&["--since", "1h"]), ["users", "projects"]);
+    assert!(names(&["--since", "0s"]).is_empty());
+    assert!(names(&["--since", "2999-01-01"]).is_empty());
+    assert!(sandbox.cdm(["runs", "--since", "yesterday"]).error(2).contains("neither a duration"));
+}
+
+#[test]
+fn runs_can_be_read_at_eighty_columns_and_one_is_shown_in_full() {
+    let sandbox = sandbox();
+    let id = sandbox.ingest(&["projects"])[0]["run_id"].as_str().unwrap().to_owned();
+    let narrow = sandbox.people_at(80, &["runs"]).out;
+    assert!(narrow.lines().take(2).all(|line| line.len() <= 80), "{narrow}");
+    for head in ["NAME", "STATUS", "RUN", "STARTED", "TOOK", "READ", "REJECTED"] {
+        assert!(narrow.lines().next().unwrap().contains(head), "{head}: {narrow}");
+    }
+    let ending = &id[id.len() - 12..];
+    assert!(narrow.contains(ending) && !narrow.contains(&id), "{narrow}");
+    let shown = sandbox.people(&["runs", ending]).out;
+    for what in [id.as_str(), "3 of 3 committed", "checkpoint", "process ", "acme_jira/jira.projects/warehouse/cdm"] {
+        assert!(shown.contains(what), "{what}: {shown}");
+    }
 }
 
 #[test]

@@ -22,6 +22,18 @@ const YARDSTICK: &str = "yardstick";
 /// The sink's table.
 pub(crate) const ITEMS: &str = "cdm_work.cdm_work_item";
 
+/// A sink that is loaded: its schema, and the file of its configuration in the folder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sink<'a> {
+    pub(crate) schema: &'a str,
+    pub(crate) configuration: &'a str,
+}
+
+impl Sink<'static> {
+    /// The sink of the program that is measured.
+    pub(crate) const OURS: Self = Self { schema: "cdm_work", configuration: "cdm.toml" };
+}
+
 /// A server and a folder to measure in.
 pub(crate) struct Bench {
     folder: TempDir,
@@ -126,11 +138,35 @@ impl Bench {
         self.folder.path()
     }
 
+    /// Provisions a sink for another build of the program.
+    pub(crate) fn add_sink(&self, program: &Path, sink: Sink<'_>) -> Done {
+        let warehouse = "[endpoints.warehouse]\n";
+        let configuration = CONFIGURATION.replace(warehouse, &format!("{warehouse}schema = \"{}\"\n", sink.schema));
+        let metadata = format!("[metadata]\nurl = \"sqlite:{}.db\"\n", sink.schema);
+        fs::write(self.path(sink.configuration), metadata + &configuration)?;
+        self.run_program(program, sink.configuration, &["provision", "warehouse"]).map(drop)
+    }
+
+    /// Loads the export into a sink from the beginning.
+    pub(crate) fn load(&self, program: &Path, sink: Sink<'_>) -> Done<Used> {
+        self.run_program(program, sink.configuration, &["ingest", "issues", "--full"])
+    }
+
+    /// The program that is measured.
+    pub(crate) fn program(&self) -> &Path {
+        &self.cdm
+    }
+
     /// Runs the program to its end.
     pub(crate) fn cdm(&self, arguments: &[&str]) -> Done<Used> {
-        let mut command = Command::new(&self.cdm);
+        self.run_program(&self.cdm, Sink::OURS.configuration, arguments)
+    }
+
+    fn run_program(&self, program: &Path, configuration: &str, arguments: &[&str]) -> Done<Used> {
+        let mut command = Command::new(program);
         command.stdin(Stdio::null());
-        command.args(arguments).args(["--output", "json"]).current_dir(self.folder.path());
+        command.args(["--config", configuration]).args(arguments).args(["--output", "json"]);
+        command.current_dir(self.folder.path());
         command.env("BENCH_URL", format!("{}?sslmode=disable", self.url()));
         self.measure(&mut command)
     }
@@ -205,21 +241,31 @@ impl Bench {
         self.number("select (pg_current_wal_insert_lsn() - '0/0')::bigint")
     }
 
-    /// Empties the sink and what it knows of earlier runs.
+    /// Empties the sink of the program that is measured; see [`empty`](Self::empty).
     pub(crate) fn empty_sink(&self) -> Done {
-        self.run(
-            "truncate cdm_work.cdm_work_item, cdm_work._cdm_load, cdm_work._cdm_reject, cdm_work._cdm_ingestion; \
+        self.empty(Sink::OURS)
+    }
+
+    /// Empties a sink and what it knows of earlier runs.
+    pub(crate) fn empty(&self, Sink { schema, .. }: Sink<'_>) -> Done {
+        self.run(&format!(
+            "truncate {schema}.cdm_work_item, {schema}._cdm_load, {schema}._cdm_reject, {schema}._cdm_ingestion; \
              checkpoint",
-        )
+        ))
     }
 
     pub(crate) fn empty_yardstick(&self) -> Done {
         self.run("truncate yardstick.cdm_work_item; checkpoint")
     }
 
-    /// Brings the sink's table into the state of a table at rest.
+    /// Brings the table of the program that is measured into the state of a table at rest.
     pub(crate) fn settle_sink(&self) -> Done {
-        self.run("vacuum analyze cdm_work.cdm_work_item")?;
+        self.settle(Sink::OURS)
+    }
+
+    /// Brings a sink's table into the state of a table at rest.
+    pub(crate) fn settle(&self, Sink { schema, .. }: Sink<'_>) -> Done {
+        self.run(&format!("vacuum analyze {schema}.cdm_work_item"))?;
         self.run("checkpoint")
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn map(issues: &str) -> Done<f64> {
     }
     batches.push(Arc::new(batch.finish()));
 
-    let source = SourceIdentity { endpoint: acme, system: "jira".to_owned() };
+    let source = SourceIdentity::new(acme, "jira");
     let mapper = MapperEntry::of::<JiraIssues>();
     let revision = mapper.revision();
     let mapper = mapper.build(&source)?;
@@ -65,6 +65,7 @@ pub(crate) fn run(folder: &Path, issues: usize) -> Done<f64> {
                 mode: Mode::Cdm,
             },
             run_id: RunId::from_static("run-1"),
+            holder: None,
             source,
             staging: &MemoryStaging::default(),
             mapping: Some(Arc::new(mapping)),

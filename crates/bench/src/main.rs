@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it found")]
 
 mod bench;
+mod builds;
 mod generate;
 mod in_process;
 mod peers;
@@ -13,7 +14,11 @@ mod report;
 mod scenarios;
 mod statistics;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use bench::{Bench, Done, SETTINGS};
 use clap::Parser;
@@ -41,6 +46,10 @@ struct Cli {
     /// The program to measure, built with --release.
     #[arg(long, value_name = "FILE")]
     cdm: PathBuf,
+    /// Compare with another build of the program instead of psql: first loads and reloads in turn, beside the other
+    /// build against itself.
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
+    against: Option<PathBuf>,
     /// Only these scenarios. `peers` compares with target-postgres and dlt, which it installs from PyPI with
     /// python3 into a folder beside the program; without this option it is left out.
     #[arg(long, value_name = "SCENARIO", value_parser = SCENARIOS)]
@@ -82,6 +91,10 @@ fn measure(cli: &Cli) -> Done<Vec<Finding>> {
     let settings: Vec<String> = SETTINGS.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     eprintln!("a server of its own with data checksums, {}", settings.join(", "));
 
+    if let Some(other) = &cli.against {
+        let other = fs::canonicalize(other).map_err(|error| format!("{}: {error}", other.display()))?;
+        return report(builds::compare(&bench, &other, cli.pairs, cli.issues)?, cli.json.as_deref());
+    }
     let mut findings = Vec::new();
     if ["first-load", "reload-unchanged", "reload-changed", "large"].into_iter().any(wants) {
         findings.extend(scenarios::loads(&bench, amount, wants)?);
@@ -98,8 +111,13 @@ fn measure(cli: &Cli) -> Done<Vec<Finding>> {
     if ["mapping", "pipeline"].into_iter().any(wants) {
         findings.extend(scenarios::in_process(&bench, amount, wants)?);
     }
+    report(findings, cli.json.as_deref())
+}
+
+/// Prints the findings, and writes every measurement to the file `json`.
+fn report(findings: Vec<Finding>, json: Option<&Path>) -> Done<Vec<Finding>> {
     print!("{}", table(&findings));
-    if let Some(path) = &cli.json {
+    if let Some(path) = json {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -129,6 +147,7 @@ mod tests {
     fn every_scenario_finds_something() {
         let cli = Cli {
             cdm: built(),
+            against: None,
             only: Vec::new(),
             pairs: 1,
             issues: 300,
@@ -141,5 +160,24 @@ mod tests {
         assert!(findings.iter().all(|finding| finding.figure.is_finite() && finding.figure >= 0.0), "{findings:?}");
         let again = findings.iter().find(|finding| finding.what == "the same again").unwrap();
         assert!(again.beside.contains("no row touched"), "{again:?}");
+    }
+
+    #[test]
+    fn a_build_is_compared_with_another_one() {
+        let cdm = built();
+        let cli = Cli {
+            against: Some(cdm.clone()),
+            cdm,
+            only: Vec::new(),
+            pairs: 2,
+            issues: 300,
+            growth_issues: 0,
+            peer_issues: 0,
+            json: None,
+        };
+        let findings = measure(&cli).unwrap();
+        let what: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(what, ["first load, against the other build", "the same again, against the other build"]);
+        assert!(findings.iter().all(|finding| finding.figure > 0.0), "{findings:?}");
     }
 }

@@ -18,6 +18,8 @@ pub(crate) fn sqlite() -> Result<Runner> {
         ("V1__catalog", include_str!("../migrations/sqlite/V1__catalog.sql")),
         ("V2__versions", include_str!("../migrations/sqlite/V2__versions.sql")),
         ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
+        ("V4__mentions", include_str!("../migrations/sqlite/V4__mentions.sql")),
+        ("V5__run_holder", include_str!("../migrations/sqlite/V5__run_holder.sql")),
     ];
     runner("migration", &steps)
 }
@@ -28,6 +30,8 @@ pub(crate) fn postgres() -> Result<Runner> {
         ("V1__catalog", include_str!("../migrations/postgres/V1__catalog.sql")),
         ("V2__versions", include_str!("../migrations/postgres/V2__versions.sql")),
         ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
+        ("V4__mentions", include_str!("../migrations/postgres/V4__mentions.sql")),
+        ("V5__run_holder", include_str!("../migrations/postgres/V5__run_holder.sql")),
     ];
     runner("cdm_metadata.migration", &steps)
 }
@@ -135,7 +139,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the catalog was made by a newer version of this program: its layout is 99, and this version knows layouts \
-             up to 3; use the newer version"
+             up to 5; use the newer version"
         );
     }
 

@@ -1,7 +1,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Incomplete, Ingestion, Result, RunId};
+use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Holder, Incomplete, Ingestion, Result, RunId};
 
 use crate::text::storable;
 
@@ -17,6 +17,8 @@ pub struct RunStart {
     pub ingestion: Ingestion,
     /// The model of the rows, in CDM mode.
     pub model: Option<ModelId>,
+    /// The process that works on it.
+    pub holder: Option<Holder>,
     /// When it begins.
     pub at: Timestamp,
 }
@@ -24,7 +26,14 @@ pub struct RunStart {
 impl RunStart {
     /// A run in raw mode.
     pub fn new(run_id: RunId, name: impl Into<String>, ingestion: Ingestion, at: Timestamp) -> Self {
-        Self { run_id, name: storable(name), ingestion, model: None, at }
+        Self { run_id, name: storable(name), ingestion, model: None, holder: None, at }
+    }
+
+    /// Sets the process that works on it.
+    #[must_use]
+    pub fn holder(mut self, holder: Option<Holder>) -> Self {
+        self.holder = holder;
+        self
     }
 
     /// Rows of `model` come.
@@ -59,12 +68,14 @@ impl Attempt {
 pub enum RunOutcome {
     /// All there was to read is accounted for.
     Succeeded,
-    /// It stopped at an error.
+    /// It stopped at an error, or has too many rejects.
     Failed,
     /// It was told to stop.
     Interrupted,
     /// A newer run has taken over.
     Fenced,
+    /// It did nothing, because another run of the ingestion was alive.
+    Skipped,
 }
 
 /// How a run is doing.
@@ -77,15 +88,17 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Running,
         Self::Ended(RunOutcome::Succeeded),
         Self::Ended(RunOutcome::Failed),
         Self::Ended(RunOutcome::Interrupted),
         Self::Ended(RunOutcome::Fenced),
+        Self::Ended(RunOutcome::Skipped),
     ];
 
-    /// The status as scripts see it: `running`, `succeeded`, `failed`, `interrupted`, `fenced`.
+    /// The status as scripts see it: `running`, `succeeded`, `failed`, `interrupted`, `fenced`,
+    /// `skipped`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -93,6 +106,7 @@ impl RunStatus {
             Self::Ended(RunOutcome::Failed) => "failed",
             Self::Ended(RunOutcome::Interrupted) => "interrupted",
             Self::Ended(RunOutcome::Fenced) => "fenced",
+            Self::Ended(RunOutcome::Skipped) => "skipped",
         }
     }
 }
@@ -130,6 +144,8 @@ pub struct RunEndFacts {
     pub counts: Counts,
     /// How many slices are committed.
     pub slices: u64,
+    /// How many slices its plan has, where that is known.
+    pub planned: Option<u64>,
     /// What the source could not give.
     pub incomplete: Vec<Incomplete>,
     /// From where the next run reads on.
@@ -148,6 +164,7 @@ impl RunEndFacts {
             read: counts.total(),
             counts,
             slices: 0,
+            planned: None,
             incomplete: Vec::new(),
             checkpoint: None,
             error: None,
@@ -166,6 +183,13 @@ impl RunEndFacts {
     #[must_use]
     pub fn slices(mut self, slices: u64) -> Self {
         self.slices = slices;
+        self
+    }
+
+    /// Sets how many slices its plan has.
+    #[must_use]
+    pub fn planned(mut self, slices: Option<u64>) -> Self {
+        self.planned = slices;
         self
     }
 
@@ -205,6 +229,8 @@ pub struct RunRecord {
     pub model: Option<ModelId>,
     /// The attempt that worked on it last.
     pub attempt: Attempt,
+    /// The process that worked on it last.
+    pub holder: Option<Holder>,
     /// When its first attempt began.
     pub started_at: Timestamp,
     /// When its last attempt began.
@@ -222,6 +248,7 @@ impl RunRecord {
             ingestion: start.ingestion,
             model: start.model,
             attempt: Attempt(1),
+            holder: start.holder,
             started_at: start.at,
             continued_at: start.at,
             end: None,
@@ -247,8 +274,12 @@ impl RunRecord {
 pub struct RunFilter {
     /// Only those of the ingestion with this name in the configuration.
     pub name: Option<String>,
-    /// Only those that are doing so.
-    pub status: Option<RunStatus>,
+    /// Only those with one of these statuses; all when there is none.
+    pub statuses: Vec<RunStatus>,
+    /// Only those whose last attempt began at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those whose id ends like this.
+    pub id_ending: Option<String>,
     /// At most so many.
     pub limit: usize,
 }
@@ -256,7 +287,7 @@ pub struct RunFilter {
 impl RunFilter {
     /// The `limit` newest runs.
     pub fn newest(limit: usize) -> Self {
-        Self { name: None, status: None, limit }
+        Self { name: None, statuses: Vec::new(), since: None, id_ending: None, limit }
     }
 
     /// Only those of the ingestion with this name in the configuration.
@@ -266,10 +297,24 @@ impl RunFilter {
         self
     }
 
-    /// Only those that are doing so.
+    /// Only those with this status, or with one of those that were given before.
     #[must_use]
     pub fn with_status(mut self, status: RunStatus) -> Self {
-        self.status = Some(status);
+        self.statuses.push(status);
+        self
+    }
+
+    /// Only those whose last attempt began at this time or later.
+    #[must_use]
+    pub fn since(mut self, time: Option<Timestamp>) -> Self {
+        self.since = time;
+        self
+    }
+
+    /// Only those whose id ends like this.
+    #[must_use]
+    pub fn id_ending(mut self, ending: impl Into<String>) -> Self {
+        self.id_ending = Some(storable(ending));
         self
     }
 }

@@ -10,7 +10,7 @@ use catalog::{
     EndpointSpec, LoadFacts, RunEndFacts, RunFilter, RunOutcome, RunStart, RunStatus,
 };
 use common::{Store, at, endpoint, ingestion, run_id, table_spec, unit_spec};
-use endpoint_api::{Checkpoint, Counts, ErrorKind, Incomplete, Message};
+use endpoint_api::{Checkpoint, Counts, ErrorKind, Holder, Incomplete, Mentions, Message};
 use serde_json::json;
 
 /// A test on each store.
@@ -326,9 +326,11 @@ async fn datasets_are_found_by_what_they_are(store: &Store) {
 }
 
 fn end(outcome: RunOutcome, second: i64) -> RunEndFacts {
-    let counts = Counts { inserted: 5, updated: 4, unchanged: 3, stale: 2, duplicate: 1, rejected: 6 };
+    let mentions = Mentions { unchanged: 3, stale: 1, duplicate: 0 };
+    let counts = Counts { inserted: 5, updated: 4, unchanged: 3, stale: 2, duplicate: 1, rejected: 6, mentions };
     RunEndFacts::new(outcome, counts, at(second))
         .slices(7)
+        .planned(Some(9))
         .incomplete(vec![Incomplete::new("issues.jsonl", "holds less", 3)])
         .checkpoint(Some(Checkpoint(json!({ "files": ["a"] }))))
 }
@@ -336,11 +338,13 @@ fn end(outcome: RunOutcome, second: i64) -> RunEndFacts {
 async fn a_run_is_written_down_from_its_begin_to_its_end(store: &Store) {
     let catalog = store.open().await;
     let model: cdm_models::ModelId = "test.thing".parse().unwrap();
-    let start = RunStart::new(run_id("r1"), "things", ingestion(), at(1)).model(model.clone());
+    let holder = Some(Holder::new("web-3", 4711));
+    let start = RunStart::new(run_id("r1"), "things", ingestion(), at(1)).model(model.clone()).holder(holder);
     let attempt = catalog.begin_run(&start).await.unwrap();
     let running = catalog.run(&run_id("r1")).await.unwrap().unwrap();
     assert_eq!((running.status(), running.elapsed(), running.name.as_str()), (RunStatus::Running, None, "things"));
     assert_eq!((&running.ingestion, &running.model), (&ingestion(), &Some(model)));
+    assert_eq!(running.holder, Some(Holder::new("web-3", 4711)));
 
     assert!(catalog.end_run(&run_id("r1"), attempt, &end(RunOutcome::Failed, 4).error("no disk")).await.unwrap());
     let ended = catalog.run(&run_id("r1")).await.unwrap().unwrap();
@@ -384,6 +388,12 @@ async fn runs_are_listed_the_newest_first(store: &Store) {
     assert_eq!(ids(RunFilter::newest(2)).await, ["d", "b"]);
     assert_eq!(ids(RunFilter::newest(10).of("x")).await, ["d", "b", "a"]);
     assert_eq!(ids(RunFilter::newest(10).with_status(RunStatus::Running)).await, ["d", "c"]);
+    let both =
+        RunFilter::newest(10).with_status(RunStatus::Running).with_status(RunStatus::Ended(RunOutcome::Succeeded));
+    assert_eq!(ids(both).await, ["d", "b", "a", "c"]);
+    assert_eq!(ids(RunFilter::newest(10).since(Some(at(2)))).await, ["d", "b", "a"]);
+    assert_eq!(ids(RunFilter::newest(10).id_ending("a")).await, ["a"]);
+    assert!(ids(RunFilter::newest(10).id_ending("_")).await.is_empty(), "it is no pattern");
     assert!(ids(RunFilter::newest(0)).await.is_empty());
 }
 

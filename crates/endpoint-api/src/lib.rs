@@ -80,11 +80,13 @@ mod error;
 mod grants;
 mod id;
 pub mod lineage;
+mod living;
 mod mapper;
 mod outbox;
 mod provision;
 mod registry;
 mod sink;
+mod site;
 mod source;
 
 pub use batch::{Batch, CdmBatch, Incomplete, RawBatch, Reject, StoredReject};
@@ -95,6 +97,7 @@ pub use endpoint::{Check, CheckReport, Endpoint};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use grants::{GrantRequest, Grants, Purpose, Right, RoleRights};
 pub use id::{EndpointId, Ingestion, Mode, RunId, UnitId, is_name};
+pub use living::{Holder, LivingRun, RunWatch};
 pub use mapper::{Mapped, Mapper, MapperEntry, RecordMapper, Rejection};
 pub use outbox::{Message, Outbox, Waiting};
 pub use provision::{
@@ -103,9 +106,10 @@ pub use provision::{
 };
 pub use registry::Registry;
 pub use sink::{
-    Begun, Commit, Counts, Load, LoadReceipt, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt, RunSpec,
-    Sink, Verification,
+    Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
+    RunSpec, Sink, Verification,
 };
+pub use site::{SourceSite, StoredSite};
 pub use source::{Checkpoint, PlanRequest, Resource, Slice, Source, SourceIdentity, UnitDescriptor, UnitField};
 
 /// Arrow, of the version that [`CdmBatch`] is made of. Its major version is part of this crate's.

@@ -5,7 +5,7 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Ingestion, Message, Outbox, Reject, Result, RunId, Slice,
+    Batch, Checkpoint, Holder, Ingestion, Message, Outbox, Reject, Result, RunId, RunWatch, Slice, SourceSite,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -22,13 +22,24 @@ pub trait Sink: Send + Sync {
     ///   new one has its run id, plan and observation, and only the fence is new. A [`RunSpec`] that
     ///   asks for a restart abandons it instead.
     /// - From this moment on, whoever holds an older fence of the ingestion MUST NOT commit.
+    /// - A sink that keeps sites on record refuses a run whose [`RunSpec::site`] is another than that of the rows that
+    ///   are there under the same system, with [`SourceSite::conflict`]. Of several sites whose first runs are opened at
+    ///   once exactly one wins.
     /// - When another run of the ingestion is alive, [`Overlap`] decides; one that has died never
-    ///   stands in the way.
+    ///   stands in the way. The refusal SHOULD name that run ([`LivingRun::describe`](crate::LivingRun::describe)).
+    ///   No other reason to refuse is a [`Conflict`](crate::ErrorKind::Conflict).
     ///
     /// A sink that has no place for the run's model says
     /// [`ErrorKind::NotProvisioned`](crate::ErrorKind::NotProvisioned). A mode or model that the
     /// driver does not declare is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>>;
+
+    /// Says whether [`open_run`](Self::open_run) would refuse a run of this ingestion because of the site of the rows
+    /// that are there. It changes nothing. A sink that keeps no sites on record refuses none, and so does one that is
+    /// not provisioned.
+    async fn check_site(&self, _ingestion: &Ingestion, _site: &SourceSite) -> Result<()> {
+        Ok(())
+    }
 
     /// The newest rejects first, by the time that the sink keeps of them, at most `query.limit`.
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>>;
@@ -53,6 +64,11 @@ pub trait Sink: Send + Sync {
     /// A driver that does not declare [`SinkCapabilities::verify`](crate::SinkCapabilities::verify) answers
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>>;
+
+    /// Says which runs are alive; `None` for a sink that cannot tell.
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        None
+    }
 
     /// Where messages wait that tell of what is loaded here: `Some` if and only if the driver declares
     /// [`SinkCapabilities::outbox`](crate::SinkCapabilities::outbox). The host hands no messages to a sink without
@@ -139,16 +155,20 @@ pub struct RunSpec {
     /// The model whose rows come, in CDM mode; `None` in raw mode. What was loaded as rows of one model, or of one
     /// major version of it, says nothing of another: each has a checkpoint and runs of its own.
     pub model: Option<Arc<ModelDescriptor>>,
+    /// The site that the records are of, where the source knows it; in CDM mode.
+    pub site: Option<SourceSite>,
     /// What to do when another run of the ingestion is alive.
     pub overlap: Overlap,
     /// Whether to give up an unfinished run and begin anew.
     pub restart: bool,
+    /// The process that opens the run. A sink keeps it, where it can, for [`LivingRun`](crate::LivingRun).
+    pub holder: Option<Holder>,
 }
 
 impl RunSpec {
     /// A run in raw mode, which fails when another is alive and continues an unfinished one.
     pub fn new(ingestion: Ingestion, run_id: RunId) -> Self {
-        Self { ingestion, run_id, model: None, overlap: Overlap::Fail, restart: false }
+        Self { ingestion, run_id, model: None, site: None, overlap: Overlap::Fail, restart: false, holder: None }
     }
 
     /// Rows of `model` will come.
@@ -158,10 +178,24 @@ impl RunSpec {
         self
     }
 
+    /// The records are of this site.
+    #[must_use]
+    pub fn site(mut self, site: Option<SourceSite>) -> Self {
+        self.site = site;
+        self
+    }
+
     /// Sets what to do when another run is alive.
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
+        self
+    }
+
+    /// Sets the process that opens the run.
+    #[must_use]
+    pub fn holder(mut self, holder: Option<Holder>) -> Self {
+        self.holder = holder;
         self
     }
 
@@ -277,12 +311,49 @@ pub struct Counts {
     pub duplicate: u64,
     /// Records that could not be read, mapped or stored.
     pub rejected: u64,
+    /// How many of the unchanged, stale and duplicate ones are mentions. Receipts of earlier versions do not have it.
+    #[serde(default)]
+    pub mentions: Mentions,
+}
+
+/// Mentions that changed nothing: records of rank 0, such as the users inside issues, of which the sink holds the same
+/// or a greater record. Each is counted in the field of the same name of [`Counts`] as well.
+///
+/// There are as many of them as there are issues that name a user, so they are shown apart from the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mentions {
+    /// How many of [`Counts::unchanged`] are mentions.
+    pub unchanged: u64,
+    /// How many of [`Counts::stale`] are mentions.
+    pub stale: u64,
+    /// How many of [`Counts::duplicate`] are mentions.
+    pub duplicate: u64,
 }
 
 impl Counts {
-    /// How many records are accounted for.
+    /// How many records are accounted for, mentions included.
     pub fn total(&self) -> u64 {
         self.inserted + self.updated + self.unchanged + self.stale + self.duplicate + self.rejected
+    }
+
+    /// The counts without the mentions that changed nothing.
+    #[must_use]
+    pub fn without_mentions(&self) -> Self {
+        Self {
+            unchanged: self.unchanged.saturating_sub(self.mentions.unchanged),
+            stale: self.stale.saturating_sub(self.mentions.stale),
+            duplicate: self.duplicate.saturating_sub(self.mentions.duplicate),
+            mentions: Mentions::default(),
+            ..*self
+        }
+    }
+}
+
+impl Mentions {
+    /// How many mentions changed nothing.
+    pub fn total(&self) -> u64 {
+        self.unchanged + self.stale + self.duplicate
     }
 }
 
@@ -294,6 +365,15 @@ impl std::ops::AddAssign for Counts {
         self.stale += other.stale;
         self.duplicate += other.duplicate;
         self.rejected += other.rejected;
+        self.mentions += other.mentions;
+    }
+}
+
+impl std::ops::AddAssign for Mentions {
+    fn add_assign(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.stale += other.stale;
+        self.duplicate += other.duplicate;
     }
 }
 

@@ -3,7 +3,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{EndpointId, Mode, RawBatch, Result, UnitId};
+use crate::{EndpointId, Mode, RawBatch, Result, SourceSite, UnitId};
 
 /// An endpoint from which records are read.
 ///
@@ -14,6 +14,14 @@ use crate::{EndpointId, Mode, RawBatch, Result, UnitId};
 pub trait Source: Send + Sync {
     /// Who the records are from. Part of the ids that mapping gives them.
     fn identity(&self) -> &SourceIdentity;
+
+    /// The site whose records these are, for sinks that keep the rows of two sites apart; `None` when the source knows
+    /// no sites. It is asked before a run in CDM mode, and reads a bounded part of the source at most.
+    ///
+    /// Records of several sites in one source are [`ErrorKind::Config`](crate::ErrorKind::Config).
+    async fn site(&self) -> Result<Option<SourceSite>> {
+        Ok(None)
+    }
 
     /// The units that can be read.
     async fn units(&self) -> Result<Vec<UnitDescriptor>>;
@@ -45,12 +53,30 @@ pub trait Source: Send + Sync {
 
 /// Who the records of a source are from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceIdentity {
     /// The source's endpoint.
     pub endpoint: EndpointId,
     /// The name that stands in the ids of its records (`cdm:work:item:<system>:…`): two sources of
     /// one kind never collide when their systems differ.
     pub system: String,
+    /// The address of the site that people open in a browser, without a slash at its end, where it is
+    /// configured: `https://acme.atlassian.net`, `https://acme.example/jira`.
+    pub site_url: Option<String>,
+}
+
+impl SourceIdentity {
+    /// The records of `endpoint`, whose ids carry the name `system`; no address of a site is configured.
+    pub fn new(endpoint: EndpointId, system: impl Into<String>) -> Self {
+        Self { endpoint, system: system.into(), site_url: None }
+    }
+
+    /// The address of the site is configured as `url`.
+    #[must_use]
+    pub fn at_site(mut self, url: Option<String>) -> Self {
+        self.site_url = url;
+        self
+    }
 }
 
 /// One extractable collection of a source.

@@ -228,7 +228,7 @@ impl Mapper for Things {
 }
 
 fn map(records: &[&str]) -> (CdmBatch, Vec<Rejection>) {
-    let identity = SourceIdentity { endpoint: EndpointId::from_static("acme"), system: "s".into() };
+    let identity = SourceIdentity::new(EndpointId::from_static("acme"), "s");
     let mapper: Box<dyn RecordMapper> = Box::new(Things::new(&identity).unwrap());
     let mut builder = CdmBatchBuilder::new(model(), Things::REVISION);
     let source = source(records);

@@ -380,5 +380,5 @@ pub(crate) fn failure<T>(what: &str, answer: Result<T>) -> Error {
 }
 
 pub(crate) fn counts(inserted: u64, updated: u64, unchanged: u64, stale: u64, duplicate: u64) -> Counts {
-    Counts { inserted, updated, unchanged, stale, duplicate, rejected: 0 }
+    Counts { inserted, updated, unchanged, stale, duplicate, ..Counts::default() }
 }

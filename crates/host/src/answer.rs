@@ -17,7 +17,8 @@ pub(crate) enum Output {
 pub(crate) struct Answer {
     json: Map<String, Value>,
     text: String,
-    failure: Option<Failure>,
+    /// In JSON only the first one is shown.
+    failures: Vec<Failure>,
     exit: Exit,
 }
 
@@ -25,12 +26,12 @@ impl Answer {
     /// An answer whose JSON has one member.
     pub(crate) fn new(member: &str, value: impl Into<Value>, text: impl Into<String>) -> Self {
         let json = Map::from_iter([(member.to_owned(), value.into())]);
-        Self { json, text: text.into(), failure: None, exit: Exit::Ok }
+        Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok }
     }
 
     /// An answer whose JSON is that object.
     pub(crate) fn of(json: Map<String, Value>, text: impl Into<String>) -> Self {
-        Self { json, text: text.into(), failure: None, exit: Exit::Ok }
+        Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok }
     }
 
     /// What people see.
@@ -45,7 +46,7 @@ impl Answer {
 
     /// The failure, if something failed.
     pub(crate) fn ok(self) -> Result<(), Failure> {
-        self.failure.map_or(Ok(()), Err)
+        self.failures.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Sets how the command ends.
@@ -57,8 +58,14 @@ impl Answer {
 
     /// Something failed although there is something to show.
     #[must_use]
-    pub(crate) fn failed(mut self, failure: Option<Failure>) -> Self {
-        self.failure = failure;
+    pub(crate) fn failed(self, failure: Option<Failure>) -> Self {
+        self.failed_with(failure)
+    }
+
+    /// Several things failed. For people each is printed once, and the text must not hold it as well.
+    #[must_use]
+    pub(crate) fn failed_with(mut self, failures: impl IntoIterator<Item = Failure>) -> Self {
+        self.failures = failures.into_iter().collect();
         self
     }
 }
@@ -67,19 +74,19 @@ impl Answer {
 pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
     let answer = result.unwrap_or_else(|failure| {
         let exit = failure.exit();
-        Answer { json: Map::new(), text: String::new(), failure: Some(failure), exit }
+        Answer { json: Map::new(), text: String::new(), failures: vec![failure], exit }
     });
     match output {
         Output::Json => {
             let mut json = answer.json;
-            if let Some(failure) = &answer.failure {
+            if let Some(failure) = answer.failures.first() {
                 json.insert("error".to_owned(), failure.to_json());
             }
             write_out(&format!("{}\n", to_text(&Value::Object(json))));
         }
         Output::Table => {
             write_out(&answer.text);
-            if let Some(failure) = &answer.failure {
+            for failure in &answer.failures {
                 // Nothing can be done when standard error is gone.
                 let _ = writeln!(io::stderr(), "error: {failure}");
             }

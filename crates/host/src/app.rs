@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
 use endpoint_api::Registry;
+use indicatif::MultiProgress;
 
-use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals};
+use crate::{answer::Output, config::Settings, failure::Failure, signals::Signals, table::Width};
 
 /// What every command works with.
 pub(crate) struct App {
@@ -12,6 +13,10 @@ pub(crate) struct App {
     pub(crate) signals: Signals,
     /// The form of results.
     pub(crate) output: Output,
+    /// How wide tables may be.
+    pub(crate) width: Width,
+    /// The progress bars, beside which logs are written.
+    pub(crate) bars: MultiProgress,
 }
 
 impl App {

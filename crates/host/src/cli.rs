@@ -1,7 +1,8 @@
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use endpoint_api::{GrantRequest, ModelPattern, Overlap, Registry};
+use endpoint_api::{GrantRequest, ModelPattern, Registry};
+use indicatif::MultiProgress;
 use ingest::MaxRejects;
 
 use crate::{
@@ -11,11 +12,15 @@ use crate::{
         self,
         catalog::{AnnotateArgs, LineageFormat},
         demo::DemoOptions,
+        ingest::Asked,
         provision::Purpose,
+        runs::{State, Wanted},
     },
     failure::{Exit, Failure},
     logging::{self, LogFormat},
     signals::Signals,
+    table::Width,
+    times::parse_duration,
 };
 
 /// Lands work-management data in a common data model and makes it findable.
@@ -34,7 +39,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes, the first that fits: 130 or 143 interrupted; 2 usage, configuration, wrong mode or a sink that is not \
-provisioned; 1 failed; 3 `provision --plan` or `--check` found changes; 4 more rejects than --max-rejects allows.
+provisioned; 1 failed; 3 `provision --plan` or `--check` found changes; 4 more rejects than --max-rejects allows, or \
+nothing but rejects.
 
 Results go to standard output, logs and progress to standard error. Nothing asks questions.";
 
@@ -47,6 +53,9 @@ struct Global {
     /// The form of results: tables for people, or one JSON object for scripts.
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Show all columns of a table in full, also where the terminal is too narrow for them.
+    #[arg(long, global = true)]
+    wide: bool,
     /// Say what is done; twice: how.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -133,22 +142,24 @@ enum Command {
         /// Fail with more rejects than this: a number, or a share of what was read such as 0.5%.
         #[arg(long, value_name = "N|P%")]
         max_rejects: Option<MaxRejects>,
-        /// What to do when another run of the ingestion is alive: fail, wait until it has ended, or take over, so
-        /// that it commits nothing more.
-        #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnOverlap::Fail)]
-        on_overlap: OnOverlap,
+        /// What to do when another run of the ingestion is alive: fail, skip the ingestion with exit code 0, wait until
+        /// the other run has ended, or take over, so that the other run commits nothing more. As configured, otherwise
+        /// fail.
+        #[arg(long, value_name = "WHAT", value_enum)]
+        on_overlap: Option<OnOverlap>,
+        /// For how long what fails for a passing reason is tried again, such as 30s, 2m or 1h; 0s tries once. As
+        /// configured, otherwise 2m.
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        retry_for: Option<Duration>,
         /// How many slices are loaded at once in cdm mode, each in a transaction of its own.
         #[arg(long, value_name = "N", default_value_t = ingest::Options::PARALLEL)]
         parallel: NonZeroUsize,
     },
-    /// List runs, the newest first, or show one.
-    Runs {
-        /// The run's id.
-        id: Option<String>,
-        /// At most so many.
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: usize,
-    },
+    /// List runs, the newest first, or show one with its slices, its checkpoint and what went wrong.
+    ///
+    /// A run that has not ended is `running` when its sink says that it is alive, and `lost` when the sink says that
+    /// it is not: its process died, and the next run of the ingestion continues it. Times are in UTC.
+    Runs(RunsArgs),
     /// Look at the records that could not be read, mapped or stored.
     Rejects {
         #[command(subcommand)]
@@ -176,6 +187,28 @@ enum Command {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+}
+
+#[derive(Debug, Args)]
+struct RunsArgs {
+    /// The run's id, or the end of it.
+    id: Option<String>,
+    /// Only runs that did not succeed: failed, lost, interrupted or fenced.
+    #[arg(long, conflicts_with_all = ["id", "status"])]
+    failed: bool,
+    /// Only runs with this status; again for more.
+    #[arg(long, value_name = "STATUS", value_enum, conflicts_with = "id")]
+    status: Vec<State>,
+    /// Only runs that have been worked on since then: a duration such as 2h or 3d, or a time such as 2026-01-31 or
+    /// 2026-01-31T18:00Z.
+    #[arg(long, value_name = "WHEN", conflicts_with = "id")]
+    since: Option<String>,
+    /// Only runs of this ingestion.
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    ingestion: Option<String>,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
 }
 
 #[derive(Debug, Args)]
@@ -335,14 +368,16 @@ enum CatalogCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnOverlap {
     Fail,
+    Skip,
     Wait,
     Takeover,
 }
 
-impl From<OnOverlap> for Overlap {
+impl From<OnOverlap> for ingest::OnOverlap {
     fn from(on_overlap: OnOverlap) -> Self {
         match on_overlap {
             OnOverlap::Fail => Self::Fail,
+            OnOverlap::Skip => Self::Skip,
             OnOverlap::Wait => Self::Wait,
             OnOverlap::Takeover => Self::Takeover,
         }
@@ -365,9 +400,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
             return exit.into();
         }
     };
-    logging::start(cli.global.log_format, cli.global.verbose);
+    let bars = MultiProgress::new();
+    logging::start(cli.global.log_format, cli.global.verbose, bars.clone());
     let output = cli.global.output;
-    print(output, carry_out(cli)).into()
+    print(output, carry_out(cli, bars)).into()
 }
 
 /// Whether the command line asks for JSON, told before it is known to be well-formed.
@@ -376,12 +412,19 @@ fn wants_json(arguments: &[OsString]) -> bool {
     arguments.contains(&"--output=json") || arguments.windows(2).any(|pair| pair == ["--output", "json"])
 }
 
-fn carry_out(cli: Cli) -> Result<Answer, Failure> {
+fn carry_out(cli: Cli, bars: MultiProgress) -> Result<Answer, Failure> {
     let registry = Registry::load()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let app = App { registry, config: cli.global.config, signals: Signals::listen(), output: cli.global.output };
+        let app = App {
+            registry,
+            config: cli.global.config,
+            signals: Signals::listen(),
+            output: cli.global.output,
+            width: Width::of_stdout(cli.global.wide),
+            bars,
+        };
         match cli.command {
             Command::Demo { dir, postgres, keep } => {
                 commands::demo::demo(&app, &DemoOptions { dir, postgres, keep, output: cli.global.output }).await
@@ -402,11 +445,16 @@ fn carry_out(cli: Cli) -> Result<Answer, Failure> {
             Command::Grants { sink, models, roles } => {
                 commands::grants::grants(&app, &sink, &models, &roles.into()).await
             }
-            Command::Ingest { names, full, max_rejects, on_overlap, parallel } => {
-                let options = ingest::Options { full, max_rejects, overlap: on_overlap.into(), parallel };
-                commands::ingest::ingest(&app, &names, options).await
+            Command::Ingest { names, full, max_rejects, on_overlap, retry_for, parallel } => {
+                let on_overlap = on_overlap.map(Into::into);
+                let asked = Asked { full, max_rejects, on_overlap, retry_for, parallel };
+                commands::ingest::ingest(&app, &names, asked).await
             }
-            Command::Runs { id, limit } => commands::runs::runs(&app, id.as_deref(), limit).await,
+            Command::Runs(RunsArgs { id: Some(id), .. }) => commands::runs::show(&app, &id).await,
+            Command::Runs(RunsArgs { failed, status, since, ingestion, limit, .. }) => {
+                let states = if failed { State::NOT_SUCCEEDED.to_vec() } else { status };
+                commands::runs::list(&app, &Wanted { states, since, ingestion, limit }).await
+            }
             Command::Rejects { command: RejectsCommand::List { sink, ingestion, limit } } => {
                 commands::rejects::list(&app, &sink, ingestion.as_deref(), limit).await
             }

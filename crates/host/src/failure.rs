@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Usage,
     /// `provision --plan` or `--check` found changes.
     Changes,
-    /// There were more rejects than allowed.
+    /// There were more rejects than allowed, or nothing else.
     TooManyRejects,
     /// SIGINT.
     Interrupted,

@@ -22,9 +22,11 @@ mod failure;
 mod lineage;
 mod logging;
 mod metadata;
+mod process;
 mod progress;
 mod signals;
 mod table;
+mod times;
 
 use std::process::ExitCode;
 

@@ -8,12 +8,14 @@ use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Incomplete, Ingestion, 
 pub enum RunStatus {
     /// All there was to read is accounted for.
     Succeeded,
-    /// It stopped at an error, and the next run continues it.
+    /// It stopped at an error, and the next run continues it; or it has loaded everything and has too many rejects.
     Failed,
     /// It was told to stop, and the next run continues it.
     Interrupted,
     /// A newer run has taken over.
     Fenced,
+    /// It did nothing, because another run of the ingestion is alive.
+    Skipped,
 }
 
 impl RunStatus {
@@ -24,6 +26,7 @@ impl RunStatus {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
             Self::Fenced => "fenced",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -39,16 +42,20 @@ pub struct RunReport {
     pub model: Option<ModelId>,
     /// How it ended.
     pub status: RunStatus,
-    /// Why it did not succeed.
+    /// Why it did not succeed, or was skipped.
     pub error: Option<Error>,
-    /// Whether it had more rejects than were allowed.
-    pub over_max_rejects: bool,
+    /// Whether it failed because of its rejects: there were more than allowed, or there was nothing else.
+    pub too_many_rejects: bool,
+    /// Whether another run of the ingestion is alive and it was to do nothing then.
+    pub(crate) is_skipped: bool,
     /// What became of the records, of the whole run, also of its parts in earlier processes.
     pub counts: Counts,
     /// What the source could not give.
     pub incomplete: Vec<Incomplete>,
     /// How many slices are committed.
     pub slices: u64,
+    /// How many slices its plan has; `None` when it failed before there was one.
+    pub planned: Option<u64>,
     /// How long this process took.
     pub elapsed: Duration,
     /// From where the next run reads on.
@@ -65,10 +72,12 @@ impl RunReport {
             model,
             status: RunStatus::Failed,
             error: None,
-            over_max_rejects: false,
+            too_many_rejects: false,
+            is_skipped: false,
             counts: Counts::default(),
             incomplete: Vec::new(),
             slices: 0,
+            planned: None,
             elapsed: Duration::ZERO,
             checkpoint: None,
             rows: None,
@@ -82,9 +91,15 @@ impl RunReport {
         report
     }
 
+    /// Whether every slice of the plan is committed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.planned.is_some_and(|planned| self.slices >= planned)
+    }
+
     /// The run did not succeed.
     pub(crate) fn end_with(&mut self, error: Error) {
         self.status = match error.kind() {
+            _ if self.is_skipped => RunStatus::Skipped,
             ErrorKind::Interrupted => RunStatus::Interrupted,
             ErrorKind::Fenced => RunStatus::Fenced,
             _ => RunStatus::Failed,

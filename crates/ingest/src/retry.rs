@@ -2,42 +2,80 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use endpoint_api::{Error, ErrorKind, Result, Retry};
+use jiff::{SignedDuration, SignedDurationRound, Unit};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Pauses between attempts: growing from a fifth of a second to five seconds, with jitter so that many
-/// that failed together do not come back together. After the last one the error stands.
+/// that failed together do not come back together.
 fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(5))
-        .with_max_times(5)
+        .without_max_times()
         .with_jitter()
         .build()
 }
 
-/// Tries `attempt` again while it fails for a passing reason, at most five times with pauses of 0.2 to 5 s
-/// between, and until `cancel` is cancelled. `what` is for the log: `opening the run`.
+/// Calls `attempt` until it succeeds, fails for a reason that does not pass, or has failed for longer than `retry_for`.
+///
+/// Between attempts it pauses for 0.2 to 5 s, and a bit more at random. `retry_for` counts from the first failure; the
+/// last attempt is made when it is over. With zero there is one attempt. Each failure is logged with the number of the
+/// attempt, the pause, and for how much longer it is tried; `what` names the work in the log: `opening the run`.
+///
+/// # Errors
+///
+/// The error of the last attempt, with the number of attempts and how long they took where there were several;
+/// [`ErrorKind::Interrupted`] once `cancel` is cancelled during a pause.
 pub async fn retry<T>(
     what: &str,
+    retry_for: Duration,
     cancel: &CancellationToken,
     mut attempt: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
     let mut pauses = pauses();
-    loop {
+    let mut first_failure = None;
+    for attempts in 1_u64.. {
         let error = match attempt().await {
             Ok(done) => return Ok(done),
+            Err(error) if !passes(&error) => return Err(error),
             Err(error) => error,
         };
-        if !matches!(error.retry(), Retry::Backoff | Retry::OutcomeUnknown) {
-            return Err(error);
+        let failing_for = first_failure.get_or_insert_with(Instant::now).elapsed();
+        let left = retry_for.saturating_sub(failing_for);
+        let pause = pauses.next().unwrap_or_default().min(left);
+        if pause.is_zero() {
+            return Err(if attempts == 1 {
+                error
+            } else {
+                error.with("attempts", attempts).with("retried for", shown(failing_for))
+            });
         }
-        let Some(pause) = pauses.next() else { return Err(error) };
-        tracing::warn!(%error, ?pause, "{what} failed; trying again");
+        tracing::warn!(
+            %error,
+            "{what} failed at attempt {attempts}; trying again in {}, for {} more",
+            shown(pause),
+            shown(left)
+        );
         tokio::select! {
             () = cancel.cancelled() => return Err(interrupted()),
-            () = tokio::time::sleep(pause) => {}
+            () = sleep(pause) => {}
         }
     }
+    Err(interrupted())
+}
+
+/// Whether the same work may succeed after a pause.
+pub fn passes(error: &Error) -> bool {
+    matches!(error.retry(), Retry::Backoff | Retry::OutcomeUnknown)
+}
+
+/// A duration as people read it, `1m 40s`: to the second, below ten seconds to the tenth.
+fn shown(duration: Duration) -> String {
+    let exact = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    let unit = if duration < Duration::from_secs(10) { (Unit::Millisecond, 100) } else { (Unit::Second, 1) };
+    let round = SignedDurationRound::new().smallest(unit.0).increment(unit.1);
+    format!("{:#}", exact.round(round).unwrap_or(exact))
 }
 
 /// The error of work that was told to stop.
@@ -50,12 +88,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_end_and_differ_from_one_process_to_the_next() {
-        let some: Vec<Duration> = pauses().collect();
-        assert_eq!(some.len(), 5);
+    fn pauses_grow_to_five_seconds_and_differ_from_one_process_to_the_next() {
+        let some: Vec<Duration> = pauses().take(20).collect();
+        assert_eq!(some.len(), 20, "they do not end");
         assert!(some[0] >= Duration::from_millis(200) && some[4] > some[0], "{some:?}");
         assert!(some.iter().all(|pause| *pause <= Duration::from_secs(10)), "{some:?}");
-        // As good as certain: five numbers of 24 random bits.
-        assert_ne!(some, pauses().collect::<Vec<_>>());
+        // As good as certain: numbers of 24 random bits.
+        assert_ne!(some, pauses().take(20).collect::<Vec<_>>());
+    }
+
+    async fn give_up_after(retry_for: Duration) -> (Error, Duration) {
+        let began = Instant::now();
+        let failing = async || Err::<(), _>(Error::new(ErrorKind::Unavailable, "connect", "nobody is there"));
+        let error = retry("connecting", retry_for, &CancellationToken::new(), failing).await.unwrap_err();
+        (error, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_tried_for_as_long_as_it_is_told_and_the_error_says_so() {
+        for seconds in [1, 30, 120] {
+            let (error, took) = give_up_after(Duration::from_secs(seconds)).await;
+            // A paused clock is rounded up to the millisecond.
+            let (least, most) = (Duration::from_secs(seconds), Duration::from_millis(seconds * 1000 + 100));
+            assert!(took >= least && took <= most, "{took:?}");
+            assert!(error.to_string().starts_with("nobody is there (attempts: "), "{error}");
+        }
+        let (error, _) = give_up_after(Duration::from_secs(120)).await;
+        assert!(error.to_string().ends_with(", retried for: 2m)"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_no_time_there_is_one_attempt() {
+        let (error, took) = give_up_after(Duration::ZERO).await;
+        assert_eq!((error.to_string().as_str(), took), ("nobody is there", Duration::ZERO));
+    }
+
+    #[test]
+    fn durations_are_shown_for_people() {
+        for (milliseconds, text) in [(230, "200ms"), (1_240, "1s 200ms"), (100_000, "1m 40s"), (3_600_400, "1h")] {
+            assert_eq!(shown(Duration::from_millis(milliseconds)), text);
+        }
     }
 }

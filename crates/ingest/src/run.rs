@@ -1,15 +1,20 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use endpoint_api::{Checkpoint, Error, ErrorKind, PlanRequest, Result, Run, RunEnd, RunId, RunReceipt, RunSpec};
+use endpoint_api::{
+    Checkpoint, Error, ErrorKind, LoadReceipt, PlanRequest, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
+    Slice,
+};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, error_span, field::Empty};
 
 use crate::{
-    Job, Observer, RunReport, RunStatus,
+    Job, Observer, OnOverlap, RunReport, RunStatus,
     retry::{interrupted, retry},
     slice,
     telling::Chronicle,
+    verdict,
 };
 
 /// How often a run begins anew because its source changed while it was read.
@@ -22,29 +27,45 @@ const COMMITTING: usize = 1;
 ///
 /// When `cancel` is cancelled, the load that is under way is aborted, or finished if it is being
 /// committed, and the run ends as interrupted. Everything that went wrong is in the report.
+///
+/// A run that an earlier process left with every slice of its plan committed is ended first; the report is of the run
+/// that is planned after it.
 pub async fn ingest(job: &Job<'_>, observer: &dyn Observer, cancel: &CancellationToken) -> RunReport {
-    let started = Instant::now();
-    let model = job.mapping.as_ref().map(|mapping| mapping.model().id.clone());
-    let mut report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
-    for replans in 0.. {
-        let done = match run_id_of(job, replans) {
-            Ok(run_id) => carry_out(job, run_id, &mut report, observer, cancel).await,
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(()) => report.status = RunStatus::Succeeded,
-            Err(error) if error.kind() == ErrorKind::Outdated && replans < REPLANS => {
-                tracing::warn!(%error, "the source has changed since the run was planned; planning anew");
-                // What was committed stays; unless it is a full one, the new run reads from the checkpoint.
-                report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model.clone());
-                continue;
-            }
-            Err(error) => report.end_with(error),
+    let mut replans = 0;
+    loop {
+        let started = Instant::now();
+        let model = job.mapping.as_ref().map(|mapping| mapping.model().id.clone());
+        let mut report = RunReport::new(job.run_id.clone(), job.ingestion.clone(), model);
+        // Warnings are logged by default, so a span that says whose they are must have their level.
+        let span = error_span!("run", ingestion = %job.ingestion, run = Empty, attempt = Empty);
+        let work = carry_out(job, replans, &mut report, observer, cancel);
+        let carried = work.instrument(span.clone()).await;
+        report.elapsed = started.elapsed();
+        let is_over_before = matches!(carried, Ok(Carried { was_complete: true, .. }));
+        let is_outdated = matches!(&carried, Err(error) if error.kind() == ErrorKind::Outdated) && replans < REPLANS;
+        match carried {
+            Ok(Carried { verdict: Ok(()), .. }) => report.status = RunStatus::Succeeded,
+            Ok(Carried { verdict: Err(error), .. }) | Err(error) => report.end_with(error),
         }
-        break;
+        span.in_scope(|| log_end(&report));
+        if is_outdated {
+            // What was committed stays; unless it is a full one, the new run reads from the checkpoint.
+            tracing::warn!(run = %report.run_id, "the source has changed since the run was planned; planning anew");
+            replans += 1;
+        } else if is_over_before {
+            tracing::info!(run = %report.run_id, "the run had loaded everything before; a new one is planned");
+        } else {
+            return report;
+        }
+        observer.ended(&report).await;
     }
-    report.elapsed = started.elapsed();
-    report
+}
+
+fn log_end(report: &RunReport) {
+    let (counts, status) = (&report.counts, report.status.as_str());
+    let (read, rejected, written) = (counts.total(), counts.rejected, counts.inserted + counts.updated);
+    let (slices, milliseconds) = (report.slices, report.elapsed.as_millis());
+    tracing::info!(status, read, written, rejected, slices, milliseconds, "run ended");
 }
 
 /// The id of the run with the first plan, or with another one: what is committed is known by the run
@@ -53,51 +74,64 @@ fn run_id_of(job: &Job<'_>, replans: u32) -> Result<RunId> {
     if replans == 0 { Ok(job.run_id.clone()) } else { format!("{}-{replans}", job.run_id).parse() }
 }
 
+/// A run whose slices are all committed.
+struct Carried {
+    /// Whether it has succeeded with that.
+    verdict: Result<()>,
+    /// Whether an earlier process had committed all of them.
+    was_complete: bool,
+}
+
 /// Opens a run, carries its plan out and ends it.
 async fn carry_out(
     job: &Job<'_>,
-    run_id: RunId,
+    replans: u32,
     report: &mut RunReport,
     observer: &dyn Observer,
     cancel: &CancellationToken,
-) -> Result<()> {
-    let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(job.options.overlap).restart(job.options.full);
-    if let Some(mapping) = &job.mapping {
-        spec = spec.model(mapping.model().clone());
-    }
-    let run = retry("opening the run", cancel, async || {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(interrupted()),
-            run = job.sink.open_run(&spec) => run,
+) -> Result<Carried> {
+    let run = match open(job, run_id_of(job, replans)?, cancel).await {
+        Err(error) if error.kind() == ErrorKind::Conflict && job.options.on_overlap == OnOverlap::Skip => {
+            report.is_skipped = true;
+            return Err(error);
         }
-    })
-    .await?;
-    report.run_id = run.resume().run_id.clone();
-    report.checkpoint = run.resume().checkpoint.clone();
-    tracing::info!(run = %report.run_id, ingestion = %job.ingestion, "run opened");
-    observer.opened(&report.run_id);
+        run => run?,
+    };
+    let resume = run.resume();
+    report.run_id = resume.run_id.clone();
+    report.checkpoint = resume.checkpoint.clone();
+    Span::current().record("run", report.run_id.as_str());
+    if let Some(attempt) = observer.opened(&report.run_id).await {
+        Span::current().record("attempt", attempt);
+    }
+    tracing::info!(continued = resume.continues(), committed = resume.committed.len(), "run opened");
+    let was_complete = is_complete(resume);
 
     let chronicle = job.telling.map(|telling| Chronicle::of(telling, job.sink, run.resume()));
     // In raw mode records are written in the order in which they stand in the source.
     let at_once = if job.mapping.is_some() { job.options.parallel.get().min(Semaphore::MAX_PERMITS) } else { 1 };
     let places = Semaphore::new(at_once);
     let work = Work { job, run: run.as_ref(), chronicle: chronicle.as_ref(), observer, cancel, places: &places };
-    let mut outcome = load_slices(&work, report).await;
-    let mut end = end_of(&outcome);
+    let loaded = load_slices(&work, report).await;
     // Nobody but the newer run may say how this ends.
-    if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
-        return outcome;
+    if loaded.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
+        return loaded.map(|()| Carried { verdict: Ok(()), was_complete });
     }
+    let is_complete = loaded.is_ok() && report.is_complete();
+    let mut outcome = loaded.and_then(|()| verdict::judge(job, report));
+    let mut end = end_of(&outcome, is_complete, report.too_many_rejects);
     let mut messages = Vec::new();
     if let Some(chronicle) = &chronicle {
-        match chronicle.of_end(end, &report.counts, outcome.as_ref().err()).await {
+        match chronicle.of_end(told_end_of(&outcome), &report.counts, outcome.as_ref().err()).await {
             Ok(told) => messages = told,
-            Err(error) if outcome.is_ok() => {
-                outcome = Err(error);
-                end = RunEnd::Failed;
+            Err(error) => {
+                // The run stays open, so that the next one says how it ended.
+                end = if is_complete { RunEnd::Failed } else { end };
+                match outcome {
+                    Ok(()) => outcome = Err(error),
+                    Err(_) => tracing::warn!(%error, "the end of the run could not be reported"),
+                }
             }
-            Err(error) => tracing::warn!(%error, "nobody is told how the run has ended"),
         }
     }
     match run.finish(end, &messages).await {
@@ -106,14 +140,54 @@ async fn carry_out(
             report.checkpoint = checkpoint.or(report.checkpoint.take());
         }
         Err(error) if outcome.is_ok() => return Err(error),
-        Err(error) => tracing::debug!(%error, "the end of the run could not be written down"),
+        Err(error) => {
+            tracing::debug!(%error, "the end of the run could not be written down");
+            end = RunEnd::Failed;
+        }
     }
-    outcome?;
-    refuse_too_many_rejects(job, report, |limit, counts| limit.is_exceeded_by(counts))
+    match end {
+        RunEnd::Succeeded => Ok(Carried { verdict: outcome, was_complete }),
+        _ => outcome.map(|()| Carried { verdict: Ok(()), was_complete: false }),
+    }
 }
 
-/// How a run ends that came to this.
-fn end_of(outcome: &Result<()>) -> RunEnd {
+/// Opens the run that this process works on.
+async fn open<'s>(job: &Job<'s>, run_id: RunId, cancel: &CancellationToken) -> Result<Box<dyn Run + 's>> {
+    let overlap = job.options.on_overlap.overlap();
+    let mut spec = RunSpec::new(job.ingestion.clone(), run_id).overlap(overlap).restart(job.options.full);
+    spec = spec.holder(job.holder.clone());
+    if let Some(mapping) = &job.mapping {
+        spec = spec.model(mapping.model().clone()).site(job.source.site().await?);
+    }
+    let retry_for = if job.options.retry_opening { job.options.retry_for } else { Duration::ZERO };
+    retry("opening the run", retry_for, cancel, async || {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(interrupted()),
+            run = job.sink.open_run(&spec) => run,
+        }
+    })
+    .await
+}
+
+/// Whether the run has a plan of which every slice is committed.
+fn is_complete(resume: &Resume) -> bool {
+    let committed = |plan: &Vec<Slice>| plan.iter().all(|slice| resume.committed.contains_key(&slice.index));
+    resume.plan.as_ref().is_some_and(committed)
+}
+
+/// How the run ends in the sink: a run is over once every slice of its plan is committed, whatever its verdict.
+fn end_of(outcome: &Result<()>, is_complete: bool, too_many_rejects: bool) -> RunEnd {
+    match told_end_of(outcome) {
+        _ if is_complete => RunEnd::Succeeded,
+        // Whoever replaces the export must not be held to the rejects of the old one.
+        RunEnd::Failed if too_many_rejects => RunEnd::Abandoned,
+        end => end,
+    }
+}
+
+/// How others hear that the run ends.
+fn told_end_of(outcome: &Result<()>) -> RunEnd {
     match outcome.as_ref().map_err(Error::kind) {
         Ok(()) => RunEnd::Succeeded,
         Err(ErrorKind::Outdated) => RunEnd::Abandoned,
@@ -139,7 +213,8 @@ pub(crate) struct Work<'w, 'j> {
 async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> {
     let Work { job, run, observer, cancel, .. } = *work;
     if let Some(chronicle) = work.chronicle {
-        retry("telling that the run has begun", cancel, async || chronicle.opened().await).await?;
+        let attempt = async || chronicle.opened().await;
+        retry("reporting that the run has begun", job.options.retry_for, cancel, attempt).await?;
     }
     let resume = run.resume();
     let plan = match &resume.plan {
@@ -152,8 +227,9 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
             plan
         }
     };
+    report.planned = Some(u64::try_from(plan.len()).unwrap_or(u64::MAX));
     resume.committed.values().for_each(|receipt| report.add(receipt));
-    let mut open = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index));
+    let mut open = plan.iter().filter(|slice| !resume.committed.contains_key(&slice.index)).peekable();
     observer.planned(open.clone().count());
     let at_once = match work.places.available_permits() {
         1 => 1,
@@ -161,13 +237,11 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
     };
     // After a slice has failed, those that are under way come to their end; none is begun or tried again.
     let stop = cancel.child_token();
-    let stopped = &stop;
-    let load = |slice| retry("loading a slice", stopped, async move || slice::load(work, slice, stopped).await);
     let mut loading = FuturesUnordered::new();
     let mut outcome = Ok(());
     loop {
-        while outcome.is_ok() && loading.len() < at_once {
-            outcome = refuse_too_many_rejects(job, report, |limit, counts| limit.is_hopeless_after(counts));
+        while outcome.is_ok() && loading.len() < at_once && open.peek().is_some() {
+            outcome = verdict::stop_if_hopeless(job, report);
             if cancel.is_cancelled() {
                 outcome = outcome.and(Err(interrupted()));
             }
@@ -175,7 +249,7 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
                 stop.cancel();
             }
             match open.next().filter(|_| outcome.is_ok()) {
-                Some(slice) => loading.push(load(slice)),
+                Some(slice) => loading.push(load_slice(work, slice, &stop)),
                 None => break,
             }
         }
@@ -193,23 +267,9 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
     }
 }
 
-fn refuse_too_many_rejects(
-    job: &Job<'_>,
-    report: &mut RunReport,
-    is_too_much: impl Fn(crate::MaxRejects, &endpoint_api::Counts) -> bool,
-) -> Result<()> {
-    match job.options.max_rejects {
-        Some(limit) if is_too_much(limit, &report.counts) => {
-            report.over_max_rejects = true;
-            let message = format!(
-                "{} of {} records were rejected, which is more than --max-rejects {limit} allows; \
-                 what was loaded stays. See `cdm rejects list {}`",
-                report.counts.rejected,
-                report.counts.total(),
-                job.ingestion.sink,
-            );
-            Err(Error::new(ErrorKind::Data, "ingest", message))
-        }
-        _ => Ok(()),
-    }
+/// Loads a slice, again and again while it fails for a passing reason.
+async fn load_slice(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+    let attempt = async || slice::load(work, slice, stop).await;
+    let load = retry("loading the slice", work.job.options.retry_for, stop, attempt);
+    load.instrument(error_span!("slice", slice = slice.index)).await
 }

@@ -1,5 +1,6 @@
 use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Job, Observer, portions::Portions, retry::interrupted, run::Work, staging::StageWriter};
@@ -15,7 +16,11 @@ struct Handed {
 /// Loads one slice: reads it into a stage and takes it from there into the sink. It waits for a place among those
 /// that are loaded at once, and is not begun after `stop`.
 pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+    let began = Instant::now();
     let receipt = load_into_sink(work, slice, stop).await?;
+    let (counts, milliseconds) = (&receipt.counts, began.elapsed().as_millis());
+    let written = counts.inserted + counts.updated;
+    tracing::info!(records = counts.total(), written, rejected = counts.rejected, milliseconds, "slice committed");
     if let Some(chronicle) = work.chronicle {
         chronicle.loaded(slice.index, receipt.counts.total()).await?;
     }

@@ -7,7 +7,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use common::{Fault, TestSink, TestSource, run, run_until};
 use endpoint_api::{Checkpoint, Counts, Error, ErrorKind, Mode, Retry, RunEnd};
-use ingest::{MaxRejects, Options, RunStatus};
+use ingest::{MaxRejects, OnOverlap, Options, RunStatus};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -223,24 +223,94 @@ async fn sums_that_differ_fail_the_run() {
     assert_eq!(report.error.unwrap().to_string(), "1 records were read, and 2 are accounted for (slice: 0)");
 }
 
+fn limited(limit: &str) -> Options {
+    Options { max_rejects: Some(limit.parse::<MaxRejects>().unwrap()), ..options() }
+}
+
 #[tokio::test]
-async fn too_many_rejects_fail_the_run_and_what_was_committed_stays() {
+async fn a_run_stops_at_too_many_rejects_and_the_next_one_reads_the_rest() {
     let slices: &[&[&str]] = &[&[A, "!1", "!2"], &[B], &[C]];
-    let limited = |limit: &str| Options { max_rejects: Some(limit.parse::<MaxRejects>().unwrap()), ..options() };
     let (source, sink) = (TestSource::new(slices), TestSink::default());
     let report = run(&source, &sink, Mode::Cdm, limited("1")).await;
-    assert_eq!((report.status, report.over_max_rejects, report.slices), (RunStatus::Failed, true, 1));
+    assert_eq!((report.status, report.too_many_rejects, report.slices), (RunStatus::Failed, true, 1));
     assert_eq!(
         report.error.unwrap().to_string(),
         "2 of 3 records were rejected, which is more than --max-rejects 1 allows; what was loaded stays. \
-         See `cdm rejects list warehouse`"
+         See `cdm rejects list warehouse` \
+         (not everything was read: the run stopped early: the next run reads the rest)"
     );
     assert_eq!(sink.state.lock().unwrap().rows.len(), 1);
-    let on = run(&source, &sink, Mode::Cdm, limited("2")).await;
-    assert_eq!((on.status, on.slices), (RunStatus::Succeeded, 3), "with a higher limit it goes on");
+    assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Abandoned], "it is not held against the next run");
+    let on = run(&source, &sink, Mode::Cdm, limited("1")).await;
+    assert_ne!(on.run_id, report.run_id);
+    assert_eq!((on.status, on.slices, on.counts.rejected), (RunStatus::Succeeded, 2, 0), "{:?}", on.error);
 
-    let sink = TestSink::default();
-    let share = run(&source, &sink, Mode::Cdm, limited("10%")).await;
-    assert_eq!((share.status, share.over_max_rejects, share.slices), (RunStatus::Failed, true, 3));
+    let share = run(&source, &TestSink::default(), Mode::Cdm, limited("10%")).await;
+    assert_eq!((share.status, share.too_many_rejects, share.slices), (RunStatus::Failed, true, 3));
     assert_eq!(run(&source, &TestSink::default(), Mode::Cdm, limited("40%")).await.status, RunStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_run_that_has_loaded_everything_is_over_whatever_its_verdict() {
+    for limit in ["1", "50%"] {
+        let (source, sink) = (TestSource::new(&[&[A, "!1", "!2"]]), TestSink::default());
+        let first = run(&source, &sink, Mode::Cdm, limited(limit)).await;
+        assert_eq!((first.status, first.too_many_rejects, first.slices), (RunStatus::Failed, true, 1));
+        assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Succeeded]);
+        source.slices.lock().unwrap().push(vec![B.to_owned()]);
+        let next = run(&source, &sink, Mode::Cdm, limited(limit)).await;
+        assert_ne!(next.run_id, first.run_id);
+        assert_eq!((next.status, next.counts.inserted, next.counts.rejected), (RunStatus::Succeeded, 1, 0), "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_left_with_nothing_to_load_is_ended_and_a_new_one_is_planned() {
+    let (source, sink) = (TestSource::new(&[&[A, "!1", "!2"]]), TestSink::default());
+    let first = run(&source, &sink, Mode::Cdm, limited("1")).await;
+    // So earlier versions left it, and so does a process that is killed after its last commit.
+    sink.state.lock().unwrap().run.as_mut().unwrap().2 = Some(RunEnd::Failed);
+    source.slices.lock().unwrap().push(vec![B.to_owned()]);
+    let next = run(&source, &sink, Mode::Cdm, limited("1")).await;
+    assert_ne!(next.run_id, first.run_id);
+    assert_eq!((next.status, next.counts.total()), (RunStatus::Succeeded, 1), "{:?}", next.error);
+    assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Succeeded; 3]);
+}
+
+#[tokio::test]
+async fn a_run_with_nothing_but_rejects_fails_and_one_with_nothing_to_read_succeeds() {
+    let (source, sink) = (TestSource::new(&[&["!1", NOT_A_THING]]), TestSink::default());
+    let report = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((report.status, report.too_many_rejects), (RunStatus::Failed, true));
+    let error = report.error.unwrap();
+    assert_eq!(error.to_string(), "all 2 records that were read were rejected. See `cdm rejects list warehouse`");
+    assert_eq!(error.kind(), ErrorKind::Data);
+    let next = run(&source, &sink, Mode::Cdm, options()).await;
+    assert_eq!((next.status, next.counts.total()), (RunStatus::Succeeded, 0), "the failed run is over");
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_be_skipped_does_nothing_while_another_is_alive() {
+    let (source, mut sink) = (TestSource::new(&[&[A]]), TestSink::default());
+    sink.is_busy = true;
+    let skipping = Options { on_overlap: OnOverlap::Skip, ..options() };
+    let report = run(&source, &sink, Mode::Cdm, skipping).await;
+    assert_eq!((report.status, report.counts.total()), (RunStatus::Skipped, 0));
+    assert!(report.error.unwrap().to_string().contains("alive"), "it says why");
+    assert_eq!(run(&source, &sink, Mode::Cdm, options()).await.status, RunStatus::Failed);
+    sink.is_busy = false;
+    assert_eq!(run(&source, &sink, Mode::Cdm, skipping).await.status, RunStatus::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_it_is_tried_again_is_an_option() {
+    let failing = || faulty(&[Fault::Write(Retry::Backoff); 1000]);
+    for (seconds, most) in [(0, 0), (10, 11), (120, 122)] {
+        let began = tokio::time::Instant::now();
+        let retrying = Options { retry_for: Duration::from_secs(seconds), ..options() };
+        let report = run(&TestSource::new(&[&[A]]), &failing(), Mode::Cdm, retrying).await;
+        assert_eq!(report.status, RunStatus::Failed);
+        let took = began.elapsed().as_secs();
+        assert!((seconds..=most).contains(&took), "{took} s");
+    }
 }

@@ -143,7 +143,7 @@ impl Judge {
         let mut keys = seen.keys();
         let mut recognize = |record: Option<(&str, Recorded)>| match record {
             None | Some((_, Recorded::Missing | Recorded::Otherwise)) => Ok(false),
-            Some((_, Recorded::Exactly)) => Ok(true),
+            Some((_, Recorded::Exactly | Recorded::ExactlyMention)) => Ok(true),
             // What this load itself contests is to be compared by the merge, and for that it is needed.
             Some((key, Recorded::ExactlyBefore)) => {
                 self.confirm(&mut keys, seen.fingerprint(key)).map(|is_contested| !is_contested)

@@ -9,6 +9,7 @@
 //! - [`plan()`]: what a sink lacks so that models can be loaded; [`due`] and [`provisioned`]: what is left to do of such
 //!   a plan, and what to answer, also without SQL;
 //! - [`View`]: the major versions of a model, each in a table of its own;
+//! - [`sites`]: of which site the rows of a source system are, and when a run of another one is refused;
 //! - [`state`]: what a sink remembers of each ingestion, and how a run goes on from there;
 //! - [`repair`]: what makes rows be loaded again that are not as they were stored;
 //! - [`Tally`]: what became of the records of a load, so that every one is accounted for;
@@ -29,6 +30,7 @@ mod order;
 mod plan;
 pub mod plumbing;
 pub mod repair;
+pub mod sites;
 pub mod state;
 pub mod support;
 mod table;
@@ -47,6 +49,6 @@ pub use observations::{Observations, ObservedSlice};
 pub use order::{Recorded, Stored, Verdict, Version, judge, newer};
 pub use plan::{Due, Found, due, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
-pub use tally::{Merged, Tally};
+pub use tally::{Merged, MergedRows, Tally};
 pub use turns::{Turn, Turns};
 pub use versions::{ActualView, VIEW_MARK, View, older_tables, view_names};

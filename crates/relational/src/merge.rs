@@ -5,7 +5,7 @@ use std::{
 
 use endpoint_api::{CdmBatch, Counts, batch::Operation};
 
-use crate::{Contended, Judge, Merged, Stored, Tally, Verdict, Version, judge};
+use crate::{Contended, Judge, Merged, MergedRows, Stored, Tally, Verdict, Version, judge};
 
 /// What a load does to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn merge(
     let mut staged: BTreeMap<&str, Staged> = BTreeMap::new();
     for (place, batch) in batches.iter().enumerate() {
         for (row, verdict) in judging.verdicts(batch, stored)?.into_iter().enumerate() {
-            if !tally.judge(verdict) {
+            if !tally.judge(verdict, batch.rank(row)) {
                 continue;
             }
             let of_key = staged.entry(batch.key(row)).or_default();
@@ -83,15 +83,16 @@ fn settle(
     let mut place = None;
     let mut touched = false;
     if let Some((version, batch, row)) = staged.content {
-        merged.distinct += 1;
+        let of_rank: &mut MergedRows = merged.of(version.rank);
+        of_rank.distinct += 1;
         match judge(Operation::Upsert, &version, before.as_ref()) {
             Verdict::Store => {
                 now = Some(replaced(before, version, batches.get(batch).and_then(|batch| batch.source_hash(row))));
                 place = Some((batch, row));
                 touched = true;
-                *(if before.is_none() { &mut merged.inserted } else { &mut merged.updated }) += 1;
+                *(if before.is_none() { &mut of_rank.inserted } else { &mut of_rank.updated }) += 1;
             }
-            Verdict::Unchanged => merged.unchanged += 1,
+            Verdict::Unchanged => of_rank.unchanged += 1,
             _ => {}
         }
     }
@@ -99,13 +100,13 @@ fn settle(
         if !wanted {
             continue;
         }
-        merged.distinct += 1;
+        merged.records.distinct += 1;
         let Some(row) = now.as_mut() else { continue };
         let is_newer =
             if deleted { row.version.observation <= observation } else { row.version.observation < observation };
         if is_newer && mem::replace(&mut row.deleted, deleted) != deleted {
             row.version.observation = observation;
-            merged.updated += 1;
+            merged.records.updated += 1;
             touched = true;
         }
     }

@@ -17,6 +17,22 @@ impl Naming {
         Self { prefix: prefix.into() }
     }
 
+    /// What the names of tables begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether this is the name of a table of the model, of any major version.
+    pub fn is_of(&self, table: &str, model: &str) -> bool {
+        let Ok(model) = model.parse() else { return false };
+        let Ok(first) = self.of_major(&model, 1) else { return false };
+        let rest = table.strip_prefix(first.as_str());
+        rest.is_some_and(|rest| {
+            let major = rest.strip_prefix("_v").and_then(|major| major.parse::<u64>().ok());
+            rest.is_empty() || major.is_some_and(|major| major > 1)
+        })
+    }
+
     /// The table of a model: the prefix and the model's id without a leading `cdm.`, with underscores
     /// for dots. With the prefix `cdm_`, `cdm.work.item` is in `cdm_work_item`, and from its second major
     /// version on in a table beside that: `cdm_work_item_v2`.
@@ -49,6 +65,19 @@ impl Naming {
     /// As [`table`](Self::table).
     pub fn view(&self, model: &ModelId, major: u64) -> Result<Identifier> {
         self.name(model, &format!("_view_v{}", major.max(1)))
+    }
+
+    /// The view of the live rows of a major version of a model: `cdm_work_item_live`, and from the second version on
+    /// `cdm_work_item_live_v2`.
+    ///
+    /// # Errors
+    ///
+    /// As [`table`](Self::table).
+    pub fn live_view(&self, model: &ModelId, major: u64) -> Result<Identifier> {
+        match major {
+            0 | 1 => self.name(model, "_live"),
+            _ => self.name(model, &format!("_live_v{major}")),
+        }
     }
 
     fn name(&self, model: &ModelId, suffix: &str) -> Result<Identifier> {
@@ -100,7 +129,13 @@ mod tests {
         assert_eq!(table("", "acme.team").unwrap(), "acme_team");
         let (naming, item) = (Naming::new("cdm_"), ModelId::from_static("cdm.work.item"));
         assert_eq!(naming.of_major(&item, 2).unwrap().as_str(), "cdm_work_item_v2");
+        for (table, is_of) in [("cdm_work_item", true), ("cdm_work_item_v2", true), ("cdm_work_item_v1", false)] {
+            assert_eq!(naming.is_of(table, "cdm.work.item"), is_of, "{table}");
+        }
+        assert!(!naming.is_of("b_work_item", "cdm.work.item"));
         assert_eq!(naming.view(&item, 1).unwrap().as_str(), "cdm_work_item_view_v1");
+        assert_eq!(naming.live_view(&item, 1).unwrap().as_str(), "cdm_work_item_live");
+        assert_eq!(naming.live_view(&item, 2).unwrap().as_str(), "cdm_work_item_live_v2");
         let error = table(&"p".repeat(60), "cdm.work.item").unwrap_err().to_string();
         assert!(error.contains("has 69 bytes as a name") && error.contains("model: cdm.work.item"), "{error}");
         assert_eq!(

@@ -69,6 +69,8 @@ pub enum Recorded {
     Otherwise,
     /// The row exactly so, live.
     Exactly,
+    /// Likewise, of a mention: a record that was seen only as a part of another.
+    ExactlyMention,
     /// Likewise, of a whole record and by an earlier observation: this one is the first to see it again.
     ExactlyBefore,
 }
@@ -78,7 +80,9 @@ impl Stored {
     pub(crate) fn found(&self, source_hash: [u8; 16], observation: u64) -> Recorded {
         if self.deleted || self.source_hash != Some(source_hash) {
             Recorded::Otherwise
-        } else if self.version.rank == Rank::Whole && self.version.observation < observation {
+        } else if self.version.rank == Rank::Part {
+            Recorded::ExactlyMention
+        } else if self.version.observation < observation {
             Recorded::ExactlyBefore
         } else {
             Recorded::Exactly

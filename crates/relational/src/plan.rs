@@ -72,7 +72,8 @@ pub fn plan(
         differences.extend(difference.findings);
     }
     let mut plans = Vec::with_capacity(models.len());
-    for (model, name) in models.iter().zip(naming.tables(models)?) {
+    let tables = naming.tables(models)?;
+    for (model, name) in models.iter().zip(tables.iter().cloned()) {
         let (actual, recorded) = (actual(&name), found.recorded.get(name.as_str()));
         let version = recorded.map(|recorded| recorded.version.to_string());
         state = state.with(dialect.shown(&name), actual.map(|actual| actual.fingerprint(version.as_deref())));
@@ -87,7 +88,7 @@ pub fn plan(
                     || changes.iter().any(|change| change.object == finding.object)
             });
         }
-        let Difference { changes, findings } = versions::compare(model, naming, found, dialect)?;
+        let Difference { changes, findings } = versions::compare(model, naming, found, &tables, dialect)?;
         difference.changes.extend(changes);
         difference.findings.extend(findings);
         state = versions::observe(state, model, naming, found, dialect)?;

@@ -85,7 +85,8 @@ pub fn fenced(ingestion: &Ingestion) -> Error {
 /// Another run of the ingestion is alive, and the command said to fail then.
 pub fn overlapping(ingestion: &Ingestion) -> Error {
     let message = "another run of this ingestion is alive; \
-                   wait for it with --on-overlap wait or stop it with --on-overlap takeover";
+                   wait for it with --on-overlap wait, leave it alone with --on-overlap skip, or stop it with \
+                   --on-overlap takeover";
     Error::new(ErrorKind::Conflict, "open a run", message).with("ingestion", ingestion)
 }
 

@@ -1,10 +1,12 @@
-//! The tables that a SQL sink keeps beside those of the models: what is provisioned, where each
-//! ingestion stands, what was loaded, what was rejected and what is to be told.
+//! The tables that a SQL sink keeps beside those of the models: what is provisioned, of which sites the rows
+//! are, where each ingestion stands, what was loaded, what was rejected and what is to be told.
 
 use crate::{Column, ColumnType, Identifier, Index, Table};
 
 /// One line a model table: what it was last made to fit.
 pub const MODEL: &str = "_cdm_model";
+/// One line a table prefix and source system: of which site the rows are.
+pub const SITE: &str = "_cdm_site";
 /// One line: the last fence that was given out.
 pub const FENCE: &str = "_cdm_fence";
 /// One line an ingestion and table: its fence, its run, its plan and its checkpoint. The table that an ingestion was
@@ -18,7 +20,7 @@ pub const REJECT: &str = "_cdm_reject";
 pub const OUTBOX: &str = "_cdm_outbox";
 
 /// The names of these tables.
-pub const NAMES: &[&str] = &[MODEL, FENCE, INGESTION, LOAD, REJECT, OUTBOX];
+pub const NAMES: &[&str] = &[MODEL, SITE, FENCE, INGESTION, LOAD, REJECT, OUTBOX];
 
 /// The tables in the order in which they are made.
 pub fn tables() -> Vec<Table> {
@@ -36,6 +38,19 @@ pub fn tables() -> Vec<Table> {
                 required("version", Text, "The version of the model that the table was last made to fit."),
                 required("plan_hash", Text, "The hash of the plan that did it."),
                 required("provisioned_at", Timestamp, "When."),
+            ],
+        ),
+        table(
+            SITE,
+            "Of which site the rows of each source system are, so that two sites never replace each other's rows.",
+            &["table_prefix", "source_system"],
+            &[],
+            vec![
+                required("table_prefix", Text, "What the names of the model tables begin with."),
+                required("source_system", Text, "The name that stands in the ids of the rows."),
+                required("endpoint", Text, "The source endpoint that loaded them first."),
+                Column::new("site", Text, "The site, such as `acme.atlassian.net`; null while it is not known."),
+                required("recorded_at", Timestamp, "When the line was written."),
             ],
         ),
         table(

@@ -1,11 +1,12 @@
-//! Major versions of a model, each in a table of its own, and the views by which readers tell them apart.
+//! Major versions of a model, each in a table of its own, and the views for readers: of the live rows of each version,
+//! and of all rows of each version where there are several.
 
 use std::collections::HashMap;
 
 use cdm_models::{ModelDescriptor, ModelId, major};
 use endpoint_api::{Change, Finding, PlanState, ProvisionedModel, Result};
 
-use crate::{Dialect, Difference, Found, Identifier, Naming, Statement, plumbing};
+use crate::{ActualTable, Dialect, Difference, Found, Identifier, Naming, Statement, plumbing};
 
 /// By this, in its comment or its text, a view is known to be one that provisioning made.
 pub const VIEW_MARK: &str = "Made by cdm";
@@ -32,6 +33,8 @@ pub struct View {
     pub table: Identifier,
     /// The columns that it selects, in their order.
     pub columns: Vec<String>,
+    /// Whether it selects the live rows only: those without a time in [`plumbing::DELETED_AT`].
+    pub is_live: bool,
     /// What it is, for people; bears the [`VIEW_MARK`].
     pub comment: String,
 }
@@ -67,22 +70,84 @@ pub fn view_names(
     for model in models {
         for (major, _) in older(naming, model, recorded)? {
             names.push(naming.view(&model.id, major)?);
+            names.extend(naming.live_view(&model.id, major));
         }
         names.extend(own_view(naming, model)?);
+        names.extend(naming.live_view(&model.id, model.version.major));
     }
     Ok(names)
 }
 
 /// What has to be done so that readers find each major version of a model in a view of its own.
 ///
-/// A model has views from its second major version on: then one of each version that is there, with the columns
-/// of that version and no plumbing. A view that is there grows with its model. Under the name of one that is needed
-/// nothing of somebody else's may stand that lacks a column.
+/// Each version has a view of its live rows, with the columns of the version and no plumbing. From the second major
+/// version on a model also has a view of all rows of each version that is there. A view that is there grows with its
+/// model. Under the name of a view of a version nothing of somebody else's may stand that lacks a column; somebody
+/// else's under the name of a view of live rows is left alone and reported. `tables` are those of all models of the plan.
 ///
 /// # Errors
 ///
 /// As [`Naming::view`] says.
 pub(crate) fn compare(
+    model: &ModelDescriptor,
+    naming: &Naming,
+    found: &Found,
+    tables: &[Identifier],
+    dialect: &dyn Dialect,
+) -> Result<Difference> {
+    let mut difference = compare_versions(model, naming, found, dialect)?;
+    let mut views = Vec::new();
+    for (major, table) in older(naming, model, &found.recorded)? {
+        let Some(actual) = found.tables.get(table.as_str()) else { continue };
+        views.push((major, table, columns_of(actual), false));
+    }
+    let (major, table) = (model.version.major, naming.table(model)?);
+    let is_new_table = !found.tables.contains_key(table.as_str());
+    views.push((major, table, model.fields.iter().map(|field| field.name.clone()).collect(), is_new_table));
+    for (major, table, columns, is_new_table) in views {
+        // Where the name of the table leaves no room for that of the view, there is none.
+        let Ok(name) = naming.live_view(&model.id, major) else { continue };
+        let object = dialect.shown(&name);
+        let reason = "readers find the rows that are not deleted there";
+        match found.views.get(name.as_str()) {
+            None if tables.contains(&name) => {
+                let way_out = "there is no view of the live rows; read those whose _cdm_deleted_at is null";
+                difference.findings.push(Finding::harmless(object, "is the table of another model", way_out));
+            }
+            None => {
+                let view = View::live(&model.id, major, name, table, columns);
+                let statement = dialect.create_view(&view, is_new_table);
+                difference.changes.push(change("create view", &view, reason, statement, dialect));
+            }
+            Some(actual) if !actual.is_ours => {
+                let way_out = "it is left alone; rename it to get the view of the live rows";
+                difference.findings.push(Finding::harmless(object, "is not a view that provisioning made", way_out));
+            }
+            Some(actual) if major == model.version.major => {
+                let missing: Vec<String> =
+                    columns.into_iter().filter(|column| !actual.columns.contains(column)).collect();
+                if missing.is_empty() {
+                    continue;
+                }
+                difference.findings.push(Finding::additive(object, format!("lacks {}", missing.join(", "))));
+                let columns = actual.columns.iter().cloned().chain(missing).collect();
+                let view = View::live(&model.id, major, name, table, columns);
+                difference.changes.push(change("extend view", &view, reason, dialect.extend_view(&view), dialect));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(difference)
+}
+
+/// The columns of a table that are a model's.
+fn columns_of(table: &ActualTable) -> Vec<String> {
+    let names = table.columns.iter().map(|column| column.name.clone());
+    names.filter(|column| !plumbing::is_plumbing(column)).collect()
+}
+
+/// What has to be done so that there is a view of each version, where there are several.
+fn compare_versions(
     model: &ModelDescriptor,
     naming: &Naming,
     found: &Found,
@@ -93,8 +158,7 @@ pub(crate) fn compare(
         let name = naming.view(&model.id, major)?;
         let Some(actual) = found.tables.get(table.as_str()) else { continue };
         // What that version had stands nowhere but in its table.
-        let columns = actual.columns.iter().map(|column| column.name.clone());
-        let columns = columns.filter(|column| !plumbing::is_plumbing(column)).collect();
+        let columns = columns_of(actual);
         match found.views.get(name.as_str()) {
             None => {
                 let view = View::of(&model.id, major, name, table, columns);
@@ -162,7 +226,9 @@ pub(crate) fn observe(
         let actual = found.tables.get(table.as_str());
         state = state.with(dialect.shown(&table), actual.map(|actual| actual.fingerprint(version.as_deref())));
         views.push(naming.view(&model.id, major)?);
+        views.extend(naming.live_view(&model.id, major));
     }
+    views.extend(naming.live_view(&model.id, model.version.major));
     // A first version that stands alone needs no view, and where there is none, none is told of.
     let is_told = |name: &Identifier| has_views(model) || found.views.contains_key(name.as_str());
     views.extend(own_view(naming, model)?.filter(is_told));
@@ -199,7 +265,20 @@ impl ActualView {
 impl View {
     fn of(model: &ModelId, major: u64, name: Identifier, table: Identifier, columns: Vec<String>) -> Self {
         let comment = format!("What {model} is in version {major}, for readers. {VIEW_MARK}.");
-        Self { name, table, columns, comment }
+        Self { name, table, columns, is_live: false, comment }
+    }
+
+    fn live(model: &ModelId, major: u64, name: Identifier, table: Identifier, columns: Vec<String>) -> Self {
+        let comment = format!("The rows of {model} in version {major} that are not deleted, for readers. {VIEW_MARK}.");
+        Self { name, table, columns, is_live: true, comment }
+    }
+
+    /// The end of the statement that selects its rows: ` where …`, or nothing.
+    pub fn condition(&self) -> String {
+        match self.is_live {
+            true => format!(" where {} is null", plumbing::DELETED_AT),
+            false => String::new(),
+        }
     }
 }
 

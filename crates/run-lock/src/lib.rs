@@ -6,15 +6,16 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// A lock that is held until it is dropped; then its file goes too.
 #[derive(Debug)]
 pub struct RunLock {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl RunLock {
@@ -27,10 +28,26 @@ impl RunLock {
         let path = path.into();
         let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path, _lock: lock })),
+            Ok(()) => Ok(Some(Self { path, lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Writes into the file who holds the lock, for [`signature`](Self::signature).
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn sign(&mut self, holder: &str) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.write_all(holder.as_bytes())
+    }
+
+    /// What the holder of the lock has written into the file, and when; `None` when that is nothing or cannot be read.
+    pub fn signature(path: &Path) -> Option<(String, SystemTime)> {
+        let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
+        Some((text, fs::metadata(path).ok()?.modified().ok()?))
     }
 
     /// Whether somebody holds the lock.
@@ -70,8 +87,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock-7");
         assert!(!RunLock::is_held(&path).unwrap());
-        let lock = RunLock::hold(&path).unwrap().unwrap();
+        let mut lock = RunLock::hold(&path).unwrap().unwrap();
         assert!(RunLock::is_held(&path).unwrap());
+        assert!(RunLock::signature(&path).is_none());
+        lock.sign("web-3:4711").unwrap();
+        assert_eq!(RunLock::signature(&path).unwrap().0, "web-3:4711");
         assert!(RunLock::hold(&path).unwrap().is_none());
         drop(lock);
         assert!(!RunLock::is_held(&path).unwrap() && !path.exists());

@@ -6,9 +6,9 @@ use std::{
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Load, OpenContext, Outbox, Provisioner, RejectQuery,
-    Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
-    async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Ingestion, LivingRun, Load, OpenContext, Outbox,
+    Provisioner, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject,
+    TemplateInfo, Verification, async_trait, register_driver,
 };
 use rustix::fs::Access;
 
@@ -106,8 +106,21 @@ impl Sink for FilesEndpoint {
         Err(Error::unsupported("verify", "looking for rows that are not as they were loaded"))
     }
 
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        Some(self)
+    }
+
     fn outbox(&self) -> Option<&dyn Outbox> {
         None
+    }
+}
+
+#[async_trait]
+impl RunWatch for FilesEndpoint {
+    async fn living(&self, ingestion: &Ingestion) -> Result<Vec<LivingRun>> {
+        let (layout, ingestion) = (self.layout.clone(), ingestion.clone());
+        let living = blocking("look which runs are alive", move || open::living(&layout, &ingestion)).await?;
+        Ok(living.into_iter().collect())
     }
 }
 

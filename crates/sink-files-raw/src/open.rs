@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use endpoint_api::{Error, ErrorKind, Mode, Overlap, Result, Resume, RunId, RunSpec};
+use endpoint_api::{Error, ErrorKind, Ingestion, LivingRun, Mode, Overlap, Result, Resume, RunId, RunSpec};
 
 use crate::{
     config::Compression,
@@ -11,6 +11,7 @@ use crate::{
     log::Log,
     manifest::Entry,
     run::{FilesRun, OpenRun},
+    state::RunState,
     sweep::sweep,
 };
 
@@ -65,12 +66,29 @@ pub(crate) async fn open(layout: &Layout, compression: Compression, spec: &RunSp
 }
 
 fn alive(log: &Log) -> Error {
-    let message = "another run of the ingestion is alive; wait for it with `--on-overlap wait` or take over with \
-                   `--on-overlap takeover`";
+    let message = "another run of this ingestion is alive; wait for it with --on-overlap wait, leave it alone with \
+                   --on-overlap skip, or stop it with --on-overlap takeover";
     let error = Error::new(ErrorKind::Conflict, OPEN, message).with("ingestion", log.ingestion());
     match log.state().run() {
-        Some(run) => error.with("run", &run.id),
+        Some(run) => living_run(log, run).describe(error),
         None => error,
+    }
+}
+
+fn living_run(log: &Log, run: &RunState) -> LivingRun {
+    let (holder, since) = RunLock::signature(log.folder(), run.fence);
+    LivingRun::new(run.id.clone(), holder, since)
+}
+
+/// The run of an ingestion that is alive, if there is one.
+pub(crate) fn living(layout: &Layout, ingestion: &Ingestion) -> Result<Option<LivingRun>> {
+    const LOOK: &str = "look which runs are alive";
+    let log = Log::read(layout, ingestion, LOOK)?;
+    match log.state().run() {
+        Some(run) if !run.has_ended() && RunLock::is_held(log.folder(), run.fence, LOOK)? => {
+            Ok(Some(living_run(&log, run)))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -94,7 +112,7 @@ fn attempt(layout: &Layout, compression: Compression, spec: &RunSpec, log: Optio
     }
     let fence = fences.take(log.state().fence(), ingestion, OPEN)?;
     // The lock comes before the manifest: whoever reads that must find the run alive.
-    let lock = RunLock::hold(log.folder(), fence, OPEN)?;
+    let lock = RunLock::hold(log.folder(), fence, spec.holder.as_ref(), OPEN)?;
     let run_id = loop {
         // A run that is being taken over may end at any moment, and then there is none to continue.
         let (run_id, observation) = match log.state().unfinished() {

@@ -30,9 +30,10 @@ impl Postgres {
 
     fn view(&self, how: &str, view: &View) -> String {
         format!(
-            "{how} {name} as\nselect {} from {};\ncomment on view {name} is {}",
+            "{how} {name} as\nselect {} from {}{};\ncomment on view {name} is {}",
             names(&view.columns),
             self.qualified(&view.table),
+            view.condition(),
             literal(&view.comment),
             name = self.qualified(&view.name),
         )

@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc};
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Load, OpenContext, Outbox, Provisioner,
-    RejectQuery, Replay, Result, Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo,
-    Verification, async_trait, register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, EndpointId, ErrorKind, Ingestion, Load, OpenContext, Outbox,
+    Provisioner, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite,
+    StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
@@ -17,6 +17,7 @@ use crate::{
     loading::Loading,
     rejects, run,
     session::Session,
+    sites,
     state::{SupportTables, Target},
     verify,
 };
@@ -160,6 +161,10 @@ impl Sink for PgCdm {
         Ok(Box::new(run::open(self, spec).await?))
     }
 
+    async fn check_site(&self, ingestion: &Ingestion, site: &SourceSite) -> Result<()> {
+        sites::check(self, ingestion, site).await
+    }
+
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
         rejects::list(self, query).await
     }
@@ -176,6 +181,10 @@ impl Sink for PgCdm {
 
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         verify::verify(self, models, repair).await
+    }
+
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        Some(self)
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {

@@ -16,6 +16,8 @@ struct Granted {
     name: Identifier,
     /// Where it is a model's, the table of its first version.
     first: Option<Identifier>,
+    /// The view of its live rows.
+    live: Option<Identifier>,
     seen: Seen,
 }
 
@@ -35,12 +37,13 @@ pub(crate) fn grants(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelD
     Ok(Grants::new(rights, script))
 }
 
-/// The tables of the sink's own and of models. A reader sees columns and not tables, so that the plumbing stays
-/// hidden without a view: a view would hold the columns that it selects fast, against whoever has to alter one.
+/// The tables of the sink's own and of models. A reader sees the model's columns of a table, and the views; the plumbing
+/// stays hidden.
 fn tables(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelDescriptor]) -> Result<Vec<Granted>> {
     let own = support::NAMES.iter().map(|&name| Granted {
         name: Identifier::derived(name),
         first: None,
+        live: None,
         seen: match name {
             support::REJECT if request.with_rejects => Seen::Everything,
             _ => Seen::Nothing,
@@ -53,7 +56,9 @@ fn tables(endpoint: &PgCdm, request: &GrantRequest, models: &[&ModelDescriptor])
             true => Seen::Everything,
             false => Seen::Columns(model.fields.iter().map(|field| field.name.clone()).collect()),
         };
-        tables.push(Granted { name, first: Some(endpoint.naming().of_major(&model.id, 1)?), seen });
+        let first = Some(endpoint.naming().of_major(&model.id, 1)?);
+        let live = endpoint.naming().live_view(&model.id, model.version.major).ok();
+        tables.push(Granted { name, first, live, seen });
     }
     Ok(tables)
 }
@@ -128,6 +133,7 @@ impl Roles {
                 table(&granted.name),
                 match granted.name.as_str() {
                     support::MODEL => "to know what is provisioned",
+                    support::SITE => "to know of which site the rows are",
                     support::FENCE => "to take a fence",
                     support::INGESTION => "to move checkpoints",
                     support::LOAD => "to write the ledger, and to remove its old lines",
@@ -142,6 +148,10 @@ impl Roles {
                 Seen::Columns(columns) => reader.may(right.columns(columns.clone())),
                 Seen::Everything => reader.may(right),
             };
+            if let Some(live) = &granted.live {
+                let view = format!("view {}.{}", endpoint.schema().as_str(), live.as_str());
+                reader = reader.may(Right::new(&["SELECT"], view, "to read the rows that are not deleted"));
+            }
         }
         vec![owner, provisioner, loader, reader]
     }
@@ -325,7 +335,7 @@ begin
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace and n.nspname = {schema}
     join unnest(array[{first}]) as model (first) on starts_with(c.relname::text, model.first)
-    where c.relkind = 'v' and substr(c.relname, length(model.first) + 1) ~ '^_view_v[1-9][0-9]*$'
+    where c.relkind = 'v' and substr(c.relname, length(model.first) + 1) ~ '^_(view_v[1-9][0-9]*|live(_v[1-9][0-9]*)?)$'
         and obj_description(c.oid, 'pg_class') like {mark}
       or c.relkind in ('r', 'p') and substr(c.relname, length(model.first) + 1) ~ '^(_v[1-9][0-9]*)?$'
         and c.relname <> all (array[{own}])

@@ -38,10 +38,12 @@ mod retention;
 mod rights;
 mod run;
 mod session;
+mod sites;
 mod sqlstate;
 mod state;
 mod verify;
 mod views;
+mod watch;
 
 pub use config::Config;
 pub use endpoint::{CdmPostgres, PgCdm};

@@ -66,7 +66,7 @@ pub(crate) async fn recorded(
     let statement = format!(
         "select string_agg(case when t.{key} is null then 'm' \
          when t.{source_hash} is distinct from k.hash or t.{deleted_at} is not null then 'o' \
-         when t.{rank} > 0 and t.{observation} < $3 then 'b' else 'e' end, '' order by k.place) \
+         when t.{rank} = 0 then 'p' when t.{observation} < $3 then 'b' else 'e' end, '' order by k.place) \
          from unnest($1, $2) with ordinality as k (key, hash, place) \
          left join {table} t on t.{key} = k.key",
         key = target.key,
@@ -90,6 +90,7 @@ pub(crate) async fn recorded(
             b'm' => Ok(Recorded::Missing),
             b'o' => Ok(Recorded::Otherwise),
             b'e' => Ok(Recorded::Exactly),
+            b'p' => Ok(Recorded::ExactlyMention),
             b'b' => Ok(Recorded::ExactlyBefore),
             _ => Err(strange()),
         })

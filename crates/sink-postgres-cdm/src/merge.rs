@@ -25,11 +25,13 @@ pub(crate) struct Statements {
     pub(crate) create_stage: String,
     /// Copies rows into the stage.
     pub(crate) copy: String,
-    /// How many different keys each purpose has.
+    /// How many different keys there are to store, to revive and to delete, how many rows of keys that were merged
+    /// before, and to how many of the keys to store there are mentions only.
     pub(crate) count: String,
-    /// How many of the greatest rows of their keys are stored exactly so already.
+    /// How many of the greatest rows of their keys are stored exactly so already: records, then mentions.
     pub(crate) count_unchanged: String,
-    /// Merges the rows to store; answers how many were inserted and how many replaced one.
+    /// Merges the rows to store; answers how many were inserted and how many replaced one, of the records and then of
+    /// the mentions.
     pub(crate) merge: String,
     /// As `merge`, where rows that are not above the stored one may be staged: they are left out
     /// beforehand, for the merge itself would lock the stored row.
@@ -91,8 +93,11 @@ impl Statements {
                  {deleted_at} = case when excluded.{observation} > t.{observation} and excluded.{rank} >= t.{rank} \
                  then null else t.{deleted_at} end \
                  where {is_newer} \
-                 returning xmax = 0 as inserted) \
-                 select count(*) filter (where inserted), count(*) filter (where not inserted) from merged",
+                 returning xmax = 0 as inserted, t.{rank} > 0 as is_record) \
+                 select count(*) filter (where inserted and is_record), \
+                 count(*) filter (where not inserted and is_record), \
+                 count(*) filter (where inserted and not is_record), \
+                 count(*) filter (where not inserted and not is_record) from merged",
                 winners = winners(purpose),
                 from_winner = from_winner.join(", "),
                 replaced = replaced.join(", "),
@@ -131,10 +136,14 @@ impl Statements {
                 "select count(distinct {key}) filter (where _cdm_purpose = {UPSERT}), \
                  count(distinct {key}) filter (where _cdm_purpose = {REVIVE}), \
                  count(distinct {key}) filter (where _cdm_purpose = {DELETE}), \
-                 count(*) filter (where _cdm_purpose = {AGAIN}) from {STAGE}"
+                 count(*) filter (where _cdm_purpose = {AGAIN}), \
+                 count(distinct {key}) filter (where _cdm_purpose = {UPSERT}) \
+                 - count(distinct {key}) filter (where _cdm_purpose = {UPSERT} and {rank} > 0) from {STAGE}",
+                rank = plumbing::RANK,
             ),
             count_unchanged: format!(
-                "select count(*) from {winners} join {table} x on x.{key} = w.{key} \
+                "select count(*) filter (where w.{rank} > 0), count(*) filter (where w.{rank} = 0) \
+                 from {winners} join {table} x on x.{key} = w.{key} \
                  where (x.{rank}, coalesce(x.{version_at}, {LEAST_TIME}), x.{hash}) = \
                  (w.{rank}, coalesce(w.{version_at}, {LEAST_TIME}), w.{hash})",
                 winners = winners(UPSERT),

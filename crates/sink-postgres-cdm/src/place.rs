@@ -6,12 +6,15 @@ use std::{
 
 use endpoint_api::{
     CdmBatch, Error, ErrorKind, Rejection, Result,
-    batch::{Operation, SourceHashes},
+    batch::{Operation, Rank, SourceHashes},
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
-use relational::{BatchColumn, Contended, Recorded, Stored, Verdict, batch_columns, row_columns, state::signed};
-use tokio_postgres::types::Type;
+use relational::{
+    BatchColumn, Contended, Recorded, Stored, Verdict, batch_columns, row_columns,
+    state::{signed, unsigned},
+};
+use tokio_postgres::{Row, types::Type};
 
 use crate::{
     copy::{Encoder, cell, int2, timestamp},
@@ -107,11 +110,12 @@ impl PgLoad<'_> {
         }
         let recorded = lookup::recorded(&self.session, &self.loading.target, records, self.observation).await?;
         self.loading.found(recorded.iter().filter(|found| **found != Recorded::Missing).count());
-        let found = records.iter().zip(recorded).map(|((_, key), recorded)| Some((key?, recorded)));
+        let found = records.iter().zip(recorded.iter().copied()).map(|((_, key), recorded)| Some((key?, recorded)));
         let recognized = self.judge.recognize_found(found).map_err(|contended| self.repeat_contended(contended))?;
-        recognized.iter().filter(|is_known| **is_known).for_each(|_| {
-            self.tally.judge(Verdict::Unchanged);
-        });
+        for (_, recorded) in recognized.iter().zip(recorded).filter(|(is_known, _)| **is_known) {
+            let rank = if recorded == Recorded::ExactlyMention { Rank::Part } else { Rank::Whole };
+            self.tally.judge(Verdict::Unchanged, rank);
+        }
         Ok(recognized)
     }
 
@@ -155,7 +159,7 @@ impl PgLoad<'_> {
         let mut is_straight = self.loading.goes_straight() && !self.is_careful();
         let (mut fresh, mut staged) = (Vec::new(), Vec::new());
         for (row, verdict) in verdicts.into_iter().enumerate() {
-            if !self.tally.judge(verdict) {
+            if !self.tally.judge(verdict, batch.rank(row)) {
                 continue;
             }
             let key = batch.key(row);
@@ -167,7 +171,7 @@ impl PgLoad<'_> {
                     None => fresh.push((row, UPSERT)),
                     // Where sets of rows are merged one by one, the first of a key comes before this one.
                     Some(is_placed) if is_placed || self.is_careful() => {
-                        self.tally.repeat_staged();
+                        self.tally.repeat_staged(batch.rank(row));
                         staged.push((row, AGAIN));
                     }
                     Some(_) => {
@@ -193,7 +197,7 @@ impl PgLoad<'_> {
             let refusal = match self.attempt(batch, &rows, way).await {
                 Ok(()) => {
                     if way == Way::Straight {
-                        self.tally.insert_staged(number(rows.len()));
+                        rows.iter().for_each(|(row, _)| self.tally.insert_staged(batch.rank(*row)));
                     }
                     continue;
                 }
@@ -210,8 +214,12 @@ impl PgLoad<'_> {
             if way == Way::Straight && is_taken {
                 self.loading.meets_others();
                 contested.extend(rows);
-            } else if let [(row, _)] = *rows.as_slice() {
-                self.tally.reject_staged();
+            } else if let [(row, purpose)] = *rows.as_slice() {
+                match purpose {
+                    AGAIN => self.tally.reject_repeated(batch.rank(row)),
+                    UPSERT => self.tally.reject_staged(batch.rank(row)),
+                    _ => self.tally.reject_staged(Rank::Whole),
+                }
                 rejected.extend(batch.reject(row, rejection(&refusal)));
             } else {
                 let rest = rows.split_off(rows.len() / 2);
@@ -307,11 +315,10 @@ impl PgLoad<'_> {
         let loading = Arc::clone(&self.loading);
         let statements = &loading.statements;
         let counted = self.session.query_one(operation, &statements.count, &[]).await?;
-        let [upserts, revivals, deletions, repeats]: [i64; 4] =
-            [column(&counted, 0)?, column(&counted, 1)?, column(&counted, 2)?, column(&counted, 3)?];
-        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        let [upserts, revivals, deletions, repeats, mentions] = counts::<5>(&counted)?;
         let mut merged = self.merged;
-        merged.distinct += count(upserts) + count(revivals) + count(deletions);
+        merged.records.distinct += upserts.saturating_sub(mentions) + revivals + deletions;
+        merged.mentions.distinct += mentions;
         let observation = signed(self.observation);
         let revision = i32::try_from(self.mapper_revision).unwrap_or(i32::MAX);
         let run_id = self.loading.run_id();
@@ -328,22 +335,29 @@ impl PgLoad<'_> {
                 let [observation, revision, ..] = parameters.clone();
                 let row =
                     self.session.query_one(operation, &statements.count_unchanged, &[observation, revision]).await?;
-                merged.unchanged += count(column(&row, 0)?);
+                let [of_records, of_mentions] = counts::<2>(&row)?;
+                merged.records.unchanged += of_records;
+                merged.mentions.unchanged += of_mentions;
             }
             let statement = if contested { &statements.merge_contested } else { &statements.merge };
             let row = self.session.query_one(operation, statement, &parameters).await?;
-            merged.inserted += count(column(&row, 0)?);
-            merged.updated += count(column(&row, 1)?);
+            let [inserted, updated, mentions_inserted, mentions_updated] = counts::<4>(&row)?;
+            merged.records.inserted += inserted;
+            merged.records.updated += updated;
+            merged.mentions.inserted += mentions_inserted;
+            merged.mentions.updated += mentions_updated;
         }
         if repeats > 0 {
             // They are duplicates, whatever this does; it inserts only where the first of a key was refused.
             let row = self.session.query_one(operation, &statements.merge_again, &parameters).await?;
-            self.tally.insert_repeated(count(column(&row, 0)?));
+            let [inserted, _, mentions_inserted, _] = counts::<4>(&row)?;
+            self.tally.insert_repeated(Rank::Whole, inserted);
+            self.tally.insert_repeated(Rank::Part, mentions_inserted);
         }
         for (needed, statement) in [(revivals, &statements.revive), (deletions, &statements.delete)] {
             if needed > 0 {
                 let parameters = [(&observation as _, Type::INT8), (&run_id as _, Type::TEXT)];
-                merged.updated += self.session.execute(operation, statement, &parameters).await?;
+                merged.records.updated += self.session.execute(operation, statement, &parameters).await?;
             }
         }
         self.merged = merged;
@@ -354,6 +368,15 @@ impl PgLoad<'_> {
 const ROLL_BACK: &str = "rollback to savepoint _cdm_rows";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
+
+/// The counts that a statement answers with.
+fn counts<const N: usize>(row: &Row) -> Result<[u64; N]> {
+    let mut counts = [0; N];
+    for (place, count) in counts.iter_mut().enumerate() {
+        *count = unsigned(column(row, place)?);
+    }
+    Ok(counts)
+}
 
 fn number(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)

@@ -5,8 +5,8 @@ use std::{
 };
 
 use endpoint_api::{
-    Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Retry, Run, RunEnd, RunId,
-    RunReceipt, RunSpec, Slice, async_trait,
+    Begun, Error, ErrorKind, Holder, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Retry, Run,
+    RunEnd, RunId, RunReceipt, RunSpec, Slice, async_trait,
 };
 use relational::{
     Identifier, Observations, ObservedSlice,
@@ -25,14 +25,13 @@ use crate::{
     loading::Loading,
     outbox, retention,
     session::{SHORT_TRANSACTION, Session, column},
+    sites,
     state::{SupportTables, Target},
+    watch,
 };
 
 /// How long the backend of a process that was killed may take to notice it.
 const DYING: Duration = Duration::from_secs(3);
-
-/// Behind a pooler, after so many seconds without a sign of life a run is dead.
-const SILENCE: u64 = 10;
 
 /// An open run.
 pub(crate) struct PgRun<'e> {
@@ -77,6 +76,9 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
     let tables = SupportTables::of(endpoint.schema());
     let key = line(&session, &tables, &target, &spec.ingestion).await?;
     let (standing, fence) = take_fence(&session, &tables, spec, &key).await?;
+    if let Some(site) = &spec.site {
+        sites::claim(endpoint, &session, &spec.ingestion, site).await?;
+    }
 
     let overtaken = standing.as_ref().filter(|standing| standing.status == "running").map(|standing| standing.fence);
     let mut opening = Opening::new(spec, fence, standing)?;
@@ -87,7 +89,8 @@ pub(crate) async fn open<'e>(endpoint: &'e PgCdm, spec: &RunSpec) -> Result<PgRu
         opening = opening.committed(receipts);
     }
     let Opening { resume, continues, observations, observed } = opening;
-    store_opening(&session, &tables, &key, &resume, continues, is_direct).await?;
+    let holder = spec.holder.as_ref();
+    store_opening(&session, &tables, &key, &resume, Opener { continues, is_direct, holder }).await?;
     session.batch("open a run", "commit").await?;
     if let Some(fence) = overtaken {
         end_sessions(&session, &label(endpoint.schema(), fence)).await;
@@ -131,7 +134,12 @@ async fn take_fence(
         }
         session.batch(operation, "rollback").await?;
         if spec.overlap == Overlap::Fail && began.elapsed() > DYING {
-            return Err(overlapping(&spec.ingestion));
+            let living = watch::living(session, tables, &spec.ingestion).await.unwrap_or_default();
+            let error = overlapping(&spec.ingestion);
+            return Err(match living.first() {
+                Some(run) => run.describe(error),
+                None => error,
+            });
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -180,10 +188,8 @@ async fn standing(
     let operation = "open a run";
     let statement = format!(
         "select i.status, i.run_id, i.observation, i.plan::text, i.resources::text, i.checkpoint::text, \
-         (i.holder = 'heartbeat' and i.beat_at > clock_timestamp() - interval '{SILENCE} seconds') is true or exists (select from pg_stat_activity a where a.pid::text = split_part(i.holder, ' ', 1) \
-         and (a.backend_start is not null or a.application_name like 'cdm%') \
-         and coalesce(extract(epoch from a.backend_start)::text, split_part(i.holder, ' ', 2)) = split_part(i.holder, ' ', 2)), i.fence \
-         from {} i where i.ingestion = $1 for update",
+         {}, i.fence from {} i where i.ingestion = $1 for update",
+        watch::IS_HELD,
         tables.ingestion
     );
     let row: Row = session.query_one(operation, &statement, &[(&key, Type::TEXT)]).await?;
@@ -224,21 +230,29 @@ async fn committed(
     Ok((receipts, confirmed))
 }
 
+/// How a run is opened, and by whom.
+struct Opener<'a> {
+    continues: bool,
+    /// Whether a backend of the server is the run's own.
+    is_direct: bool,
+    holder: Option<&'a Holder>,
+}
+
 /// Writes down whose the ingestion now is.
 async fn store_opening(
     session: &Session,
     tables: &SupportTables,
     key: &str,
     resume: &Resume,
-    continues: bool,
-    is_direct: bool,
+    opener: Opener<'_>,
 ) -> Result<()> {
+    let Opener { continues, is_direct, holder } = opener;
     let statement = format!(
         "update {} set fence = $2, run_id = $3, status = 'running', observation = $4, opened_at = now(), ended_at = null, \
          plan = case when $5 then plan end, prefix = case when $5 then prefix else 0 end, \
          started_at = case when $5 then started_at else now() end, \
-         beat_at = clock_timestamp(), holder = case when $6 then (select pid || ' ' || extract(epoch from backend_start) \
-         from pg_stat_activity where pid = pg_backend_pid()) else 'heartbeat' end \
+         beat_at = clock_timestamp(), holder = case when $6 then (select concat_ws(' ', pid, extract(epoch from backend_start), $7::text) \
+         from pg_stat_activity where pid = pg_backend_pid()) else concat_ws(' ', 'heartbeat', $7::text) end \
          where ingestion = $1",
         tables.ingestion
     );
@@ -253,6 +267,7 @@ async fn store_opening(
                 (&signed(resume.observation), Type::INT8),
                 (&continues, Type::BOOL),
                 (&is_direct, Type::BOOL),
+                (&holder.map(ToString::to_string), Type::TEXT),
             ],
         )
         .await?;

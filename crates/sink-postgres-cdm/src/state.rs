@@ -9,6 +9,7 @@ use crate::{budget::Budget, dialect::Postgres, introspect, session::Session};
 /// The sink's own tables, as they stand in statements.
 #[derive(Debug, Clone)]
 pub(crate) struct SupportTables {
+    pub(crate) site: String,
     pub(crate) fence: String,
     pub(crate) ingestion: String,
     pub(crate) load: String,
@@ -20,6 +21,7 @@ impl SupportTables {
     pub(crate) fn of(schema: &Identifier) -> Self {
         let qualified = |name: &str| format!("{schema}.{}", Identifier::derived(name));
         Self {
+            site: qualified(support::SITE),
             fence: qualified(support::FENCE),
             ingestion: qualified(support::INGESTION),
             load: qualified(support::LOAD),

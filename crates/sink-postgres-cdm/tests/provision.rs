@@ -129,7 +129,7 @@ async fn what_is_missing_and_can_be_null_is_added() {
     let bench = Bench::new().await;
     bench
         .execute(
-            "alter table cdm_work.cdm_test_thing drop column size, add column theirs text;
+            "alter table cdm_work.cdm_test_thing drop column size cascade, add column theirs text;
              drop index cdm_work.cdm_test_thing_updated_at_idx;
              comment on column cdm_work.cdm_test_thing.good is 'changed by hand'",
         )
@@ -147,7 +147,8 @@ async fn any_other_difference_is_refused_with_the_way_out() {
     let bench = Bench::new().await;
     bench
         .execute(
-            "alter table cdm_work.cdm_test_thing alter column count type text, alter column _cdm_run_id drop not null,
+            "drop view cdm_work.cdm_test_thing_live;
+             alter table cdm_work.cdm_test_thing alter column count type text, alter column _cdm_run_id drop not null,
              alter column name set not null, drop column _cdm_rank, add column theirs text not null;
              alter table cdm_work.cdm_test_thing drop constraint cdm_test_thing_pkey;
              drop index cdm_work.cdm_test_thing_updated_at_idx;
@@ -178,7 +179,8 @@ async fn the_way_out_of_each_difference_leads_out() {
     let bench = Bench::new().await;
     bench
         .execute(
-            "alter table cdm_work.cdm_test_thing alter column count type text, alter column _cdm_run_id drop not null,
+            "drop view cdm_work.cdm_test_thing_live;
+             alter table cdm_work.cdm_test_thing alter column count type text, alter column _cdm_run_id drop not null,
              alter column name set not null, drop column _cdm_rank, add column theirs text not null;
              alter table cdm_work.cdm_test_thing drop constraint cdm_test_thing_pkey;
              drop index cdm_work.cdm_test_thing_updated_at_idx;
@@ -317,7 +319,7 @@ async fn while_a_table_is_read_provisioning_gives_up_and_no_writer_waits_longer_
     // What the machine may be slower by.
     const SLACK: Duration = Duration::from_millis(700);
     let bench = Bench::new().await;
-    bench.execute("alter table cdm_work.cdm_test_thing drop column size").await;
+    bench.execute("alter table cdm_work.cdm_test_thing drop column size cascade").await;
     let sink = hasty(&bench, json!({ "lock_timeout_ms": BUDGET.as_millis() as u64, "lock_attempts": 3 })).await;
     let provisioner = sink.provisioner().unwrap();
     let plan = provisioner.plan(&[&model()]).await.unwrap();
@@ -362,7 +364,7 @@ async fn whoever_may_not_see_what_a_session_does_is_told_which_one_is_in_the_way
     let holder = bench.client().await;
     // What is on record is read and waited for at the very end.
     holder.batch_execute("begin; lock table cdm_work._cdm_model in share mode").await.unwrap();
-    bench.execute("alter table cdm_work.cdm_test_thing drop column size").await;
+    bench.execute("alter table cdm_work.cdm_test_thing drop column size cascade").await;
     let error = provisioner.apply(&provisioner.plan(&[&model()]).await.unwrap()).await.unwrap_err();
     let told = without_numbers(&error, &holder).await;
     assert!(told.ends_with("(held by: process PROCESS of postgres)"), "{told}");
@@ -411,7 +413,7 @@ async fn of_sixteen_who_apply_one_plan_with_an_index_one_does_it() {
     let bench = Bench::new().await;
     bench
         .execute(
-            "drop index cdm_work.cdm_test_thing_updated_at_idx; alter table cdm_work.cdm_test_thing drop column size",
+            "drop index cdm_work.cdm_test_thing_updated_at_idx; alter table cdm_work.cdm_test_thing drop column size cascade",
         )
         .await;
     let plan = Arc::new(bench.sink.provisioner().unwrap().plan(&[&model()]).await.unwrap());

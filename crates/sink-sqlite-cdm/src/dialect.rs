@@ -34,7 +34,8 @@ fn statement(sql: String, scans_table: bool) -> Statement {
 fn create_view(view: &View) -> String {
     let columns: Vec<String> = view.columns.iter().map(|name| Identifier::derived(name).to_string()).collect();
     let (name, table) = (&view.name, &view.table);
-    format!("create view {name} as /* {} */\nselect {} from {table}", view.comment, columns.join(", "))
+    let (columns, condition) = (columns.join(", "), view.condition());
+    format!("create view {name} as /* {} */\nselect {columns} from {table}{condition}", view.comment)
 }
 
 impl Dialect for Sqlite {

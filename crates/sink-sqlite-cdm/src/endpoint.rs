@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Load, OpenContext, Outbox, Provisioner, RejectQuery, Replay, Result,
-    Run, RunSpec, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification, async_trait,
-    register_driver,
+    Capabilities, CheckReport, Driver, Endpoint, Ingestion, Load, OpenContext, Outbox, Provisioner, RejectQuery,
+    Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite, StoredReject, TemplateInfo,
+    Verification, async_trait, register_driver,
 };
 use relational::{Naming, state::Retention};
+use sqlite_client::Access;
 
 use crate::{
     check::check,
@@ -15,7 +16,7 @@ use crate::{
     database::{Database, OWNER},
     load::SqliteLoad,
     loading::Loading,
-    rejects, run,
+    rejects, run, sites,
     target::Target,
     verify,
 };
@@ -117,6 +118,16 @@ impl Sink for SqliteCdm {
         Ok(Box::new(run::open(self, spec).await?))
     }
 
+    async fn check_site(&self, ingestion: &Ingestion, site: &SourceSite) -> Result<()> {
+        let (database, naming) = (self.database.clone(), self.naming.clone());
+        let (ingestion, site) = (ingestion.clone(), site.clone());
+        let compare = move || match database.open_if_there(Access::Read)? {
+            Some(connection) => sites::check(&connection, &naming, &ingestion, &site),
+            None => Ok(()),
+        };
+        OWNER.blocking(compare).await
+    }
+
     async fn rejects(&self, query: &RejectQuery) -> Result<Vec<StoredReject>> {
         let (database, query) = (self.database.clone(), query.clone());
         OWNER.blocking(move || rejects::list(&database, &query)).await
@@ -140,6 +151,10 @@ impl Sink for SqliteCdm {
     async fn verify(&self, models: &[Arc<ModelDescriptor>], repair: bool) -> Result<Vec<Verification>> {
         let (database, naming, models) = (self.database.clone(), self.naming.clone(), models.to_vec());
         OWNER.blocking(move || verify::verify(&database, &naming, &models, repair)).await
+    }
+
+    fn run_watch(&self) -> Option<&dyn RunWatch> {
+        Some(self)
     }
 
     fn outbox(&self) -> Option<&dyn Outbox> {

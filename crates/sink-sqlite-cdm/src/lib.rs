@@ -30,11 +30,13 @@ mod rejects;
 mod retention;
 mod run;
 mod settle;
+mod sites;
 mod stage;
 mod stored;
 mod target;
 mod verify;
 mod views;
+mod watch;
 
 pub use config::Config;
 pub use endpoint::{CdmSqlite, SqliteCdm};

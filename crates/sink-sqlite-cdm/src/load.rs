@@ -5,7 +5,7 @@ use std::{
 
 use endpoint_api::{
     Batch, Begun, CdmBatch, Commit, Error, ErrorKind, Load, LoadReceipt, Reject, Rejection, Result, Retry, async_trait,
-    batch::SourceHashes,
+    batch::{Rank, SourceHashes},
 };
 use relational::{Contended, Judge, Merged, Stored, Tally, Turn, Verdict};
 
@@ -140,7 +140,7 @@ impl SqliteLoad {
         let verdicts = self.judge.verdicts(&batch, &stored).map_err(|contended| self.repeat_contended(contended))?;
         let (mut staged, mut again) = (Vec::new(), Vec::new());
         for (row, verdict) in verdicts.into_iter().enumerate() {
-            if !self.tally.judge(verdict) {
+            if !self.tally.judge(verdict, batch.rank(row)) {
                 continue;
             }
             let purpose = match verdict {
@@ -149,7 +149,7 @@ impl SqliteLoad {
                 _ => Purpose::Upsert,
             };
             if self.placed.contains(batch.key(row)) {
-                self.tally.repeat_staged();
+                self.tally.repeat_staged(Tally::counted_rank(verdict, batch.rank(row)));
                 again.push((row, purpose));
             } else {
                 staged.push((row, purpose));
@@ -166,6 +166,8 @@ impl SqliteLoad {
             return Ok(());
         }
         let (loading, staged) = (Arc::clone(&self.loading), Arc::clone(batch));
+        let of_presence: HashSet<usize> =
+            rows.iter().filter(|(_, purpose)| *purpose != Purpose::Upsert).map(|(row, _)| *row).collect();
         let (stamp, is_careful) = (self.stamp()?, self.is_careful());
         let work = self.session.run(move |connection| {
             let mut unfit = loading.staging.fill(connection, &staged, &rows)?;
@@ -183,10 +185,11 @@ impl SqliteLoad {
         self.placed.extend(keys);
         let mut rejects = Vec::with_capacity(unfit.len());
         for (row, reason) in unfit {
+            let rank = if of_presence.contains(&row) { Rank::Whole } else { batch.rank(row) };
             if counts {
-                self.tally.reject_staged();
+                self.tally.reject_staged(rank);
             } else {
-                self.tally.reject_repeated();
+                self.tally.reject_repeated(rank);
             }
             rejects.extend(batch.reject(row, Rejection::new(reason)));
         }
@@ -218,9 +221,10 @@ impl Load for SqliteLoad {
             Some((key.as_str(), stored, hash))
         });
         let recognized = self.judge.recognize(found).map_err(|contended| self.repeat_contended(contended))?;
-        recognized.iter().filter(|is_known| **is_known).for_each(|_| {
-            self.tally.judge(Verdict::Unchanged);
-        });
+        for (_, (_, key)) in recognized.iter().zip(records.iter()).filter(|(is_known, _)| **is_known) {
+            let rank = key.and_then(|key| stored.get(key)).map_or(Rank::Whole, |stored| stored.version.rank);
+            self.tally.judge(Verdict::Unchanged, rank);
+        }
         Ok(recognized)
     }
 

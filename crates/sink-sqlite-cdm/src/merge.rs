@@ -102,9 +102,9 @@ impl Merging {
             for key in self.keys(connection, purpose)? {
                 let stored = lookup.one(connection, &key)?;
                 if self.mark(connection, &key, purpose, stored.as_ref(), stamp)? {
-                    outcome.merged.updated += 1;
+                    outcome.merged.records.updated += 1;
                 }
-                outcome.merged.distinct += 1;
+                outcome.merged.records.distinct += 1;
                 outcome.keys.push(key);
             }
         }
@@ -151,11 +151,12 @@ impl Merging {
         let stored = lookup.one(connection, &key)?;
         candidates.sort_by_key(|candidate| Reverse(candidate.version));
         for candidate in candidates {
+            let rank = candidate.version.rank;
             let verdict = judge(Operation::Upsert, &candidate.version, stored.as_ref());
             match verdict {
                 Verdict::Store => match self.store(connection, &candidate, stored.as_ref(), stamp)? {
-                    None if stored.is_some() => outcome.merged.updated += 1,
-                    None => outcome.merged.inserted += 1,
+                    None if stored.is_some() => outcome.merged.of(rank).updated += 1,
+                    None => outcome.merged.of(rank).inserted += 1,
                     Some(reason) => {
                         outcome.refused.push((candidate.row, reason));
                         continue;
@@ -163,12 +164,12 @@ impl Merging {
                 },
                 Verdict::Revive => {
                     self.mark(connection, &key, Purpose::Revive, stored.as_ref(), stamp)?;
-                    outcome.merged.updated += 1;
+                    outcome.merged.of(rank).updated += 1;
                 }
-                Verdict::Unchanged => outcome.merged.unchanged += 1,
+                Verdict::Unchanged => outcome.merged.of(rank).unchanged += 1,
                 Verdict::Stale | Verdict::Delete => {}
             }
-            outcome.merged.distinct += 1;
+            outcome.merged.of(rank).distinct += 1;
             outcome.keys.push(key);
             return Ok(());
         }

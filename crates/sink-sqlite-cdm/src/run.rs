@@ -7,7 +7,7 @@ use std::{
 
 use endpoint_api::{
     Begun, Error, ErrorKind, Ingestion, LoadReceipt, Message, Mode, Overlap, Result, Resume, Run, RunEnd, RunId,
-    RunReceipt, RunSpec, Slice, async_trait,
+    RunReceipt, RunSpec, RunWatch as _, Slice, async_trait,
 };
 use relational::{
     Naming, Observations, ObservedSlice,
@@ -29,6 +29,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     settle::rows_inserted,
+    sites,
     stored::json,
     target::Target,
 };
@@ -72,7 +73,12 @@ pub(crate) async fn open(endpoint: &SqliteCdm, spec: &RunSpec) -> Result<SqliteR
         match OWNER.blocking(move || attempt(database, &naming, retention, &spec_now)).await? {
             Attempt::Opened(run) => return Ok(*run),
             Attempt::Alive if spec.overlap == Overlap::Fail && began.elapsed() > DYING => {
-                return Err(overlapping(&spec.ingestion));
+                let living = endpoint.living(&spec.ingestion).await.unwrap_or_default();
+                let error = overlapping(&spec.ingestion);
+                return Err(match living.first() {
+                    Some(run) => run.describe(error),
+                    None => error,
+                });
             }
             Attempt::Alive => sleep(LOOK_AGAIN).await,
         }
@@ -80,13 +86,13 @@ pub(crate) async fn open(endpoint: &SqliteCdm, spec: &RunSpec) -> Result<SqliteR
 }
 
 /// The file whose lock says that the run with this fence is alive.
-fn lock_file(database: &Database, fence: u64) -> PathBuf {
+pub(crate) fn lock_file(database: &Database, fence: u64) -> PathBuf {
     let mut path = database.path().as_os_str().to_owned();
     path.push(format!("-run-{fence}"));
     path.into()
 }
 
-fn lock_failed(operation: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn lock_failed(operation: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     move |error| {
         let message =
             "the file beside the sink's that shows a run to be alive cannot be used; check the rights on the folder";
@@ -110,10 +116,16 @@ fn attempt(database: Database, naming: &Naming, retention: Retention, spec: &Run
         support::FENCE
     );
     let fence = unsigned(connection.query_row(&statement, [], |row| row.get(0)).during(OPEN)?);
-    let Some(alive) = RunLock::hold(lock_file(&database, fence)).map_err(lock_failed(OPEN))? else {
+    if let Some(site) = &spec.site {
+        sites::claim(&connection, naming, &spec.ingestion, site)?;
+    }
+    let Some(mut alive) = RunLock::hold(lock_file(&database, fence)).map_err(lock_failed(OPEN))? else {
         let message = "somebody holds the lock of a fence that was just taken; nothing else may lock it";
-        return Err(Error::new(ErrorKind::Conflict, OPEN, message));
+        return Err(Error::new(ErrorKind::Internal, OPEN, message));
     };
+    if let Some(holder) = &spec.holder {
+        alive.sign(&holder.to_string()).map_err(lock_failed(OPEN))?;
+    }
     let mut opening = Opening::new(spec, fence, standing)?;
     let mut confirmed = Vec::new();
     if opening.continues {

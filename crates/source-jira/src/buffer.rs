@@ -10,7 +10,7 @@ const KEPT_BYTES: usize = 1024 * 1024;
 pub(crate) struct RecordBuffer {
     bytes: Vec<u8>,
     limit: usize,
-    rest: Option<blake3::Hasher>,
+    rest: Option<Box<blake3::Hasher>>,
 }
 
 /// A piece of a file that should be a record.
@@ -68,7 +68,7 @@ impl RecordBuffer {
             }
             None if self.limit - self.bytes.len() >= piece.len() => self.append(piece),
             None => {
-                let mut hasher = blake3::Hasher::new();
+                let mut hasher = Box::new(blake3::Hasher::new());
                 hasher.update(&self.bytes);
                 self.bytes.truncate(HEAD_BYTES);
                 self.bytes.shrink_to(HEAD_BYTES);

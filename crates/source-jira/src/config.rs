@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use endpoint_api::{Error, ErrorKind, Result};
+use endpoint_api::{EndpointId, Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,11 +24,23 @@ pub struct Config {
     /// named and not read.
     #[serde(default)]
     pub(crate) follow_links: bool,
-    /// The name that stands in the ids of the records (`cdm:work:item:<source_system>:10001`): give
-    /// each Jira its own. Do not change it once something has been loaded.
+    /// The name that is part of the records' ids (`cdm:work:item:<source_system>:10001`). Give each Jira
+    /// site its own name, and do not change it after the first load.
     #[serde(default = "default_source_system")]
     #[schemars(regex(pattern = r"^[a-z][a-z0-9_.-]{0,62}$"))]
     pub(crate) source_system: String,
+    /// The address of the site that people open in a browser, such as `https://acme.atlassian.net` or
+    /// `https://acme.example/jira`. The links in `source_url` begin with it. Without it they are derived from the
+    /// records' `self`, which is not possible for an export that was made through `api.atlassian.com`.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    pub(crate) site_url: Option<String>,
+    /// The id of the endpoint that has loaded rows of the same site under the same `source_system`, such as the
+    /// endpoint of an earlier export. Without it a sink refuses to replace rows of another endpoint, unless the records
+    /// or `site_url` show that both are of one site.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) same_site_as: Option<EndpointId>,
     /// The size in bytes above which a record is rejected instead of read. 16 MiB by default.
     #[serde(default = "default_max_record_bytes")]
     #[schemars(range(min = 1024))]
@@ -72,6 +84,11 @@ impl Config {
             let message = "must be at most 63 of a-z, 0-9, `_`, `.` and `-`, beginning with a letter, such as `jira`";
             return Err(wrong("source_system", message));
         }
+        if self.site_url.as_deref().is_some_and(|url| !is_site_url(url)) {
+            let message = "must be an absolute URL with http or https, without user, query or fragment, such as \
+                           `https://acme.atlassian.net`";
+            return Err(wrong("site_url", message));
+        }
         for (key, value, least) in [
             ("max_record_bytes", self.max_record_bytes, LEAST_RECORD_BYTES),
             ("slice_bytes", self.slice_bytes, LEAST_SLICE_BYTES),
@@ -81,6 +98,14 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The configured address of the site: scheme and host in lower case, no slash at the end.
+    pub(crate) fn site_url(&self) -> Option<String> {
+        let (scheme, rest) = self.site_url.as_deref()?.split_once("://")?;
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
+        Some(format!("{scheme}://{host}{}", path.trim_end_matches('/')))
     }
 }
 
@@ -112,6 +137,17 @@ fn is_source_system(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'))
+}
+
+/// Whether `text` is an absolute URL of http or https without user, query or fragment.
+fn is_site_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let host = rest.split('/').next().unwrap_or_default();
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && !host.is_empty()
+        && !host.contains('@')
+        && !rest.contains(['?', '#'])
+        && !rest.contains(char::is_whitespace)
 }
 
 #[cfg(test)]
@@ -148,6 +184,15 @@ mod tests {
             ("max_record_bytes", json!(1023)),
             ("slice_bytes", json!(4095)),
             ("path", json!([])),
+            ("site_url", json!("")),
+            ("site_url", json!("acme.example")),
+            ("site_url", json!("ftp://acme.example")),
+            ("site_url", json!("https://")),
+            ("site_url", json!("https:///jira")),
+            ("site_url", json!("https://user@acme.example")),
+            ("site_url", json!("https://acme.example/?x")),
+            ("site_url", json!("https://acme.example/#x")),
+            ("site_url", json!("https://acme.example/a b")),
         ] {
             let mut config = json!({ "path": "./export" });
             config[key] = value;
@@ -162,6 +207,20 @@ mod tests {
             json!({ "path": ["a"], "source_system": "acme.jira-2", "max_record_bytes": 1024, "slice_bytes": 4096 });
         assert_eq!(schema.problems(&config), []);
         validated(config).unwrap();
+    }
+
+    #[test]
+    fn an_address_of_a_site_is_brought_into_one_form() {
+        for (given, site) in [
+            ("https://acme.atlassian.net", "https://acme.atlassian.net"),
+            ("https://acme.atlassian.net/", "https://acme.atlassian.net"),
+            ("HTTP://Acme.Example:8080/Jira/", "http://acme.example:8080/Jira"),
+        ] {
+            let config = json!({ "path": "./export", "site_url": given });
+            assert_eq!(ConfigSchema::of::<Config>().problems(&config), []);
+            assert_eq!(validated(config).unwrap().site_url().as_deref(), Some(site));
+        }
+        assert_eq!(validated(json!({ "path": "./export" })).unwrap().site_url(), None);
     }
 
     #[test]

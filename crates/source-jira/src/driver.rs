@@ -5,7 +5,8 @@ use std::{
 
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, OpenContext, PlanRequest, Provisioner, RawBatch, Result, Sink, Slice,
-    Source, SourceCapabilities, SourceIdentity, TemplateInfo, UnitDescriptor, UnitId, async_trait, register_driver,
+    Source, SourceCapabilities, SourceIdentity, SourceSite, TemplateInfo, UnitDescriptor, UnitId, async_trait,
+    register_driver,
 };
 use futures::stream::BoxStream;
 
@@ -15,7 +16,7 @@ use crate::{
     export::{Export, NO_FILES},
     extract::extract,
     files::{self, ExportFile, Listing, Unread},
-    read,
+    read, site,
     stop::Stop,
     units::Unit,
 };
@@ -103,6 +104,10 @@ impl Endpoint for ExportEndpoint {
 impl Source for ExportEndpoint {
     fn identity(&self) -> &SourceIdentity {
         &self.export.identity
+    }
+
+    async fn site(&self) -> Result<Option<SourceSite>> {
+        self.blocking("look for the site", |export, stop| site::of_export(export, stop).map(Some)).await
     }
 
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {

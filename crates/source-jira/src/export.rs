@@ -24,6 +24,8 @@ const ISSUE_KEY_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Export {
     pub(crate) identity: SourceIdentity,
+    /// The endpoint whose rows are of the same site, where it is configured.
+    pub(crate) same_site_as: Option<EndpointId>,
     pub(crate) paths: Vec<ConfiguredPath>,
     /// The size in bytes above which a record is rejected.
     pub(crate) record_limit: usize,
@@ -38,10 +40,12 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn new(endpoint: EndpointId, config: Config, base_dir: &Path) -> Self {
+        let site_url = config.site_url();
         let paths = config.path.as_slice().iter();
         Self {
             paths: paths.map(|given| ConfiguredPath { given: given.clone(), path: base_dir.join(given) }).collect(),
-            identity: SourceIdentity { endpoint, system: config.source_system },
+            identity: SourceIdentity::new(endpoint, config.source_system).at_site(site_url),
+            same_site_as: config.same_site_as,
             record_limit: usize::try_from(config.max_record_bytes).unwrap_or(usize::MAX),
             slice_bytes: config.slice_bytes,
             follow_links: config.follow_links,

@@ -114,6 +114,7 @@ mod pieces;
 mod plan;
 mod read;
 mod scan;
+mod site;
 mod stop;
 mod survey;
 mod units;

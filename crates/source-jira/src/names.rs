@@ -66,7 +66,7 @@ fn unit(stem: &str) -> Option<NamedUnit> {
     let stem = stem.to_lowercase();
     let words = || stem.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     // Of several the last one tells what there is, as in `issue-comments`.
-    let unit = words().filter_map(unit_of_word).last()?;
+    let unit = words().filter_map(unit_of_word).next_back()?;
     let is_plain = words().next() == Some(unit.name()) && words().skip(1).all(|word| PLAIN_WORDS.contains(&word));
     Some(NamedUnit { unit, is_plain })
 }

@@ -149,7 +149,7 @@ impl Driver for Fleet {
     }
 
     async fn open(config: Config, context: OpenContext) -> Result<Fleet> {
-        let identity = SourceIdentity { endpoint: context.endpoint, system: "acme".to_owned() };
+        let identity = SourceIdentity::new(context.endpoint, "acme");
         Ok(Fleet { identity, ships: config.ships, ports: config.ports })
     }
 }

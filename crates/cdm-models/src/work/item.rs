@@ -17,6 +17,7 @@ pub struct Item<'a> {
     /// The item's id at the source, which never changes.
     pub source_id: Cow<'a, str>,
     /// The key that people use (`ACME-42`); it changes when the item moves to another project.
+    #[schemars(extend("x-cdm-index" = true))]
     pub source_issue_key: Option<Cow<'a, str>>,
     /// Where to find the item at the source.
     pub source_url: Option<Cow<'a, str>>,

@@ -33,6 +33,9 @@ impl SourceHasher {
             key.update(&size(Some(part)).to_le_bytes()).update(part.as_bytes());
         }
         key.update(&mapper_revision.to_le_bytes());
+        if let Some(site) = &source.site_url {
+            key.update(&size(Some(site)).to_le_bytes()).update(site.as_bytes());
+        }
         Self { key: key.finalize().into() }
     }
 
@@ -116,7 +119,7 @@ mod tests {
     }
 
     fn source(endpoint: &'static str, system: &str) -> SourceIdentity {
-        SourceIdentity { endpoint: EndpointId::from_static(endpoint), system: system.to_owned() }
+        SourceIdentity::new(EndpointId::from_static(endpoint), system)
     }
 
     #[test]
@@ -130,6 +133,7 @@ mod tests {
             SourceHasher::new("jira.issues", 1, &user, &source("acme", "jira")),
             SourceHasher::new("jira.issues", 1, &item, &source("acm", "ejira")),
             SourceHasher::new("jira.issues", 1, &item, &source("acme", "other")),
+            SourceHasher::new("jira.issues", 1, &item, &source("acme", "jira").at_site(Some("https://a".to_owned()))),
         ];
         let parent = |id, key| Some(Parent { id, key });
         let records = [

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, EndpointId, ErrorKind, LoadReceipt, Overlap, RejectQuery, Retry, Run, RunEnd,
-    RunId, RunReceipt, RunSpec, Slice,
+    RunId, RunReceipt, RunSpec, Slice, SourceIdentity, SourceSite,
 };
 use serde_json::json;
 
@@ -40,6 +40,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("run", each_major_version_of_a_model_stands_by_itself, takes_things, "RUN-13"),
     test!("run", a_checkpoint_comes_back_as_it_was, takes_things, "RUN-11"),
     test!("run", what_is_not_provisioned_is_told, provisions, "RUN-12"),
+    test!("run", a_site_is_refused_by_the_check_and_by_the_run_alike, takes_things, "RUN-15"),
 ];
 
 async fn open<'s>(site: &'s Site, run_id: &str) -> Box<dyn Run + 's> {
@@ -61,6 +62,40 @@ async fn fences_rise(workbench: Workbench) {
         assert!(run.resume().fence > last, "a fence of {} after {last}", run.resume().fence);
         last = run.resume().fence;
         finish(run, RunEnd::Abandoned).await;
+    }
+}
+
+async fn a_site_is_refused_by_the_check_and_by_the_run_alike(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let of = |endpoint: &'static str, name: &str| {
+        let mut spec = spec(&new_run());
+        spec.ingestion.source = EndpointId::from_static(endpoint);
+        let identity = SourceIdentity::new(spec.ingestion.source.clone(), "things");
+        spec.site(Some(SourceSite::new(&identity).at(Some(name.to_owned()))))
+    };
+    for (endpoint, name, is_same) in [
+        ("acme", "acme.example", true),
+        ("acme", "acme.example", true),
+        ("acme_api", "acme.example", true),
+        ("lab", "lab.example", false),
+        ("acme", "lab.example", false),
+        ("acme", "acme.example", true),
+    ] {
+        let spec = of(endpoint, name);
+        let checked = soon(site.sink().check_site(&spec.ingestion, spec.site.as_ref().unwrap())).await;
+        match soon(site.sink().open_run(&spec)).await {
+            Ok(run) => {
+                assert!(checked.is_ok(), "the check refuses what the run does not: {checked:?}");
+                soon(run.record_plan(&plan(1))).await.unwrap();
+                load_slice(run.as_ref(), &plan(1)[0], &[&[put("a", "one", 1)]]).await.unwrap();
+                finish(run, RunEnd::Succeeded).await;
+            }
+            Err(error) => {
+                let told = failure("the check of a site that the run refuses", checked);
+                assert_eq!((error.kind(), told.kind()), (ErrorKind::Config, ErrorKind::Config), "{error}");
+                assert!(!is_same, "the site of the rows is refused: {error}");
+            }
+        }
     }
 }
 

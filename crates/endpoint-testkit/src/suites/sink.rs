@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use endpoint_api::{Commit, Counts, RunEnd, Slice};
+use endpoint_api::{Commit, Counts, Mentions, RunEnd, Slice};
 use proptest::{
     prelude::*,
     strategy::ValueTree as _,
@@ -28,6 +28,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("sink", of_one_key_in_a_slice_the_greatest_is_stored, takes_things, "CDM-01", "LOAD-01"),
     test!("sink", any_order_repetition_and_cut_ends_alike, takes_things, "CDM-01", "LOAD-01"),
     test!("sink", a_part_never_replaces_a_whole, takes_things, "CDM-03"),
+    test!("sink", mentions_are_counted_apart, takes_things, "LOAD-10"),
     test!("sink", a_deletion_stands_until_the_record_is_seen_again, takes_things, "CDM-04"),
     test!("sink", what_was_never_there_can_be_deleted, takes_things, "CDM-04", "LOAD-01"),
     test!("sink", a_record_is_recognised_only_when_its_row_is_there, takes_things, "LOAD-06"),
@@ -48,12 +49,14 @@ async fn the_same_again_writes_nothing(workbench: Workbench) {
     let site = workbench.ready().await;
     let rows = [put("a", "one", 1), timeless("b", "two"), part("c", "three")];
     assert_eq!(site.load(&[&[&rows]]).await, counts(3, 0, 0, 0, 0));
+    let mut with_a_mention = counts(0, 0, 3, 0, 0);
+    with_a_mention.mentions.unchanged = 1;
     for _ in 0..2 {
-        assert_eq!(site.load(&[&[&rows]]).await, counts(0, 0, 3, 0, 0), "the same again is unchanged");
+        assert_eq!(site.load(&[&[&rows]]).await, with_a_mention, "the same again is unchanged");
     }
     // Of a host that has not asked which records are known.
     let counted = site.load_batch(&spec(&new_run()), &plan(1)[0], &batch(&rows, &[]).unwrap()).await;
-    assert_eq!(counted, counts(0, 0, 3, 0, 0), "a row that is stored exactly so is unchanged");
+    assert_eq!(counted, with_a_mention, "a row that is stored exactly so is unchanged");
     site.assert_stored(&[("a", "one"), ("b", "two"), ("c", "three")]).await;
 }
 
@@ -202,8 +205,22 @@ async fn a_part_never_replaces_a_whole(workbench: Workbench) {
     let site = workbench.ready().await;
     assert_eq!(site.load(&[&[&[part("k", "part"), part("l", "gap")]]]).await, counts(2, 0, 0, 0, 0));
     assert_eq!(site.load(&[&[&[put("k", "whole", 1)]]]).await, counts(0, 1, 0, 0, 0));
-    assert_eq!(site.load(&[&[&[part("k", "another")]]]).await, counts(0, 0, 0, 1, 0));
+    let mut stale = counts(0, 0, 0, 1, 0);
+    stale.mentions.stale = 1;
+    assert_eq!(site.load(&[&[&[part("k", "another")]]]).await, stale);
     site.assert_stored(&[("k", "whole"), ("l", "gap")]).await;
+}
+
+async fn mentions_are_counted_apart(workbench: Workbench) {
+    let site = workbench.ready().await;
+    site.load(&[&[&[put("whole", "record", 1), part("known", "mention")]]]).await;
+    let first = [part("whole", "mention"), part("new", "a"), put("new", "record", 1), put("new", "record", 1)];
+    let second = [part("known", "mention"), part("other", "a"), part("other", "b"), part("whole", "mention")];
+    let counted = site.load(&[&[&first, &second]]).await;
+    let found = (counted.inserted, counted.unchanged, counted.stale, counted.duplicate);
+    assert_eq!(found, (2, 1, 2, 3), "each record counts once, mentions included");
+    let Mentions { unchanged, stale, duplicate } = counted.mentions;
+    assert_eq!((unchanged, stale, duplicate), (1, 2, 2), "a mention that changes nothing is counted as one");
 }
 
 async fn a_deletion_stands_until_the_record_is_seen_again(workbench: Workbench) {

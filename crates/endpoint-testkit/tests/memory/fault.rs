@@ -61,6 +61,7 @@ faults! {
     IgnoresTheHash => ["sink::of_two_records_of_one_time_both_orders_end_alike"];
     IgnoresTheRevision => ["sink::of_one_record_the_newer_mapper_wins"];
     CountsDuplicatesAsInserted => ["sink::of_one_key_in_a_slice_the_greatest_is_stored"];
+    CountsMentionsAsRecords => ["sink::mentions_are_counted_apart"];
     PartReplacesWhole => ["sink::a_part_never_replaces_a_whole"];
     DeletesForGood => ["sink::a_deletion_stands_until_the_record_is_seen_again"];
     CountsNoDeletionOfNothing => ["sink::what_was_never_there_can_be_deleted"];
@@ -101,6 +102,7 @@ faults! {
     StaysLockedWhenDropped => ["transaction::a_call_that_is_given_up_can_be_made_again"];
 
     // Runs.
+    RefusesSitesInItsCheckOnly => ["run::a_site_is_refused_by_the_check_and_by_the_run_alike"];
     RepeatsFences => ["run::fences_rise"];
     CountsFencesByIngestion => ["run::fences_rise"];
     ForgetsWhatItHasSeen => ["run::what_a_run_has_seen_is_known_when_it_is_continued"];

@@ -39,6 +39,8 @@ pub(super) struct MemoryLoad<'e> {
     raw: Vec<Vec<u8>>,
     rejects: Vec<Reject>,
     known: u64,
+    /// How many of them are mentions.
+    mentions: u64,
     rejected: u64,
     /// What was there when it was begun, for those who judge by that.
     at_first: Option<BTreeMap<(String, String), Row>>,
@@ -73,6 +75,7 @@ impl<'e> MemoryLoad<'e> {
             raw: Vec::new(),
             rejects: Vec::new(),
             known: 0,
+            mentions: 0,
             rejected: 0,
             at_first: memory.has(Fault::JudgesByWhatWasThereAtFirst).then(|| state.rows.clone()),
         }
@@ -177,6 +180,11 @@ impl<'e> MemoryLoad<'e> {
                 _ => counts.duplicate += repeated,
             }
             let row = rows.pop().unwrap();
+            let mentions = rows.iter().filter(|row| row.version.rank == Rank::Part).count() as u64;
+            let is_mention = u64::from(row.version.rank == Rank::Part && fault != Fault::CountsMentionsAsRecords);
+            if fault != Fault::CountsMentionsAsRecords {
+                counts.mentions.duplicate += mentions;
+            }
             let place = self.place(&key);
             let there = self.at_first.as_ref().unwrap_or(&state.rows).get(&place);
             let stored = there.map(|there| there.stored);
@@ -191,9 +199,13 @@ impl<'e> MemoryLoad<'e> {
                 (Verdict::Unchanged, _) => {
                     self.see(state, &place);
                     counts.unchanged += 1;
+                    counts.mentions.unchanged += is_mention;
                 }
                 (Verdict::Delete | Verdict::Revive, None) if fault == Fault::CountsNoDeletionOfNothing => {}
-                (Verdict::Stale, _) | (Verdict::Delete | Verdict::Revive, None) => counts.stale += 1,
+                (Verdict::Stale, _) | (Verdict::Delete | Verdict::Revive, None) => {
+                    counts.stale += 1;
+                    counts.mentions.stale += is_mention;
+                }
                 (Verdict::Delete | Verdict::Revive, Some(_)) => {
                     let kept = state.rows.get_mut(&place).unwrap();
                     kept.stored.deleted = verdict == Verdict::Delete;
@@ -301,7 +313,10 @@ impl Load for MemoryLoad<'_> {
         self.known += known.iter().filter(|known| **known).count() as u64;
         for ((_, key), _) in records.iter().zip(&known).filter(|(_, known)| **known) {
             if let Some(key) = key {
-                self.see(&mut state, &self.place(key));
+                let place = self.place(key);
+                let is_mention = |row: &Row| row.stored.version.rank == Rank::Part;
+                self.mentions += u64::from(state.rows.get(&place).is_some_and(is_mention));
+                self.see(&mut state, &place);
             }
         }
         Ok(known)
@@ -384,6 +399,7 @@ impl Load for MemoryLoad<'_> {
         }
         let mut counts = self.store(&mut state);
         counts.unchanged += self.known;
+        counts.mentions.unchanged += self.mentions;
         counts.rejected += self.rejected;
         counts.inserted += self.raw.len() as u64;
         self.store_rejects(&mut state);

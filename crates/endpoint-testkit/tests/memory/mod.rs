@@ -73,7 +73,7 @@ impl Memory {
         Self {
             state,
             fault: config.fault,
-            identity: SourceIdentity { endpoint: context.endpoint, system: "memory".to_owned() },
+            identity: SourceIdentity::new(context.endpoint, "memory"),
             password: config.password,
             folder: context.base_dir,
             is_full: config.full,

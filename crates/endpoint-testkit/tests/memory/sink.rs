@@ -5,8 +5,8 @@ use std::{
 
 use cdm_models::{FieldDescriptor, ModelDescriptor};
 use endpoint_api::{
-    Error, ErrorKind, Load, Mode, Outbox, Overlap, RejectQuery, Replay, Result, Run, RunSpec, Sink, StoredReject,
-    Verification, async_trait,
+    Error, ErrorKind, Ingestion, Load, Mode, Outbox, Overlap, RejectQuery, Replay, Result, Run, RunSpec, Sink,
+    SourceSite, StoredReject, Verification, async_trait,
 };
 use relational::{Stored, Version, state};
 
@@ -142,6 +142,13 @@ impl Memory {
 
 #[async_trait]
 impl Sink for Memory {
+    async fn check_site(&self, ingestion: &Ingestion, site: &SourceSite) -> Result<()> {
+        match self.has(Fault::RefusesSitesInItsCheckOnly) {
+            true => Err(site.conflict(&site.to_stored(), &ingestion.sink)),
+            false => Ok(()),
+        }
+    }
+
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
         if spec.ingestion.mode == Mode::Raw {
             self.refuses(self.declares.raw, Fault::None, "raw mode")?;

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::site;
 use crate::{
     answer::Answer,
     app::App,
@@ -16,12 +17,15 @@ pub(crate) async fn check(app: &App, ids: &[String]) -> Result<Answer, Failure> 
     } else {
         ids.iter().map(|id| find(&settings, id)).collect::<Result<Vec<_>, _>>()?
     };
-    let mut table = Table::new(&["ENDPOINT", "CHECK", "", "DETAIL"]);
+    let mut table = Table::new(&["ENDPOINT", "CHECK", "", "DETAIL"]).wrapped(&["DETAIL"]);
     let mut reports = Vec::new();
     let mut exit = Exit::Ok;
     for endpoint in endpoints {
         let opened = open(app, &settings, endpoint).await?;
-        let report = opened.endpoint.check().await?;
+        let mut report = opened.endpoint.check().await?;
+        if report.ok() {
+            site::check(app, &settings, &opened, &mut report).await?;
+        }
         opened.endpoint.close().await?;
         if !report.ok() {
             exit = Exit::Failed;
@@ -43,5 +47,5 @@ pub(crate) async fn check(app: &App, ids: &[String]) -> Result<Answer, Failure> 
             "checks": checks,
         }));
     }
-    Ok(Answer::new("endpoints", reports, table.render()).exit(exit))
+    Ok(Answer::new("endpoints", reports, table.render(app.width)).exit(exit))
 }

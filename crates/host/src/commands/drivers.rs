@@ -7,7 +7,8 @@ use crate::{answer::Answer, app::App, failure::Failure, table::Table};
 
 /// Lists the drivers that are linked.
 pub(crate) fn list(app: &App) -> Answer {
-    let mut table = Table::new(&["DRIVER", "TITLE", "ROLES", "CAPABILITIES", "MODELS"]);
+    let mut table =
+        Table::new(&["DRIVER", "TITLE", "ROLES", "CAPABILITIES", "MODELS"]).wrapped(&["TITLE", "CAPABILITIES"]);
     let mut drivers = Vec::new();
     for driver in app.registry.drivers() {
         let template = template(&app.registry, driver);
@@ -21,7 +22,7 @@ pub(crate) fn list(app: &App) -> Answer {
         table.row([driver.id().to_owned(), title, joined("roles"), joined("capabilities"), models]);
         drivers.push(Value::Object(template));
     }
-    Answer::new("drivers", drivers, table.render())
+    Answer::new("drivers", drivers, table.render(app.width))
 }
 
 /// Shows one driver, or only the schema of its configuration.
@@ -37,13 +38,13 @@ pub(crate) fn show(app: &App, id: &str, only_schema: bool) -> Result<Answer, Fai
     }
     let template = driver.template();
     let mut text = format!("{} - {}\n\n{}\n\n", driver.id(), template.title, template.docs);
-    let mut table = Table::new(&["KEY", "TYPE", "WHAT IT IS"]);
+    let mut table = Table::new(&["KEY", "TYPE", "WHAT IT IS"]).wrapped(&["WHAT IT IS"]);
     let properties = schema.as_value().get("properties").and_then(Value::as_object);
     for (key, property) in properties.into_iter().flatten() {
         let what = property.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
         table.row([key.clone(), type_name(property), what]);
     }
-    text.push_str(&table.render());
+    text.push_str(&table.render(app.width));
     let sample: Result<toml::Table, _> = serde_json::from_value(template.sample_config.clone());
     let sample = sample.ok().and_then(|sample| toml::to_string(&sample).ok()).unwrap_or_default();
     // Writing to a String cannot fail.

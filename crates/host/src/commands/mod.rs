@@ -12,5 +12,6 @@ pub(crate) mod new_driver;
 pub(crate) mod provision;
 pub(crate) mod rejects;
 pub(crate) mod runs;
+mod site;
 pub(crate) mod units;
 pub(crate) mod verify;

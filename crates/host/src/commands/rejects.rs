@@ -22,7 +22,9 @@ pub(crate) async fn list(app: &App, sink: &str, ingestion: Option<&str>, limit: 
         query = query.of(named(&settings, name)?);
     }
     let rejects = ask(app, &settings, sink, &query).await?;
-    let mut table = Table::new(&["ID", "INGESTION", "STAGE", "ORIGIN", "KEY", "FIELD", "REASON"]);
+    let mut table = Table::new(&["ID", "INGESTION", "STAGE", "ORIGIN", "KEY", "FIELD", "REASON"])
+        .wrapped(&["ORIGIN", "REASON"])
+        .optional(&["INGESTION", "KEY", "FIELD"]);
     for reject in &rejects {
         table.row([
             reject.id.clone(),
@@ -34,7 +36,7 @@ pub(crate) async fn list(app: &App, sink: &str, ingestion: Option<&str>, limit: 
             reject.reason.clone(),
         ]);
     }
-    let text = if rejects.is_empty() { "no rejects\n".to_owned() } else { table.render() };
+    let text = if rejects.is_empty() { "no rejects\n".to_owned() } else { table.render(app.width) };
     Ok(Answer::new("rejects", rejects.iter().map(to_json).collect::<Vec<_>>(), text))
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn show(app: &App, sink: &str, id: &str) -> Result<Answer, Fail
     let kept = reject.raw.len();
     let whole = u64::try_from(kept).is_ok_and(|kept| kept == reject.raw_length);
     let size = if whole { format!("{kept} bytes") } else { format!("the first {kept} of {} bytes", reject.raw_length) };
-    let mut text = String::new();
+    let mut facts = Table::of_pairs();
     for (name, value) in [
         ("id", reject.id.as_str()),
         ("ingestion", &reject.ingestion),
@@ -64,9 +66,9 @@ pub(crate) async fn show(app: &App, sink: &str, id: &str) -> Result<Answer, Fail
         ("rejected at", &reject.rejected_at),
         ("record", &size),
     ] {
-        text.push_str(&format!("{name:<12} {value}\n"));
+        facts.row([name.to_owned(), value.to_owned()]);
     }
-    text.push_str(&format!("\n{raw}\n"));
+    let text = format!("{}\n{raw}\n", facts.render(app.width));
     let mut json = to_json(reject);
     if let Some(members) = json.as_object_mut() {
         members.insert("raw".to_owned(), Value::from(raw.into_owned()));
@@ -125,10 +127,11 @@ pub(crate) async fn replay(app: &App, sink: &str, ids: &[String], ingestion: Opt
     let Replayed { counts, skipped } = replayed;
     let mut table =
         Table::new(&["REPLAYED", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "SKIPPED"])
-            .numbers_from(0);
-    let Counts { inserted, updated, unchanged, stale, duplicate, rejected } = counts;
+            .numbers_from(0)
+            .optional(&["STALE", "DUPLICATE"]);
+    let Counts { inserted, updated, unchanged, stale, duplicate, rejected, .. } = counts;
     table.row([counts.total(), inserted, updated, unchanged, stale, duplicate, rejected, skipped].map(grouped));
-    let mut text = table.render();
+    let mut text = table.render(app.width);
     if skipped > 0 {
         text.push_str("skipped: what is no record, or of which only the beginning is kept; ingest its file again\n");
     }
@@ -162,7 +165,9 @@ async fn replay_page(
         let ingestion: Ingestion = key.parse()?;
         let mapping = mappings.of(&ingestion).await?;
         let attempt = async || ingest::replay(target, &mapping, &ingestion, &rejects, now()).await;
-        replayed.counts += ingest::retry("replaying rejects", mappings.app.signals.cancel(), attempt).await?;
+        replayed.counts +=
+            ingest::retry("replaying rejects", ingest::Options::RETRY_FOR, mappings.app.signals.cancel(), attempt)
+                .await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) async fn units(app: &App, id: &str) -> Result<Answer, Failure> {
     let units = opened.source()?.units().await?;
     let catalog = open_catalog(&settings).await?;
     register_endpoint(catalog.as_ref(), &opened).await?;
-    let mut table = Table::new(&["UNIT", "TITLE", "MODEL", "FIELDS"]).numbers_from(3);
+    let mut table = Table::new(&["UNIT", "TITLE", "MODEL", "FIELDS"]).numbers_from(3).wrapped(&["TITLE"]);
     let mut json = Vec::with_capacity(units.len());
     for unit in &units {
         let mapper = app.registry.mapper(&unit.id);
@@ -33,5 +33,5 @@ pub(crate) async fn units(app: &App, id: &str) -> Result<Answer, Failure> {
     }
     catalog.close().await?;
     opened.endpoint.close().await?;
-    Ok(Answer::new("units", Value::from(json), table.render()))
+    Ok(Answer::new("units", Value::from(json), table.render(app.width)))
 }

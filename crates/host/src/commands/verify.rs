@@ -7,7 +7,7 @@ use crate::{
     app::App,
     endpoints::{find, open},
     failure::{Exit, Failure},
-    table::{Table, grouped},
+    table::{Table, Width, grouped},
 };
 
 /// Counts and hashes what a sink stores of the models that match, and tells what is not as it was loaded.
@@ -40,7 +40,7 @@ pub(crate) async fn verify(app: &App, sink: &str, patterns: &[ModelPattern], rep
         ))
     });
     let exit = if failure.is_some() { Exit::Failed } else { Exit::Ok };
-    Ok(Answer::of(to_json(sink, &found), to_text(sink, &found, repair)).failed(failure).exit(exit))
+    Ok(Answer::of(to_json(sink, &found), to_text(sink, &found, repair, app.width)).failed(failure).exit(exit))
 }
 
 /// `a is` or `a, b are`.
@@ -62,11 +62,14 @@ fn to_json(sink: &str, found: &[Verification]) -> Map<String, Value> {
     Map::from_iter([("sink".to_owned(), Value::from(sink)), ("tables".to_owned(), Value::from(tables))])
 }
 
-fn to_text(sink: &str, found: &[Verification], repair: bool) -> String {
+fn to_text(sink: &str, found: &[Verification], repair: bool, width: Width) -> String {
     if found.is_empty() {
         return format!("nothing is provisioned on {sink}\n");
     }
-    let mut table = Table::new(&["MODEL", "TABLE", "ROWS", "INSERTED", "CHANGED", "MARKED", "OK"]).numbers_from(2);
+    let mut table = Table::new(&["MODEL", "TABLE", "ROWS", "INSERTED", "CHANGED", "MARKED", "OK"])
+        .numbers_from(2)
+        .wrapped(&["TABLE"])
+        .optional(&["TABLE"]);
     for verified in found {
         table.row([
             verified.model.to_string(),
@@ -78,7 +81,7 @@ fn to_text(sink: &str, found: &[Verification], repair: bool) -> String {
             if verified.ok() { "yes" } else { "no" }.to_owned(),
         ]);
     }
-    let mut text = table.render();
+    let mut text = table.render(width);
     for verified in found.iter().filter(|verified| !verified.keys.is_empty()) {
         let more = if verified.changed > number(verified.keys.len()) { ", …" } else { "" };
         text.push_str(&format!("changed in {}: {}{more}\n", verified.table, verified.keys.join(", ")));

@@ -2,14 +2,15 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use endpoint_api::{EndpointId, Ingestion, Mode, UnitId, is_name};
-use ingest::MaxRejects;
+use ingest::{MaxRejects, OnOverlap};
 use serde_json::{Map, Value};
 
 use super::LineageSettings;
-use crate::failure::Failure;
+use crate::{failure::Failure, times::parse_duration};
 
 /// What a configuration file says.
 #[derive(Debug)]
@@ -45,6 +46,40 @@ pub(crate) struct IngestionSettings {
     pub(crate) sink: EndpointId,
     pub(crate) mode: Mode,
     pub(crate) max_rejects: Option<MaxRejects>,
+    pub(crate) on_overlap: Option<OnOverlap>,
+    pub(crate) retry_for: Option<Duration>,
+}
+
+/// What `[ingest]` and each `[ingest.NAME]` may say: for all, and for one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Defaults {
+    max_rejects: Option<MaxRejects>,
+    on_overlap: Option<OnOverlap>,
+    retry_for: Option<Duration>,
+}
+
+impl Defaults {
+    /// Takes these keys out of a section.
+    fn take(section: &mut Section) -> Result<Self, Failure> {
+        let on_overlap = section.text("on_overlap")?.map(|what| match what.as_str() {
+            "fail" => Ok(OnOverlap::Fail),
+            "skip" => Ok(OnOverlap::Skip),
+            "wait" => Ok(OnOverlap::Wait),
+            "takeover" => Ok(OnOverlap::Takeover),
+            _ => Err(section.wrong(Some("on_overlap"), "expected `fail`, `skip`, `wait` or `takeover`")),
+        });
+        let max_rejects = section.text("max_rejects")?.map(|limit| {
+            limit.parse().map_err(|error: endpoint_api::Error| section.wrong(Some("max_rejects"), error.to_string()))
+        });
+        let retry_for = section
+            .text("retry_for")?
+            .map(|duration| parse_duration(&duration).map_err(|message| section.wrong(Some("retry_for"), message)));
+        Ok(Self {
+            max_rejects: max_rejects.transpose()?,
+            on_overlap: on_overlap.transpose()?,
+            retry_for: retry_for.transpose()?,
+        })
+    }
 }
 
 impl IngestionSettings {
@@ -103,12 +138,15 @@ impl Settings {
             });
         }
         let mut ingestions = Vec::new();
-        for mut section in root.section("ingest")?.sections()? {
+        let mut ingest = root.section("ingest")?;
+        let defaults = Defaults::take(&mut ingest)?;
+        for mut section in ingest.sections()? {
             if !is_name(section.name()) {
                 return Err(
                     section.wrong(None, "a name is at most 63 of a-z, 0-9, `_` and `-`, beginning with a letter")
                 );
             }
+            let own = Defaults::take(&mut section)?;
             ingestions.push(IngestionSettings {
                 name: section.name().to_owned(),
                 source: section.parsed("source")?,
@@ -119,14 +157,9 @@ impl Settings {
                     "cdm" => Mode::Cdm,
                     _ => return Err(section.wrong(Some("mode"), "expected `raw` or `cdm`")),
                 },
-                max_rejects: match section.text("max_rejects")? {
-                    Some(limit) => {
-                        Some(limit.parse().map_err(|error: endpoint_api::Error| {
-                            section.wrong(Some("max_rejects"), error.to_string())
-                        })?)
-                    }
-                    None => None,
-                },
+                max_rejects: own.max_rejects.or(defaults.max_rejects),
+                on_overlap: own.on_overlap.or(defaults.on_overlap),
+                retry_for: own.retry_for.or(defaults.retry_for),
             });
             section.end()?;
         }
@@ -264,6 +297,40 @@ mod tests {
         assert_eq!(settings.endpoint("a").unwrap().config, serde_json::json!({ "port": 5433 }));
         assert_eq!(settings.ingestions[0].mode, Mode::Cdm);
         assert_eq!(settings.ingestions[0].max_rejects, Some(MaxRejects::Percent(1.0)));
+    }
+
+    #[test]
+    fn what_holds_for_all_ingestions_holds_unless_one_says_otherwise() {
+        let settings = parse(
+            r#"
+            [ingest]
+            retry_for = "5m"
+            on_overlap = "skip"
+            [ingest.a]
+            source = "z"
+            unit = "jira.issues"
+            sink = "a"
+            mode = "cdm"
+            [ingest.b]
+            source = "z"
+            unit = "jira.users"
+            sink = "a"
+            mode = "cdm"
+            on_overlap = "wait"
+            retry_for = "90s"
+            "#,
+        )
+        .unwrap();
+        let said: Vec<_> =
+            settings.ingestions.iter().map(|it| (it.on_overlap.unwrap(), it.retry_for.unwrap().as_secs())).collect();
+        assert_eq!(said, [(OnOverlap::Skip, 300), (OnOverlap::Wait, 90)]);
+        let problem = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            problem("[ingest]\nretry_for = \"soon\""),
+            "ingest.retry_for: `soon` is not a duration; write one such as 90s, 2m, 1h or 3d"
+        );
+        let expected = "ingest.on_overlap: expected `fail`, `skip`, `wait` or `takeover`";
+        assert_eq!(problem("[ingest]\non_overlap = \"stop\""), expected);
     }
 
     #[test]

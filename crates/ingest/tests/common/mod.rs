@@ -16,9 +16,9 @@ use std::{
 use cdm_models::{Model, ModelDescriptor, Timestamp};
 use endpoint_api::{
     Batch, Begun, Checkpoint, Commit, Counts, EndpointId, Error, ErrorKind, Incomplete, Ingestion, Load, LoadReceipt,
-    Mapped, Mapper, MapperEntry, Message, Mode, Outbox, PlanRequest, RawBatch, Reject, RejectQuery, Rejection, Replay,
-    Result, Resume, Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity, StoredReject,
-    UnitDescriptor, UnitId, Verification, Waiting, async_trait,
+    Mapped, Mapper, MapperEntry, Message, Mode, Outbox, Overlap, PlanRequest, RawBatch, Reject, RejectQuery, Rejection,
+    Replay, Result, Resume, Retry, Run, RunEnd, RunId, RunReceipt, RunSpec, Sink, Slice, Source, SourceIdentity,
+    StoredReject, UnitDescriptor, UnitId, Verification, Waiting, async_trait,
     batch::{NewRecord, RawRecord, SourceHashes},
     lineage::{Lineage, field, identity},
 };
@@ -97,7 +97,7 @@ impl TestSource {
             failures: Mutex::default(),
             hangs: false,
             pause: Duration::ZERO,
-            identity: SourceIdentity { endpoint: EndpointId::from_static("acme"), system: "s".into() },
+            identity: SourceIdentity::new(EndpointId::from_static("acme"), "s"),
         }
     }
 }
@@ -157,7 +157,7 @@ impl Source for TestSource {
 #[derive(Default)]
 pub(crate) struct State {
     fence: u64,
-    run: Option<(RunId, u64, Option<RunEnd>)>,
+    pub(crate) run: Option<(RunId, u64, Option<RunEnd>)>,
     plan: Option<Vec<Slice>>,
     /// By run and slice, of all runs.
     ledger: BTreeMap<(String, u64), (LoadReceipt, Option<Checkpoint>)>,
@@ -208,6 +208,8 @@ pub(crate) struct TestSink {
     pub(crate) faults: Mutex<VecDeque<Fault>>,
     /// Whether it has an outbox of its own.
     pub(crate) keeps_messages: bool,
+    /// Whether another run is alive.
+    pub(crate) is_busy: bool,
 }
 
 struct TestRun<'s> {
@@ -233,6 +235,9 @@ fn passing() -> Error {
 #[async_trait]
 impl Sink for TestSink {
     async fn open_run(&self, spec: &RunSpec) -> Result<Box<dyn Run + '_>> {
+        if self.is_busy && spec.overlap == Overlap::Fail {
+            return Err(Error::new(ErrorKind::Conflict, "open", "another run is alive"));
+        }
         let mut state = self.state.lock().unwrap();
         state.fence += 1;
         let mut resume = Resume::new(spec.run_id.clone(), state.fence, state.checkpoint.clone());
@@ -455,6 +460,7 @@ pub(crate) async fn run_telling(
             mode,
         },
         run_id: format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)).parse().unwrap(),
+        holder: None,
         source,
         staging: &MemoryStaging::default(),
         mapping,

@@ -18,7 +18,7 @@ pub(crate) fn mapper<M: Mapper>() -> M {
 }
 
 fn mapper_of<M: Mapper>(system: &str) -> M {
-    M::new(&SourceIdentity { endpoint: EndpointId::from_static("acme_jira"), system: system.into() }).unwrap()
+    M::new(&SourceIdentity::new(EndpointId::from_static("acme_jira"), system)).unwrap()
 }
 
 pub(crate) fn record<'a>(json: &'a str, parent: Option<Parent<'a>>) -> RawRecord<'a> {

@@ -5,7 +5,8 @@ use std::{
 
 use bytes::Bytes;
 use endpoint_api::{
-    Batch, CdmBatch, Commit, Counts, Error, Load, LoadReceipt, Reject, Result, async_trait, batch::SourceHashes,
+    Batch, CdmBatch, Commit, Counts, Error, Load, LoadReceipt, Reject, Result, async_trait,
+    batch::{Rank, SourceHashes},
 };
 use relational::{Committed, Contended, Effect, Judge, Tally, Verdict, merge};
 
@@ -62,8 +63,9 @@ impl Load for ParquetLoad {
         });
         let recognized = self.judge.recognize(known);
         let recognized = recognized.map_err(contended)?;
-        for _ in recognized.iter().filter(|is_known| **is_known) {
-            self.tally.judge(Verdict::Unchanged);
+        for (_, (_, key)) in recognized.iter().zip(records.iter()).filter(|(is_known, _)| **is_known) {
+            let stored = key.and_then(|key| index.rows().get(key));
+            self.tally.judge(Verdict::Unchanged, stored.map_or(Rank::Whole, |stored| stored.version.rank));
         }
         Ok(recognized)
     }

@@ -130,5 +130,5 @@ pub(crate) async fn annotate(app: &App, args: &AnnotateArgs) -> Result<Answer, F
         dataset.annotations = written;
         dataset.annotated_at = Some(at);
     }
-    Ok(show::answer(&dataset))
+    Ok(show::answer(app, &dataset))
 }

@@ -26,7 +26,8 @@ pub(crate) async fn health(app: &App, ids: &[String]) -> Result<Answer, Failure>
     }
     datasets.retain(|dataset| wanted.is_empty() || wanted.contains(&dataset.spec.id()));
     let now = now();
-    let mut table = Table::new(&["DATASET", "CHECK", "", "EXPECTED", "FOUND"]);
+    let mut table =
+        Table::new(&["DATASET", "CHECK", "", "EXPECTED", "FOUND"]).wrapped(&["DATASET", "EXPECTED", "FOUND"]);
     let (mut reports, mut exit, mut is_expected) = (Vec::new(), Exit::Ok, false);
     for dataset in &datasets {
         let checks = catalog::health(dataset, now);
@@ -51,6 +52,6 @@ pub(crate) async fn health(app: &App, ids: &[String]) -> Result<Answer, Failure>
         );
         reports.push(json!({ "id": dataset.spec.id(), "ok": ok, "checks": checks.collect::<Vec<Value>>() }));
     }
-    let text = if is_expected { table.render() } else { NOTHING_EXPECTED.to_owned() };
+    let text = if is_expected { table.render(app.width) } else { NOTHING_EXPECTED.to_owned() };
     Ok(Answer::new("datasets", reports, text).exit(exit))
 }

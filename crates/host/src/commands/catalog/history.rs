@@ -37,24 +37,25 @@ pub(crate) async fn history(app: &App, id: &str) -> Result<Answer, Failure> {
         })).collect::<Vec<Value>>(),
     });
     let mut text = String::from("What the system knows\n\n");
-    let mut table = Table::new(&["VERSION", "SINCE", "BECAUSE OF", "CHANGE"]);
+    let mut table =
+        Table::new(&["VERSION", "SINCE", "BECAUSE OF", "CHANGE"]).wrapped(&["CHANGE"]).optional(&["BECAUSE OF"]);
     for (index, (version, changes)) in system.iter().enumerate() {
         let cause = version.cause.as_ref().map(because).unwrap_or_default();
         // The first version is all new: its fields stand in `catalog show`.
         let lines = if index == 0 { vec![first(version)] } else { changes.iter().map(line).collect() };
         add(&mut table, [version.version.to_string(), version.at.to_string(), cause], lines);
     }
-    text.push_str(&table.render());
+    text.push_str(&table.render(app.width));
     text.push_str("\nWhat people wrote\n\n");
     if people.is_empty() {
         text.push_str("nothing; `cdm catalog annotate` writes\n");
         return Ok(Answer::new("history", json, text));
     }
-    let mut table = Table::new(&["VERSION", "SINCE", "CHANGE"]);
+    let mut table = Table::new(&["VERSION", "SINCE", "CHANGE"]).wrapped(&["CHANGE"]);
     for (version, changes) in &people {
         add(&mut table, [version.version.to_string(), version.at.to_string()], changes.iter().map(line).collect());
     }
-    text.push_str(&table.render());
+    text.push_str(&table.render(app.width));
     Ok(Answer::new("history", json, text))
 }
 

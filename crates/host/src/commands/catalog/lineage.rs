@@ -6,7 +6,12 @@ use endpoint_api::lineage::PlaceKind;
 use serde_json::{Map, Value, json};
 
 use super::find;
-use crate::{answer::Answer, app::App, failure::Failure, table::Table};
+use crate::{
+    answer::Answer,
+    app::App,
+    failure::Failure,
+    table::{Table, Width},
+};
 
 /// How a lineage is written for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,7 +32,7 @@ pub(crate) async fn lineage(app: &App, id: &str, format: LineageFormat) -> Resul
     let lineage = trace(&dataset.spec.id(), &datasets);
     let json = Map::from_iter([("lineage".to_owned(), to_json(&lineage))]);
     let text = match format {
-        LineageFormat::Text => to_text(&lineage),
+        LineageFormat::Text => to_text(&lineage, app.width),
         LineageFormat::Mermaid => to_mermaid(&lineage),
         LineageFormat::Json => format!("{:#}\n", Value::Object(json.clone())),
     };
@@ -56,7 +61,7 @@ fn to_json(lineage: &DatasetLineage) -> Value {
     })
 }
 
-fn to_text(lineage: &DatasetLineage) -> String {
+fn to_text(lineage: &DatasetLineage, width: Width) -> String {
     let joined = |ids: &mut dyn Iterator<Item = &DatasetId>| {
         let ids: Vec<String> = ids.map(ToString::to_string).collect();
         if ids.is_empty() { "nothing that the catalog knows of".to_owned() } else { ids.join(", ") }
@@ -73,7 +78,7 @@ fn to_text(lineage: &DatasetLineage) -> String {
             text.push_str("no mapper has declared which columns feed which\n");
             continue;
         }
-        let mut table = Table::new(&["FIELD", "MADE OF", "HOW", "WHEN"]);
+        let mut table = Table::new(&["FIELD", "MADE OF", "HOW", "WHEN"]).wrapped(&["MADE OF", "WHEN"]);
         let mut last = "";
         for ColumnStep { field, input, .. } in &step.columns {
             let name = if field == last { String::new() } else { field.clone() };
@@ -81,7 +86,7 @@ fn to_text(lineage: &DatasetLineage) -> String {
             let when = input.when.clone().unwrap_or_default();
             table.row([name, place(input.place, &input.path), input.derivation.to_string(), when]);
         }
-        text.push_str(&table.render());
+        text.push_str(&table.render(width));
     }
     text
 }

@@ -29,7 +29,10 @@ pub(crate) async fn list(app: &App) -> Result<Answer, Failure> {
     let catalog = open_catalog(&app.settings()?).await?;
     let datasets = catalog.datasets(&DatasetFilter::all()).await?;
     catalog.close().await?;
-    let mut table = Table::new(&["DATASET", "LOCATION", "MODEL", "LAST LOAD", "ROWS"]).numbers_from(4);
+    let mut table = Table::new(&["DATASET", "LOCATION", "MODEL", "LAST LOAD", "ROWS"])
+        .numbers_from(4)
+        .wrapped(&["LOCATION"])
+        .optional(&["LOCATION", "MODEL"]);
     for dataset in &datasets {
         table.row([
             dataset.spec.id().to_string(),
@@ -42,7 +45,7 @@ pub(crate) async fn list(app: &App) -> Result<Answer, Failure> {
     let text = if datasets.is_empty() {
         "no datasets; `cdm units` and `cdm provision` register them\n".to_owned()
     } else {
-        table.render()
+        table.render(app.width)
     };
     Ok(Answer::new("datasets", datasets.iter().map(to_json).collect::<Vec<_>>(), text))
 }

@@ -10,7 +10,7 @@ pub(crate) async fn search(app: &App, words: &[String]) -> Result<Answer, Failur
     let datasets = catalog.datasets(&DatasetFilter::all()).await?;
     catalog.close().await?;
     let hits = catalog::search(&datasets, words);
-    let mut table = Table::new(&["DATASET", "LOCATION", "FOUND IN", "WHAT STANDS THERE"]);
+    let mut table = Table::new(&["DATASET", "LOCATION", "FOUND IN", "TEXT"]).wrapped(&["TEXT"]).optional(&["LOCATION"]);
     for hit in &hits {
         let spec = &hit.dataset.spec;
         let mut begin = [spec.id().to_string(), spec.location().to_owned()];
@@ -28,7 +28,7 @@ pub(crate) async fn search(app: &App, words: &[String]) -> Result<Answer, Failur
         }
         json
     });
-    let text = if hits.is_empty() { "no dataset has all of these words\n".to_owned() } else { table.render() };
+    let text = if hits.is_empty() { "no dataset has all of these words\n".to_owned() } else { table.render(app.width) };
     Ok(Answer::new("datasets", json.collect::<Vec<_>>(), text))
 }
 

@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use catalog::{Annotations, Dataset, Subject};
 use serde_json::{Value, json};
 
@@ -8,23 +6,23 @@ use crate::{
     answer::Answer,
     app::App,
     failure::Failure,
-    table::{Table, grouped},
+    table::{Table, Width, grouped},
 };
 
 /// Shows a dataset with its fields.
 pub(crate) async fn show(app: &App, id: &str) -> Result<Answer, Failure> {
     let (catalog, dataset) = find(app, id).await?;
     catalog.close().await?;
-    Ok(answer(&dataset))
+    Ok(answer(app, &dataset))
 }
 
 /// A dataset with all that is known of it.
-pub(super) fn answer(dataset: &Dataset) -> Answer {
+pub(super) fn answer(app: &App, dataset: &Dataset) -> Answer {
     let mut json = to_json(dataset);
     if let (Some(members), Value::Object(more)) = (json.as_object_mut(), details(dataset)) {
         members.extend(more);
     }
-    Answer::new("dataset", json, to_text(dataset))
+    Answer::new("dataset", json, to_text(dataset, app.width))
 }
 
 /// What is shown of a dataset only when it is asked for.
@@ -60,12 +58,12 @@ fn expectations(people: &Annotations) -> Value {
     })
 }
 
-fn to_text(dataset: &Dataset) -> String {
+fn to_text(dataset: &Dataset, width: Width) -> String {
     let (spec, people) = (&dataset.spec, &dataset.annotations);
-    let mut text = String::new();
+    let mut facts = Table::of_pairs();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
-            let _ = writeln!(text, "{name:<12} {value}"); // writing to a String cannot fail
+            facts.row([name.to_owned(), value]);
         }
     };
     let joined = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
@@ -85,7 +83,7 @@ fn to_text(dataset: &Dataset) -> String {
     }
     line("loaded every", people.expectations.every.map(|every| every.to_string()).unwrap_or_default());
     line("rows within", people.expectations.rows.map(|rows| rows.to_string()).unwrap_or_default());
-    let mut fields = Table::new(&["FIELD", "TYPE", "NULL", "WHAT IT IS"]);
+    let mut fields = Table::new(&["FIELD", "TYPE", "NULL", "WHAT IT IS"]).wrapped(&["WHAT IT IS"]);
     for field in spec.fields() {
         let null = match field.nullable {
             Some(true) => "yes",
@@ -103,7 +101,7 @@ fn to_text(dataset: &Dataset) -> String {
             fields.row([String::new(), String::new(), String::new(), format!("» {}", note.replace('\n', " "))]);
         }
     }
-    format!("{text}\n{}{}", fields.render(), other_notes(dataset))
+    format!("{}\n{}{}", facts.render(width), fields.render(width), other_notes(dataset))
 }
 
 /// Notes about fields that the dataset does not tell of.

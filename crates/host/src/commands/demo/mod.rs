@@ -9,13 +9,16 @@ use std::{
     path::PathBuf,
 };
 
-use ingest::Options;
 use local_postgres::{Cluster, Programs};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use self::folder::{Folder, Warehouse};
-use super::{catalog, ingest as ingestion, provision, rejects};
+use super::{
+    catalog,
+    ingest::{self as ingestion, Asked},
+    provision, rejects,
+};
 use crate::{
     answer::{Answer, Output},
     app::App,
@@ -42,7 +45,14 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let url = cluster.as_ref().map(|cluster| cluster.url("postgres"));
     let config = folder.configure(url.as_deref().map_or(Warehouse::File, Warehouse::Server))?;
 
-    let app = App { registry: app.registry.clone(), config, signals: app.signals.clone(), output: app.output };
+    let app = App {
+        registry: app.registry.clone(),
+        config,
+        signals: app.signals.clone(),
+        output: app.output,
+        width: app.width,
+        bars: app.bars.clone(),
+    };
     let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
     show.say(&format!(
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
@@ -50,9 +60,9 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     ));
     let provisioned = provision::provision(&app, "warehouse", &[], false, &provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
-    show.step("ingest", ingestion::ingest(&app, &[], Options::default()).await?)?;
+    show.step("ingest", ingestion::ingest(&app, &[], Asked::default()).await?)?;
     show.say("All of the tables once more from the beginning: nothing has changed, so nothing is written.\n");
-    let again = Options { full: true, ..Options::default() };
+    let again = Asked { full: true, ..Asked::default() };
     let names = folder::ingestions();
     let command = format!("ingest --full {}", names.join(" "));
     show.step(&command, ingestion::ingest(&app, &names, again).await?)?;

@@ -1,14 +1,18 @@
 //! `cdm ingest`: first everything that was asked for is checked, then run after run is carried out.
 
 mod execute;
+mod given_up;
 mod prepare;
+mod run_log;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 use catalog::{Catalog, RunRecord};
 use endpoint_api::EndpointId;
-use ingest::Options;
+use ingest::{MaxRejects, OnOverlap, Options};
 use serde_json::Value;
+
+use self::given_up::GivenUp;
 
 use super::runs;
 use crate::{
@@ -21,22 +25,53 @@ use crate::{
     metadata::{open_catalog, register_endpoint},
 };
 
+/// What the command line asks of all runs; what it does not say is as configured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) full: bool,
+    pub(crate) max_rejects: Option<MaxRejects>,
+    pub(crate) on_overlap: Option<OnOverlap>,
+    pub(crate) retry_for: Option<Duration>,
+    pub(crate) parallel: NonZeroUsize,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { full: false, max_rejects: None, on_overlap: None, retry_for: None, parallel: Options::PARALLEL }
+    }
+}
+
+impl Asked {
+    /// The options of a run of this ingestion.
+    fn options(&self, settings: &IngestionSettings) -> Options {
+        Options {
+            full: self.full,
+            max_rejects: self.max_rejects.or(settings.max_rejects),
+            on_overlap: self.on_overlap.or(settings.on_overlap).unwrap_or_default(),
+            retry_for: self.retry_for.or(settings.retry_for).unwrap_or(Options::RETRY_FOR),
+            parallel: self.parallel,
+            ..Options::default()
+        }
+    }
+}
+
 /// Carries out the ingestions of these names, or all. One that fails does not keep the others from
 /// being tried.
-pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Result<Answer, Failure> {
+pub(crate) async fn ingest(app: &App, names: &[String], asked: Asked) -> Result<Answer, Failure> {
     let settings = app.settings()?;
     let wanted = choose(&settings, names)?;
     let endpoints = open_endpoints(app, &settings, &wanted).await?;
     let catalog = open_catalog(&settings).await?;
     let mut ready = Vec::with_capacity(wanted.len());
     for ingestion in wanted {
-        ready.push(prepare::prepare(app, ingestion, &endpoints).await?);
+        ready.push(prepare::prepare(app, ingestion, asked.options(ingestion), &endpoints).await?);
     }
     for opened in endpoints.values() {
         register_endpoint(catalog.as_ref(), opened).await?;
     }
+    let mut given_up = GivenUp::default();
     for ready in &mut ready {
-        ready.admit(app, catalog.as_ref()).await?;
+        ready.admit(app, catalog.as_ref(), &mut given_up).await?;
     }
 
     let reporting = match &settings.lineage {
@@ -47,16 +82,16 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
         None => None,
     };
     let mut records = Vec::with_capacity(ready.len());
-    let (mut failure, mut exit) = (None, Exit::Ok);
+    let (mut failures, mut exit) = (Vec::new(), Exit::Ok);
     let work = async {
         for ready in ready {
             if app.signals.cancel().is_cancelled() {
                 break;
             }
-            let ran = execute::execute(app, catalog.as_ref(), ready, reporting.as_ref(), options).await;
+            let ran = execute::execute(app, catalog.as_ref(), ready, reporting.as_ref(), &mut given_up).await;
             records.push(ran.record);
             exit = exit.or(ran.exit);
-            failure = failure.take().or(ran.failure);
+            failures.extend(ran.failure);
         }
     };
     match &reporting {
@@ -65,15 +100,17 @@ pub(crate) async fn ingest(app: &App, names: &[String], options: Options) -> Res
     }
     if let Some(signal) = app.signals.exit() {
         exit = signal;
-        failure = failure.or_else(|| Some(Failure::interrupted(signal)));
+        if failures.is_empty() {
+            failures.push(Failure::interrupted(signal));
+        }
     }
     close(catalog.as_ref(), &endpoints).await;
-    Ok(answer(&records).failed(failure).exit(exit))
+    Ok(answer(app, &records).failed_with(failures).exit(exit))
 }
 
-fn answer(records: &[RunRecord]) -> Answer {
-    let json: Vec<Value> = records.iter().map(runs::to_json).collect();
-    Answer::new("runs", json, runs::to_text(records))
+fn answer(app: &App, records: &[RunRecord]) -> Answer {
+    let json: Vec<Value> = records.iter().map(|record| runs::to_json(record, None)).collect();
+    Answer::new("runs", json, runs::outcome(records, app.width))
 }
 
 /// The ingestions of these names in the order of the names; all in the order of the file when there is

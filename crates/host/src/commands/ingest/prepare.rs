@@ -1,11 +1,12 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use autoprovision::Target;
 use catalog::{Catalog, Cause, DatasetId};
 use endpoint_api::{EndpointId, Error, Mode, RunId, UnitDescriptor};
-use ingest::{Mapping, retry};
+use ingest::{Mapping, Options, retry};
 use uuid::Uuid;
 
+use super::given_up::GivenUp;
 use crate::{
     app::App,
     config::IngestionSettings,
@@ -24,6 +25,7 @@ pub(super) struct Ready<'s> {
     pub(super) run_id: RunId,
     /// How records become rows; `None` in raw mode.
     pub(super) mapping: Option<Arc<Mapping>>,
+    pub(super) options: Options,
     /// The dataset that is loaded, where the catalog has one, or why the sink could not be asked.
     pub(super) dataset: Result<Option<DatasetId>, Error>,
 }
@@ -32,6 +34,7 @@ pub(super) struct Ready<'s> {
 pub(super) async fn prepare<'s>(
     app: &App,
     settings: &'s IngestionSettings,
+    options: Options,
     endpoints: &BTreeMap<EndpointId, Opened>,
 ) -> Result<Ready<'s>, Failure> {
     let wrong = |key: &str, message: String| Failure::config(settings.path(key), message);
@@ -70,14 +73,19 @@ pub(super) async fn prepare<'s>(
         }
     };
     let run_id = Uuid::now_v7().to_string().parse()?;
-    Ok(Ready { settings, source, sink, unit, run_id, mapping, dataset: Ok(None) })
+    Ok(Ready { settings, source, sink, unit, run_id, mapping, options, dataset: Ok(None) })
 }
 
 impl Ready<'_> {
     /// Registers what is read and what is loaded, before the first record is read.
     ///
     /// A sink that is not provisioned stops everything; one that cannot be asked fails its own run.
-    pub(super) async fn admit(&mut self, app: &App, catalog: &dyn Catalog) -> Result<(), Failure> {
+    pub(super) async fn admit(
+        &mut self,
+        app: &App,
+        catalog: &dyn Catalog,
+        given_up: &mut GivenUp,
+    ) -> Result<(), Failure> {
         let model = self.mapping.as_ref().map(|mapping| mapping.model());
         let mapper = app.registry.mapper(&self.unit.id);
         let cause = Cause::Run(self.run_id.clone());
@@ -85,7 +93,13 @@ impl Ready<'_> {
         let (Some(model), Some(provisioner)) = (model, self.sink.endpoint.provisioner()) else { return Ok(()) };
         let target = Target::new(&self.sink.id, self.sink.driver.id(), provisioner, catalog);
         let attempt = async || target.admit(model, &unit, &self.run_id, now()).await;
-        self.dataset = match retry("asking the sink", app.signals.cancel(), attempt).await {
+        let sink = &self.settings.sink;
+        let retry_for = if given_up.contains(sink) { Duration::ZERO } else { self.options.retry_for };
+        let what = format!("asking `{sink}` for its tables");
+        let admitted = retry(&what, retry_for, app.signals.cancel(), attempt).await;
+        let admitted = admitted.map_err(|error| given_up.explain(sink, error));
+        given_up.note(sink, &self.settings.name, admitted.as_ref().err());
+        self.dataset = match admitted {
             Ok(dataset) => Ok(Some(dataset)),
             Err(error) if exit_of(error.kind()) == Exit::Usage => {
                 return Err(Failure::from(error).at(self.settings.path("sink")));

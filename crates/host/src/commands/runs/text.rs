@@ -1,0 +1,166 @@
+use catalog::{RunOutcome, RunRecord, RunStatus};
+use endpoint_api::{Counts, Incomplete};
+
+use super::alive::{Alive, Seen};
+use crate::{
+    table::{Table, Width, grouped},
+    times::{shown, to_the_minute},
+};
+
+/// Of an id this much is shown where there is little room: the random end of it.
+const SHORT_ID: usize = 12;
+
+/// The columns of counts, in the order of [`counts`].
+const COUNTS: [&str; 8] = ["READ", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "MENTIONS"];
+
+/// The runs of one command: what became of the records, and below it what is missing. Why a run failed is not in it.
+pub(crate) fn outcome(runs: &[RunRecord], width: Width) -> String {
+    if runs.is_empty() {
+        return "no runs\n".to_owned();
+    }
+    let heads: Vec<&str> = ["NAME", "MODE", "RUN", "STATUS"].into_iter().chain(COUNTS).chain(["SECONDS"]).collect();
+    let optional = ["MODE", "DUPLICATE", "STALE", "MENTIONS", "SECONDS", "UNCHANGED"];
+    let mut table = Table::new(&heads).numbers_from(4).optional(&optional);
+    for run in runs {
+        let id = short_id(run, width);
+        let mut cells = vec![run.name.clone(), run.ingestion.mode.to_string(), id, run.status().to_string()];
+        cells.extend(counts(run));
+        cells.push(run.elapsed().map(|elapsed| format!("{:.1}", elapsed.as_secs_f64())).unwrap_or_default());
+        table.row(cells);
+    }
+    let mut text = table.render(width);
+    text.push_str(&legend(runs.iter()));
+    runs.iter().for_each(|run| text.push_str(&notes(run)));
+    for run in runs.iter().filter(|run| run.status() == RunStatus::Ended(RunOutcome::Skipped)) {
+        text.push_str(&reason(run));
+    }
+    text
+}
+
+/// Runs of the past: when each ran and how it ended, and below it what went wrong or is missing.
+pub(super) fn history(runs: &[Seen], width: Width) -> String {
+    if runs.is_empty() {
+        return "no runs\n".to_owned();
+    }
+    let first = ["NAME", "STATUS", "RUN", "STARTED", "ENDED"];
+    let heads: Vec<&str> = first.into_iter().chain(["TOOK", "ATTEMPT"]).chain(COUNTS).chain(["MODE"]).collect();
+    let optional =
+        ["MODE", "STALE", "DUPLICATE", "MENTIONS", "UNCHANGED", "ENDED", "UPDATED", "INSERTED", "ATTEMPT", "TOOK"];
+    let mut table = Table::new(&heads).numbers_from(first.len()).optional(&optional);
+    for seen in runs {
+        let run = &seen.run;
+        let ended = run.end.as_ref().map(|end| to_the_minute(end.at)).unwrap_or_default();
+        let mut cells =
+            vec![run.name.clone(), status(seen), short_id(run, width), to_the_minute(run.started_at), ended];
+        cells.push(run.elapsed().map(shown).unwrap_or_default());
+        cells.push(run.attempt.number().to_string());
+        cells.extend(counts(run));
+        cells.push(run.ingestion.mode.to_string());
+        table.row(cells);
+    }
+    let mut text = table.render(width);
+    text.push_str(&legend(runs.iter().map(|seen| &seen.run)));
+    for Seen { run, .. } in runs {
+        text.push_str(&notes(run));
+        text.push_str(&reason(run));
+    }
+    text
+}
+
+/// All that is known of a run.
+pub(super) fn details(seen: &Seen, width: Width) -> String {
+    let run = &seen.run;
+    let mut table = Table::of_pairs();
+    let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
+    row("run", run.run_id.to_string());
+    row("ingestion", format!("{} ({})", run.name, run.ingestion));
+    if let Some(model) = &run.model {
+        row("model", model.to_string());
+    }
+    row("status", status(seen));
+    row("attempt", run.attempt.number().to_string());
+    if let Some(holder) = &run.holder {
+        row("host", format!("{}, process {}", holder.host, holder.process));
+    }
+    row("started", run.started_at.to_string());
+    if run.continued_at != run.started_at {
+        row("last attempt", run.continued_at.to_string());
+    }
+    if let Some(end) = &run.end {
+        row("ended", end.at.to_string());
+        row("took", run.elapsed().map(shown).unwrap_or_default());
+        let planned = end.planned.map(|planned| format!(" of {}", grouped(planned))).unwrap_or_default();
+        row("slices", format!("{}{planned} committed", grouped(end.slices)));
+        for (head, count) in COUNTS.iter().zip(counts(run)) {
+            row(&head.to_lowercase(), count);
+        }
+        row("checkpoint", end.checkpoint.as_ref().map_or_else(|| "none".to_owned(), |point| point.0.to_string()));
+        for note in &end.incomplete {
+            row("incomplete", incomplete(note));
+        }
+        if let Some(error) = &end.error {
+            row(if end.outcome == RunOutcome::Skipped { "reason" } else { "error" }, error.clone());
+        }
+    }
+    let mut text = table.render(width);
+    text.push_str(&legend(std::iter::once(run)));
+    if seen.alive == Some(Alive::No) {
+        text.push_str(&format!("The process of this run died; `cdm ingest {}` continues it.\n", run.name));
+    }
+    text
+}
+
+fn status(seen: &Seen) -> String {
+    match seen.alive {
+        Some(Alive::No) => "lost".to_owned(),
+        Some(Alive::Unknown) => "running (not verified)".to_owned(),
+        _ => seen.run.status().to_string(),
+    }
+}
+
+fn short_id(run: &RunRecord, width: Width) -> String {
+    let id = run.run_id.to_string();
+    match id.char_indices().rev().nth(SHORT_ID - 1) {
+        Some((start, _)) if width.is_limited() => id.get(start..).unwrap_or(&id).to_owned(),
+        _ => id,
+    }
+}
+
+/// The counts of a run that has ended; records that were seen only inside others are counted apart.
+fn counts(run: &RunRecord) -> [String; 8] {
+    let Some(end) = &run.end else { return Default::default() };
+    let Counts { inserted, updated, unchanged, stale, duplicate, rejected, .. } = end.counts.without_mentions();
+    let mentions = end.counts.mentions.total();
+    let read = end.read.saturating_sub(mentions);
+    [read, inserted, updated, unchanged, stale, duplicate, rejected, mentions].map(grouped)
+}
+
+/// What those counts mean that look like a loss and are none, where they are not zero.
+fn legend<'r>(runs: impl Iterator<Item = &'r RunRecord>) -> String {
+    let mut all = Counts::default();
+    runs.filter_map(|run| run.end.as_ref()).for_each(|end| all += end.counts);
+    let (mentions, counts) = (all.mentions.total(), all.without_mentions());
+    let lines = [
+        (counts.stale, "STALE: records older than what the sink has; the newer ones stay.\n"),
+        (counts.duplicate, "DUPLICATE: further records of a key in the same slice; the newest one was taken.\n"),
+        (mentions, "MENTIONS: records seen only inside others, such as users in issues, that are known already.\n"),
+    ];
+    lines.into_iter().filter(|(count, _)| *count > 0).map(|(_, line)| line).collect()
+}
+
+fn notes(run: &RunRecord) -> String {
+    let notes = run.end.iter().flat_map(|end| &end.incomplete);
+    notes.map(|note| format!("{}: {}\n", run.name, incomplete(note))).collect()
+}
+
+fn incomplete(note: &Incomplete) -> String {
+    let times = if note.count == 1 { "once".to_owned() } else { format!("{} times, first", grouped(note.count)) };
+    format!("{}: {} ({times} at {})", note.resource, note.what, note.first_at)
+}
+
+fn reason(run: &RunRecord) -> String {
+    match run.end.as_ref().and_then(|end| end.error.as_ref()) {
+        Some(error) => format!("{}: {}: {error}\n", run.name, run.status()),
+        None => String::new(),
+    }
+}

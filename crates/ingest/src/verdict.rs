@@ -1,0 +1,50 @@
+//! Whether the records of a run came out well enough for it to have succeeded.
+
+use endpoint_api::{Error, ErrorKind, Result};
+
+use crate::{Job, RunReport};
+
+/// Fails when a run that has loaded every slice has too many rejects: more than the limit allows, or nothing else.
+pub(crate) fn judge(job: &Job<'_>, report: &mut RunReport) -> Result<()> {
+    let (rejected, read) = (report.counts.rejected, report.counts.total());
+    if rejected > 0 && rejected == read {
+        let message = match read {
+            1 => "the only record that was read was rejected".to_owned(),
+            _ => format!("all {read} records that were read were rejected"),
+        };
+        return Err(too_many(job, report, &message));
+    }
+    match job.options.max_rejects {
+        Some(limit) if limit.is_exceeded_by(&report.counts) => Err(over_the_limit(job, report, limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Fails when a run that has slices left has too many rejects already, whatever is still to come.
+pub(crate) fn stop_if_hopeless(job: &Job<'_>, report: &mut RunReport) -> Result<()> {
+    match job.options.max_rejects {
+        Some(limit) if limit.is_hopeless_after(&report.counts) => {
+            let error = over_the_limit(job, report, limit);
+            let next = match job.options.full {
+                true => "the run stopped early: run it with --full again",
+                false => "the run stopped early: the next run reads the rest",
+            };
+            Err(error.with("not everything was read", next))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn over_the_limit(job: &Job<'_>, report: &mut RunReport, limit: crate::MaxRejects) -> Error {
+    let message = format!(
+        "{} of {} records were rejected, which is more than --max-rejects {limit} allows; what was loaded stays",
+        report.counts.rejected,
+        report.counts.total(),
+    );
+    too_many(job, report, &message)
+}
+
+fn too_many(job: &Job<'_>, report: &mut RunReport, message: &str) -> Error {
+    report.too_many_rejects = true;
+    Error::new(ErrorKind::Data, "ingest", format!("{message}. See `cdm rejects list {}`", job.ingestion.sink))
+}
