@@ -10,7 +10,7 @@ const KEPT_BYTES: usize = 1024 * 1024;
 pub(crate) struct RecordBuffer {
     bytes: Vec<u8>,
     limit: usize,
-    rest: Option<blake3::Hasher>,
+    rest: Option<Box<blake3::Hasher>>,
 }
 
 /// A piece of a file that should be a record.
@@ -37,6 +37,14 @@ pub(crate) enum Content<'a> {
     },
 }
 
+impl Piece<'_> {
+    /// Whether it may be an object, as every record is.
+    pub(crate) fn begins_an_object(&self) -> bool {
+        let (Content::Whole(text) | Content::Oversized { head: text, .. }) = &self.content;
+        text.trim_ascii_start().first() == Some(&b'{')
+    }
+}
+
 impl RecordBuffer {
     /// A buffer for records of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
@@ -60,7 +68,7 @@ impl RecordBuffer {
             }
             None if self.limit - self.bytes.len() >= piece.len() => self.append(piece),
             None => {
-                let mut hasher = blake3::Hasher::new();
+                let mut hasher = Box::new(blake3::Hasher::new());
                 hasher.update(&self.bytes);
                 self.bytes.truncate(HEAD_BYTES);
                 self.bytes.shrink_to(HEAD_BYTES);
@@ -89,10 +97,15 @@ impl RecordBuffer {
         }
     }
 
-    /// Whether the record is the JSON string of `text`, which needs no escapes.
-    pub(crate) fn is_text(&self, text: &str) -> bool {
-        let quoted = self.bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-        self.rest.is_none() && quoted == Some(text.as_bytes())
+    /// All the bytes, unless they are above the limit.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        self.rest.is_none().then_some(&self.bytes)
+    }
+
+    /// The text of a JSON string that needs no escapes, unless it is above the limit.
+    pub(crate) fn text(&self) -> Option<&str> {
+        let quoted = self.whole()?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        std::str::from_utf8(quoted).ok()
     }
 
     #[cfg(test)]

@@ -15,9 +15,15 @@ const LEAST_SLICE_BYTES: u64 = 4096;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The folder of the export, or its files, or a list of both; relative to the configuration file.
-    /// Of a folder are read `projects`, `users`, `issues`, `comments` and `worklogs`, also numbered
-    /// (`issues-0001`), as `.jsonl` or `.json`, plain or with `.gz` or `.zst`; not what lies deeper.
+    /// Of a folder and the folders in it, every file that ends in `.json`, `.jsonl` or `.ndjson`, also
+    /// with `.gz` or `.zst`, is a data file. It holds issues, comments, worklogs, projects or users, as its
+    /// name (`issues-page-1.json`, `comments-AB-1.json`) or its contents tell; `cdm check` names those
+    /// that tell neither.
     pub(crate) path: Paths,
+    /// Whether links to files and folders outside of `path` are followed. False by default: they are
+    /// named and not read.
+    #[serde(default)]
+    pub(crate) follow_links: bool,
     /// The name that is part of the records' ids (`cdm:work:item:<source_system>:10001`). Give each Jira
     /// site its own name, and do not change it after the first load.
     #[serde(default = "default_source_system")]

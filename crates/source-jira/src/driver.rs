@@ -1,4 +1,7 @@
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::{self, File},
+    sync::Arc,
+};
 
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, OpenContext, PlanRequest, Provisioner, RawBatch, Result, Sink, Slice,
@@ -12,7 +15,8 @@ use crate::{
     error::{joined, spawn},
     export::{Export, NO_FILES},
     extract::extract,
-    files, read, site,
+    files::{self, ExportFile, Listing, Unread},
+    read, site,
     stop::Stop,
     units::Unit,
 };
@@ -31,11 +35,13 @@ impl Driver for JiraExport {
     fn template() -> TemplateInfo {
         TemplateInfo::new("Jira export (files)", "Atlassian", "issue tracker")
             .docs(
-                "Reads what was exported from Jira's REST API: `projects`, `users`, `issues`, `comments` and `worklogs`, \
-                 as `.jsonl` (one record a line) or `.json` (arrays, or pages as Jira sends them), plain, `.gz` or \
-                 `.zst`, in any number of files (`issues-0001.jsonl`). Comments and worklogs are also taken out of \
-                 issues that embed them, and users out of whatever names them. A later run reads only the files that \
-                 have changed. A file is to be complete before it is read: write it elsewhere and move it there.",
+                "Reads what was exported from Jira's REST API: projects, users, issues, comments and worklogs, one record \
+                 a line, in arrays, or in pages as Jira sends them, plain, `.gz` or `.zst`, in any number of files \
+                 (`issues-page-1.json`, `comments-AB-1.json`) and folders. A data file ends in `.json`, `.jsonl` or \
+                 `.ndjson`; what is in it is told by its name or its contents, and one that tells neither is named by \
+                 `cdm check`. Comments and worklogs are also taken out of issues that embed them, and users out of \
+                 whatever names them. A run says what pages announce and do not hold. A later run reads only the files \
+                 that have changed. Write a file elsewhere and move it into the folder when it is complete.",
             )
             .sample_config(serde_json::json!({ "path": "./export", "source_system": "jira" }))
     }
@@ -105,7 +111,7 @@ impl Source for ExportEndpoint {
     }
 
     async fn units(&self) -> Result<Vec<UnitDescriptor>> {
-        Ok(Unit::ALL.into_iter().map(Unit::descriptor).collect())
+        self.blocking("list the units", |export, stop| Ok(export.units(stop))).await
     }
 
     async fn plan(&self, unit: &UnitId, request: &PlanRequest) -> Result<Vec<Slice>> {
@@ -122,17 +128,18 @@ impl Source for ExportEndpoint {
 
 fn check(export: &Export) -> CheckReport {
     let mut report = CheckReport::new();
+    let roots: Vec<_> = export.paths.iter().filter_map(|configured| fs::canonicalize(&configured.path).ok()).collect();
     for configured in &export.paths {
-        match files::find_at(configured) {
-            Ok(found) => report.add("path", true, format!("`{}`: {}", configured.given, count(found.len()))),
+        match files::find_at(configured, &roots, export.follow_links) {
+            Ok(found) => report.add("path", true, format!("`{}`: {}", configured.given, count(found.files.len()))),
             Err(error) => report.add("path", false, error.to_string()),
         }
     }
     if !report.ok() {
         return report;
     }
-    let files = match export.list() {
-        Ok(files) => files,
+    let Listing { files, unread } = match export.listing() {
+        Ok(listing) => listing,
         Err(error) => {
             report.add("files", false, error.to_string());
             return report;
@@ -140,8 +147,17 @@ fn check(export: &Export) -> CheckReport {
     };
     if files.is_empty() {
         report.add("files", false, NO_FILES);
-        return report;
+    } else {
+        check_units(&files, &mut report);
+        check_users(export, &mut report);
     }
+    for Unread { name, reason, .. } in unread {
+        report.add("unread", true, format!("`{name}` {reason}"));
+    }
+    report
+}
+
+fn check_units(files: &[ExportFile], report: &mut CheckReport) {
     for unit in Unit::ALL {
         let of_unit: Vec<_> = files.iter().filter(|file| file.unit == unit).collect();
         let unreadable = of_unit.iter().find_map(|file| Some((file, File::open(&file.path).err()?)));
@@ -153,6 +169,10 @@ fn check(export: &Export) -> CheckReport {
             None => report.add(unit.name(), true, count(of_unit.len())),
         }
     }
+}
+
+/// Says how many users the export names by two ids.
+fn check_users(export: &Export, report: &mut CheckReport) {
     match export.users(&Stop::default()).map(|users| users.pairs()) {
         Ok(0) => {}
         Ok(pairs) => {
@@ -161,7 +181,6 @@ fn check(export: &Export) -> CheckReport {
         }
         Err(error) => report.add("user ids", false, error.to_string()),
     }
-    report
 }
 
 fn count(files: usize) -> String {

@@ -3,18 +3,29 @@ use std::{
     io::{self, BufRead, BufReader, Read},
 };
 
-use crate::buffer::{Piece, RecordBuffer};
+use crate::{
+    buffer::{Piece, RecordBuffer},
+    decode::UTF_8_MARK,
+    field_names::FieldNames,
+    pages::{Member, Page, Pages},
+    scan::Scan,
+};
 
-/// Splits JSON text into the elements of its arrays, of whatever size, without holding it in memory.
+/// Splits JSON text into records, of whatever size, without holding it in memory.
 ///
-/// The text is arrays of records and pages of Jira's (`{"total":2,"issues":[…]}`), one after the
-/// other. An element is given as it stands there, except that a line break between two of its tokens
-/// becomes a space, so that a record is one line. That it ends where it does is all that is known of
-/// it: what is between may still be no JSON.
+/// The text is any sequence of records, of pages of Jira's (`{"total":2,"issues":[…]}`), and of arrays
+/// of records or pages. A record is given as it stands there, except that a line break between two of
+/// its tokens becomes a space, so that it is one line. Only where it ends is known of it: what is
+/// between may be no JSON. Byte order marks between values are passed over.
+///
+/// An object outside of a page's list is a page when it has a list of records, or a member that only a
+/// page or an error response has, before any member that only a record has.
 #[derive(Debug)]
 pub(crate) struct Elements<R> {
     input: BufReader<R>,
     record: RecordBuffer,
+    /// A member's name, or the value of a page's member.
+    side: RecordBuffer,
     /// The member of a page that is its list of records.
     list: &'static str,
     /// How many bytes have gone by.
@@ -22,6 +33,11 @@ pub(crate) struct Elements<R> {
     /// How many elements have.
     elements: u64,
     place: Place,
+    page: Page,
+    pages: Pages,
+    /// What pages say of the fields of their issues, when only the pages are read. Of records only their number
+    /// is known then.
+    fields: Option<FieldNames>,
 }
 
 /// Between which tokens the reading stopped.
@@ -29,10 +45,35 @@ pub(crate) struct Elements<R> {
 enum Place {
     /// Before a value that stands for itself, or at the end.
     Outside { is_first: bool },
+    /// In an array that stands for itself, before an element or its end.
+    Array { is_first: bool },
     /// In a page, before a member or its end.
-    Page { is_first: bool, start: u64, has_list: bool },
-    /// In an array, before an element or its end; `page` is where the page begins that it is of.
-    Array { is_first: bool, page: Option<u64> },
+    Page { is_first: bool, in_array: bool },
+    /// In the list of a page, before an element or its end.
+    List { is_first: bool, in_array: bool },
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// A record, which has been read.
+    Record,
+    /// A page, of which the beginning has been read, or all of it.
+    Page,
+}
+
+/// Where the bytes of a value go.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    record: bool,
+    side: bool,
+}
+
+impl Keep {
+    const NOTHING: Self = Self { record: false, side: false };
+    const RECORD: Self = Self { record: true, side: false };
+    const SIDE: Self = Self { record: false, side: true };
+    const BOTH: Self = Self { record: true, side: true };
 }
 
 /// Why no more elements are found.
@@ -66,34 +107,57 @@ impl fmt::Display for SplitError {
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The member names of a page are compared up to this length; longer ones are not a list's.
+/// Members are known by their names up to this length.
 const NAME_BYTES: usize = 64;
 
-/// The list of a page that does not call it by what is in it.
-const VALUES: &str = "values";
+/// The values of a page's own members are looked at up to this length.
+const MEMBER_BYTES: usize = 64 * 1024;
+
+/// `names` and `schema` are looked at up to this length.
+const FIELDS_BYTES: usize = 8 * 1024 * 1024;
 
 const CUT_SHORT: &str = "the text ends in the middle of a value";
-const NO_PAGE: &str =
-    "expected a page with a list of records, such as `issues` or `values`, found an object without one";
+const NO_LIST: &str = "expected the list of a page to be an array";
+const NO_MEMBER: &str = "expected the name of a member";
+const NO_COLON: &str = "expected `:`";
+const NO_VALUE: &str = "expected a value";
 
 impl<R: Read> Elements<R> {
-    /// The elements of `input`, whose pages call their list `list` or `values`. Elements longer than
+    /// The records in `input`, whose pages call their list `list` or `values`. Records longer than
     /// `limit` are not held in memory.
     pub(crate) fn new(input: R, list: &'static str, limit: usize) -> Self {
         Self {
             input: BufReader::with_capacity(CHUNK_BYTES, input),
             record: RecordBuffer::new(limit),
+            side: RecordBuffer::new(NAME_BYTES),
             list,
             offset: 0,
             elements: 0,
             place: Place::Outside { is_first: true },
+            page: Page::default(),
+            pages: Pages::default(),
+            fields: None,
         }
     }
 
-    /// The next element. After an error there is nothing more to be had.
+    /// Reads to the end, or as far as the text is what it should be, for what the pages say of themselves and of the
+    /// fields of their issues.
+    pub(crate) fn survey(input: R, list: &'static str) -> (Pages, FieldNames, Result<(), SplitError>) {
+        let mut elements = Self { fields: Some(FieldNames::default()), ..Self::new(input, list, NAME_BYTES) };
+        let outcome = loop {
+            match elements.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        (elements.pages, elements.fields.unwrap_or_default(), outcome)
+    }
+
+    /// The next record. After an error there is nothing more to be had.
     pub(crate) fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         loop {
-            self.skip_space()?;
+            self.skip_space(Keep::NOTHING)?;
             match (self.place, self.peek()?) {
                 (Place::Outside { is_first: true }, None) => {
                     return Err(self.malformed("expected an array or a page of records, found nothing"));
@@ -102,65 +166,123 @@ impl<R: Read> Elements<R> {
                 (_, None) => return Err(self.malformed(CUT_SHORT)),
                 (Place::Outside { .. }, Some(b'[')) => {
                     self.pass();
-                    self.place = Place::Array { is_first: true, page: None };
+                    self.place = Place::Array { is_first: true };
                 }
                 (Place::Outside { .. }, Some(b'{')) => {
-                    self.place = Place::Page { is_first: true, start: self.offset, has_list: false };
-                    self.pass();
+                    self.place = Place::Outside { is_first: false };
+                    if self.pass_object(false)? == Object::Record {
+                        return Ok(Some(self.piece()));
+                    }
                 }
                 (Place::Outside { .. }, Some(_)) => {
                     return Err(self.malformed("expected an array or a page of records"));
                 }
-                (Place::Page { start, has_list, .. }, Some(b'}')) => {
-                    if !has_list {
-                        return Err(SplitError::Malformed { offset: start, what: NO_PAGE });
-                    }
+                (Place::Page { in_array, .. }, Some(b'}')) => {
+                    self.pass();
+                    self.end_page(in_array);
+                }
+                (Place::Page { is_first, in_array }, Some(_)) => self.pass_member(is_first, in_array)?,
+                (Place::Array { .. }, Some(b']')) => {
                     self.pass();
                     self.place = Place::Outside { is_first: false };
                 }
-                (Place::Page { is_first, start, has_list }, Some(_)) => self.pass_member(is_first, start, has_list)?,
-                (Place::Array { page: None, .. }, Some(b']')) => {
+                (Place::List { in_array, .. }, Some(b']')) => {
                     self.pass();
-                    self.place = Place::Outside { is_first: false };
+                    self.place = Place::Page { is_first: false, in_array };
                 }
-                (Place::Array { page: Some(start), .. }, Some(b']')) => {
-                    self.pass();
-                    self.place = Place::Page { is_first: false, start, has_list: true };
-                }
-                (Place::Array { is_first, page }, Some(_)) => {
+                (Place::Array { is_first }, Some(_)) => {
                     self.pass_comma(is_first, "expected `,` or `]`")?;
-                    self.record.clear();
-                    self.pass_value(true)?;
-                    self.place = Place::Array { is_first: false, page };
-                    self.elements += 1;
-                    return Ok(Some(Piece { line: self.elements, content: self.record.content() }));
+                    self.place = Place::Array { is_first: false };
+                    if self.peek()? != Some(b'{') {
+                        self.pass_record()?;
+                    } else if self.pass_object(true)? == Object::Page {
+                        continue;
+                    }
+                    return Ok(Some(self.piece()));
+                }
+                (Place::List { is_first, in_array }, Some(_)) => {
+                    self.pass_comma(is_first, "expected `,` or `]`")?;
+                    self.pass_record()?;
+                    self.place = Place::List { is_first: false, in_array };
+                    self.page.held += 1;
+                    return Ok(Some(self.piece()));
                 }
             }
         }
     }
 
+    /// The record that has been read.
+    fn piece(&mut self) -> Piece<'_> {
+        self.elements += 1;
+        Piece { line: self.elements, content: self.record.content() }
+    }
+
+    fn pass_record(&mut self) -> Result<(), SplitError> {
+        self.record.clear();
+        self.pass_value(self.of_record())
+    }
+
+    fn end_page(&mut self, in_array: bool) {
+        self.pages.add(std::mem::take(&mut self.page));
+        self.place = if in_array { Place::Array { is_first: false } } else { Place::Outside { is_first: false } };
+    }
+
     /// Reads a member of a page, or of its list the beginning.
-    fn pass_member(&mut self, is_first: bool, start: u64, has_list: bool) -> Result<(), SplitError> {
+    fn pass_member(&mut self, is_first: bool, in_array: bool) -> Result<(), SplitError> {
         self.pass_comma(is_first, "expected `,` or `}`")?;
-        self.expect(b'"', "expected the name of a member")?;
-        let mut name = RecordBuffer::new(NAME_BYTES);
-        std::mem::swap(&mut name, &mut self.record);
-        let passed = self.pass_value(true);
-        std::mem::swap(&mut name, &mut self.record);
-        passed?;
-        self.skip_space()?;
-        self.expect(b':', "expected `:`")?;
+        self.expect(b'"', NO_MEMBER)?;
+        let member = self.pass_name(Keep::SIDE)?;
+        self.skip_space(Keep::NOTHING)?;
+        self.expect(b':', NO_COLON)?;
         self.pass();
-        self.skip_space()?;
-        let is_list = name.is_text(self.list) || name.is_text(VALUES);
-        if is_list && self.peek()? == Some(b'[') {
-            self.pass();
-            self.place = Place::Array { is_first: true, page: Some(start) };
-        } else {
-            self.pass_value(false)?;
-            self.place = Place::Page { is_first: false, start, has_list };
+        self.skip_space(Keep::NOTHING)?;
+        self.place = Place::Page { is_first: false, in_array };
+        self.pass_member_value(member, in_array, Keep::NOTHING)
+    }
+
+    /// Reads the name of a member, and what it says of the object.
+    fn pass_name(&mut self, keep: Keep) -> Result<Option<Member>, SplitError> {
+        self.side = RecordBuffer::new(NAME_BYTES);
+        self.pass_value(keep)?;
+        Ok(self.side.text().and_then(|name| Member::of(name, self.list)))
+    }
+
+    /// Reads the value of a member of what is a page or not known yet, or of its list the beginning.
+    fn pass_member_value(&mut self, member: Option<Member>, in_array: bool, keep: Keep) -> Result<(), SplitError> {
+        let is_array = self.peek()? == Some(b'[');
+        match member {
+            Some(Member::List) if is_array => {
+                self.pass();
+                self.page.has_list = true;
+                self.place = Place::List { is_first: true, in_array };
+                Ok(())
+            }
+            Some(Member::OtherList) if is_array => {
+                self.page.note_other_list();
+                self.place = Place::Page { is_first: false, in_array };
+                self.pass_value(keep)
+            }
+            Some(Member::OfPage(name)) => {
+                self.pass_value_aside(MEMBER_BYTES, keep)?;
+                self.page.note(name, self.side.whole().unwrap_or_default());
+                Ok(())
+            }
+            Some(Member::OfFields(fields)) if self.fields.is_some() => {
+                self.pass_value_aside(FIELDS_BYTES, keep)?;
+                if let (Some(known), Some(value)) = (&mut self.fields, self.side.whole()) {
+                    known.note(fields, value);
+                }
+                self.side = RecordBuffer::new(NAME_BYTES);
+                Ok(())
+            }
+            _ => self.pass_value(keep),
         }
-        Ok(())
+    }
+
+    /// Reads a value, and holds up to `limit` bytes of it aside.
+    fn pass_value_aside(&mut self, limit: usize, keep: Keep) -> Result<(), SplitError> {
+        self.side = RecordBuffer::new(limit);
+        self.pass_value(Keep { side: true, ..keep })
     }
 
     /// Reads the comma before all but the first.
@@ -168,29 +290,36 @@ impl<R: Read> Elements<R> {
         if !is_first {
             self.expect(b',', expected)?;
             self.pass();
-            self.skip_space()?;
+            self.skip_space(Keep::NOTHING)?;
         }
         Ok(())
     }
 
-    /// Reads a value, and keeps it as a record or not.
-    fn pass_value(&mut self, keep: bool) -> Result<(), SplitError> {
-        let mut scan = match self.peek()? {
+    /// Reads a value.
+    fn pass_value(&mut self, keep: Keep) -> Result<(), SplitError> {
+        let scan = match self.peek()? {
             None => return Err(self.malformed(CUT_SHORT)),
-            Some(b',' | b':' | b']' | b'}') => return Err(self.malformed("expected a value")),
+            Some(b',' | b':' | b']' | b'}') => return Err(self.malformed(NO_VALUE)),
             Some(b'"' | b'[' | b'{') => Scan::Nested { depth: 0, string: None },
             Some(_) => Scan::Scalar,
         };
+        self.pass_with(scan, keep)
+    }
+
+    fn pass_with(&mut self, mut scan: Scan, keep: Keep) -> Result<(), SplitError> {
         loop {
             let chunk = fill(&mut self.input)?;
             if chunk.is_empty() {
                 // A scalar ends with the text, which whatever it stands in then finds cut short.
                 return if scan == Scan::Scalar { Ok(()) } else { Err(self.malformed(CUT_SHORT)) };
             }
-            let record = &mut self.record;
+            let (record, side) = (&mut self.record, &mut self.side);
             let (used, is_done) = scan.advance(chunk, |piece| {
-                if keep {
+                if keep.record {
                     record.push(piece);
+                }
+                if keep.side {
+                    side.push(piece);
                 }
             });
             self.input.consume(used);
@@ -201,14 +330,26 @@ impl<R: Read> Elements<R> {
         }
     }
 
-    fn skip_space(&mut self) -> Result<(), SplitError> {
+    /// Goes past white space, of which line breaks are kept as spaces. Byte order marks are kept nowhere.
+    fn skip_space(&mut self, keep: Keep) -> Result<(), SplitError> {
         loop {
             let chunk = fill(&mut self.input)?;
             let length = chunk.len();
             let space = chunk.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+            if keep.record {
+                for byte in chunk.get(..space).unwrap_or_default() {
+                    self.record.push(if matches!(byte, b'\n' | b'\r') { b" " } else { std::slice::from_ref(byte) });
+                }
+            }
+            let is_mark = chunk.get(space) == UTF_8_MARK.first();
             self.input.consume(space);
             self.offset += u64::try_from(space).unwrap_or(u64::MAX);
-            if space < length || length == 0 {
+            if is_mark {
+                for &byte in UTF_8_MARK {
+                    self.expect(byte, "expected a value, found a character that begins none")?;
+                    self.pass();
+                }
+            } else if space < length || length == 0 {
                 return Ok(());
             }
         }
@@ -247,64 +388,6 @@ fn fill<R: Read>(input: &mut BufReader<R>) -> io::Result<&[u8]> {
     Ok(input.buffer())
 }
 
-/// How far into a value the reading is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scan {
-    /// A number or a word, or what stands in the place of one.
-    Scalar,
-    /// So many open brackets, and within a string whether its next character is escaped.
-    Nested { depth: u64, string: Option<bool> },
-}
-
-impl Scan {
-    /// Goes through `chunk`: how much of it is of the value, and whether that ends there. What is of
-    /// the value is given to `keep`, with a space for each line break between tokens.
-    fn advance(&mut self, chunk: &[u8], mut keep: impl FnMut(&[u8])) -> (usize, bool) {
-        match self {
-            Self::Scalar => {
-                let end = chunk.iter().position(|byte| {
-                    matches!(byte, b',' | b':' | b'"' | b'[' | b']' | b'{' | b'}' | b' ' | b'\t' | b'\n' | b'\r')
-                });
-                let used = end.unwrap_or(chunk.len());
-                keep(chunk.get(..used).unwrap_or_default());
-                (used, end.is_some())
-            }
-            Self::Nested { depth, string } => {
-                let mut kept = 0;
-                let mut at = 0;
-                while let Some(&byte) = chunk.get(at) {
-                    let next = at + 1;
-                    match (&*string, byte) {
-                        (Some(true), _) => *string = Some(false),
-                        (Some(false), b'\\') => *string = Some(true),
-                        (Some(false), b'"') => *string = None,
-                        (Some(false), _) => {
-                            let rest = chunk.get(next..).unwrap_or_default();
-                            at = memchr::memchr2(b'"', b'\\', rest).map_or(chunk.len(), |found| next + found);
-                            continue;
-                        }
-                        (None, b'"') => *string = Some(false),
-                        (None, b'[' | b'{') => *depth += 1,
-                        (None, b']' | b'}') => *depth = depth.saturating_sub(1),
-                        (None, b'\n' | b'\r') => {
-                            keep(chunk.get(kept..at).unwrap_or_default());
-                            keep(b" ");
-                            kept = next;
-                        }
-                        (None, _) => {}
-                    }
-                    at = next;
-                    if *depth == 0 && string.is_none() {
-                        keep(chunk.get(kept..at).unwrap_or_default());
-                        return (at, true);
-                    }
-                }
-                keep(chunk.get(kept..).unwrap_or_default());
-                (chunk.len(), false)
-            }
-        }
-    }
-}
-
+mod objects;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,19 @@
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use endpoint_api::{EndpointId, Error, ErrorKind, PlanRequest, Result, Slice, SourceIdentity};
+use endpoint_api::{EndpointId, Error, ErrorKind, PlanRequest, Result, Slice, SourceIdentity, UnitDescriptor};
 
 use crate::{
     config::{Config, ConfiguredPath},
-    files::{self, ExportFile},
+    files::{self, ExportFile, Listing, Looks, Unread},
     fingerprint::Confirmations,
     issue_keys::{IssueKeys, RecordFiles},
-    plan,
+    notes, plan,
     stop::Stop,
+    survey,
     units::Unit,
     user_aliases::{KnownUsers, UserIndex},
 };
@@ -32,6 +34,8 @@ pub(crate) struct Export {
     /// The size in bytes above which a record is rejected.
     pub(crate) record_limit: usize,
     slice_bytes: u64,
+    pub(crate) follow_links: bool,
+    looks: Looks,
     /// The files when they were last listed, so that not each slice lists them all again.
     listed: Mutex<Option<Arc<[ExportFile]>>>,
     pub(crate) confirmations: Confirmations,
@@ -50,6 +54,8 @@ impl Export {
             same_site_as: config.same_site_as,
             record_limit: usize::try_from(config.max_record_bytes).unwrap_or(usize::MAX),
             slice_bytes: config.slice_bytes,
+            follow_links: config.follow_links,
+            looks: Looks::default(),
             listed: Mutex::new(None),
             confirmations: Confirmations::default(),
             issue_keys: IssueKeys::new(ISSUE_KEY_BYTES),
@@ -74,9 +80,14 @@ impl Export {
 
     /// Lists its files, sorted by name.
     pub(crate) fn list(&self) -> Result<Arc<[ExportFile]>> {
-        let files: Arc<[ExportFile]> = files::find(&self.paths)?.into();
-        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&files));
-        Ok(files)
+        self.listing().map(|listing| listing.files.into())
+    }
+
+    /// Lists its files and the data files that are not read.
+    pub(crate) fn listing(&self) -> Result<Listing> {
+        let listing = files::list(&self.paths, self.follow_links, &self.looks)?;
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing.files.as_slice().into());
+        Ok(listing)
     }
 
     /// Its files as they were last listed: some may be gone by now, and others not in it yet.
@@ -96,15 +107,38 @@ impl Export {
 
     /// Cuts what has changed of a unit into slices.
     pub(crate) fn plan(&self, unit: Unit, request: &PlanRequest, stop: &Stop) -> Result<Vec<Slice>> {
-        let files = self.list()?;
-        if files.is_empty() {
-            return Err(Error::new(ErrorKind::Config, "plan", NO_FILES).with("key", "path"));
+        let listing = self.listing()?;
+        if listing.files.is_empty() {
+            let message = match listing.unread.first() {
+                Some(Unread { name, reason, .. }) => format!("{NO_FILES}. `{name}` {reason}"),
+                None => NO_FILES.to_owned(),
+            };
+            return Err(Error::new(ErrorKind::Config, "plan", message).with("key", "path"));
         }
-        if plan::files_of(&files, unit, request.mode).next().is_none() {
+        if plan::files_of(&listing.files, unit, request.mode).next().is_none() {
             let (unit, mode) = (unit.id(), request.mode);
             tracing::warn!(endpoint = %self.endpoint(), %unit, %mode, "the export has no file that the unit reads");
         }
-        plan::plan(&files, unit, request, self.slice_bytes, stop)
+        let slices = plan::plan(&listing, unit, request, self.slice_bytes, stop)?;
+        if let ([], [first, ..]) = (slices.as_slice(), notes::of_unread(&listing, unit).as_slice()) {
+            let (endpoint, files) = (self.endpoint(), listing.unread.len());
+            let first = format!("{} {}", first.resource, first.what);
+            tracing::warn!(%endpoint, files, first, "the export still has data files that are not read");
+        }
+        Ok(slices)
+    }
+
+    /// The units, with what the export says of the fields of its issues.
+    pub(crate) fn units(&self, stop: &Stop) -> Vec<UnitDescriptor> {
+        let mut units: Vec<UnitDescriptor> = Unit::ALL.into_iter().map(Unit::descriptor).collect();
+        // Where the export cannot be listed, the units are what they usually are.
+        let files = self.list().unwrap_or_default();
+        if let Some(issues) = units.iter_mut().find(|unit| unit.id == Unit::Issues.id()) {
+            let known: BTreeSet<String> = issues.fields.iter().map(|field| field.name.clone()).collect();
+            let names = survey::field_names(&files, stop);
+            issues.fields.extend(names.unit_fields().filter(|field| !known.contains(&field.name)));
+        }
+        units
     }
 }
 

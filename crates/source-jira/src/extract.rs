@@ -1,14 +1,16 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use endpoint_api::{Error, ErrorKind, Incomplete, Mode, RawBatch, Reject, Result, Slice, UnitId};
+
+use memchr::memmem;
 
 use crate::{
     batches::{Batches, Envelope, FoundRecord, Lookup},
     buffer::{Content, Piece},
     error::{outdated, stopped},
     export::Export,
-    files::ExportFile,
-    gather::{Embedded, gather},
+    files::{ExportFile, Form},
+    gather::{Embedded, FEWER_CHANGES, changelog_is_cut, gather},
     issue_parent::ParentKeys,
     json,
     parent::IssueRef,
@@ -20,6 +22,8 @@ use crate::{
 
 const NO_RECORDS: &str = "holds lines that are no records";
 const USERS_CUT: &str = "the export has more users with several ids than are kept in memory; some may appear as two";
+const NO_OBJECTS: &str = "holds no line that begins with `{`; is it one JSON value on many lines, or no JSON? A file of lines \
+                          has one record a line, any other is called `.json`";
 const OVERSIZED: &str = "holds records larger than `max_record_bytes`";
 
 /// Reads a slice and hands its batches over, the last one when the file is known to be still the one
@@ -33,21 +37,26 @@ pub(crate) fn extract(
 ) -> Result<()> {
     let unit = Unit::find(unit_id)?;
     let spec = SliceSpec::read(slice)?;
+    if spec.records == Records::Notes {
+        return hand_over_notes(export, unit_id, spec, hand_over);
+    }
     let file = export.file(&spec.file).map_err(|error| match error.kind() {
         ErrorKind::Config => outdated(&spec.file, "the export has been moved or removed").caused_by(error),
         _ => error,
     })?;
     let file = &file.ok_or_else(|| outdated(&spec.file, "the file has been removed"))?;
+    let confirm = || export.confirmations.confirm(file, &spec.state, stop);
+    // The contents of a file that has changed may be of another unit.
+    confirm()?;
     let is_of_unit = match spec.records {
         Records::Own => file.unit == unit,
         Records::Embedded => unit.embedded_in().contains(&file.unit),
+        Records::Notes => false,
     };
     if !is_of_unit {
         let message = "the slice is one of another unit";
         return Err(Error::new(ErrorKind::Config, "read", message).with("unit", unit_id).with("file", &spec.file));
     }
-    let confirm = || export.confirmations.confirm(file, &spec.state, stop);
-    confirm()?;
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
     let is_mapped = spec.mode == Mode::Cdm;
@@ -60,11 +69,31 @@ pub(crate) fn extract(
     if are_users_cut {
         batches.incomplete(Incomplete::new(&file.name, USERS_CUT, &file.name));
     }
+    let history = memmem::Finder::new(b"\"changelog\"");
     let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field()));
-    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, stop };
+    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, history, stop };
     // What is wrong with a file that has changed does not matter.
     extraction.run(&mut batches).or_else(|error| confirm().and(Err(error)))?;
     confirm()?;
+    batches.finish(spec.resume_at)
+}
+
+/// Hands over a batch without records that says what is missing in the export as a whole.
+fn hand_over_notes(
+    export: &Export,
+    unit: &UnitId,
+    spec: SliceSpec,
+    hand_over: &mut dyn FnMut(RawBatch) -> Result<()>,
+) -> Result<()> {
+    let envelope = Envelope {
+        unit: unit.clone(),
+        endpoint: export.endpoint().clone(),
+        resource: Arc::from(spec.file.as_str()),
+        unchecked: false,
+        users: None,
+    };
+    let mut batches = Batches::new(envelope, None, hand_over)?;
+    spec.notes.into_iter().for_each(|note| batches.incomplete(note));
     batches.finish(spec.resume_at)
 }
 
@@ -80,20 +109,32 @@ struct Extraction<'e> {
     limit: usize,
     /// How the parents of issues are found, where records are mapped.
     parents: Option<ParentKeys<'e>>,
+    /// Finds issues that may have a history.
+    history: memmem::Finder<'static>,
     stop: &'e Stop,
 }
 
 impl Extraction<'_> {
     fn run(&self, batches: &mut Batches<'_>) -> Result<()> {
         let mut pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+        let (mut count, mut objects) = (0_u64, 0_u64);
+        let mut first_at = None;
         while let Some(piece) = pieces.next()? {
             if self.stop.is_set() {
                 return Err(stopped());
             }
+            count += 1;
+            objects += u64::from(piece.begins_an_object());
+            first_at.get_or_insert(piece.line);
             match self.spec.records {
                 Records::Own => self.take_record(&piece, batches)?,
                 Records::Embedded => self.take_embedded(&piece, batches)?,
+                Records::Notes => {}
             }
+        }
+        if let (0, Some(line), Form::Lines, Records::Own) = (objects, first_at, self.file.form, self.spec.records) {
+            let note = Incomplete::new(&self.file.name, NO_OBJECTS, origin(&self.file.name, line));
+            batches.incomplete(Incomplete { count, ..note });
         }
         Ok(())
     }
@@ -105,10 +146,10 @@ impl Extraction<'_> {
         match content {
             Content::Whole(bytes) => match self.record_of(bytes) {
                 Ok(json) => {
-                    let issue = match self.parents {
-                        Some(parents) if self.unit == Unit::Issues => parents.of_issue(json),
-                        _ => IssueRef::of_record(self.unit, json),
-                    };
+                    if self.unit == Unit::Issues && self.history.find(bytes).is_some() && changelog_is_cut(json) {
+                        batches.incomplete(Incomplete::new(&self.file.name, FEWER_CHANGES, &origin));
+                    }
+                    let issue = self.issue_of(json);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
                 }
                 Err(reason) => batches.reject(Reject::at_source(origin, reason, bytes)),
@@ -117,6 +158,21 @@ impl Extraction<'_> {
                 let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
                 batches.reject(Reject::oversized(origin, reason, head, length, hash))
             }
+        }
+    }
+
+    /// The issue that a record belongs to: as the record says, and otherwise as the file's name does. Of an issue it is
+    /// the parent, which only matters where records are mapped.
+    fn issue_of<'p>(&'p self, json: &'p str) -> IssueRef<'p> {
+        let issue = match self.parents {
+            Some(parents) if self.unit == Unit::Issues => parents.of_issue(json),
+            _ => IssueRef::of_record(self.unit, json),
+        };
+        match (&self.file.issue_key, &issue) {
+            (Some(key), IssueRef { id: None, key: None }) if self.unit.is_of_an_issue() => {
+                IssueRef { id: None, key: Some(Cow::Borrowed(key.as_str())) }
+            }
+            _ => issue,
         }
     }
 

@@ -96,7 +96,8 @@ impl FileStat {
         self.settled && self.modified_ns.is_some()
     }
 
-    fn is_same(&self, other: &Self) -> bool {
+    /// Whether both have the same length and modification time.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.bytes, self.modified_ns) == (other.bytes, other.modified_ns)
     }
 }

@@ -48,12 +48,38 @@ fn users_of_issue<'a>(json: &'a str, found: Found<'_, 'a>) -> Result<bool> {
     let Some(fields) = fields.map(RawValue::get) else { return Ok(true) };
     users(fields, "/fields", ["assignee", "reporter", "creator"], found)?;
     for list in [COMMENTS, WORKLOGS] {
-        list.each(fields, &mut |part, json| {
+        let mut held = 0;
+        let total = list.each(fields, &mut |part, json| {
+            held += 1;
             users(json, &part, ["author", "updateAuthor"], found)?;
             Ok(())
         })?;
+        if total > held {
+            found(Embedded::Fewer(list.fewer))?;
+        }
     }
     Ok(true)
+}
+
+/// What to say of an issue whose history is a page that holds fewer changes than there are.
+pub(crate) const FEWER_CHANGES: &str = "embeds fewer entries of the changelog than there are";
+
+/// Whether the history in an issue is a page that says that there are more changes than it holds.
+pub(crate) fn changelog_is_cut(issue: &str) -> bool {
+    let page = members(issue, ["changelog"]).and_then(|[changelog]| changelog);
+    let Some([histories, values, total]) = page.and_then(|page| members(page.get(), ["histories", "values", "total"]))
+    else {
+        return false;
+    };
+    let mut held = 0_u64;
+    if let Some(list) = histories.or(values) {
+        // Counting does not fail.
+        let _ = each_element(list.get(), &mut |_, _| {
+            held += 1;
+            Ok(())
+        });
+    }
+    total.and_then(|total| total.get().parse::<u64>().ok()).is_some_and(|total| total > held)
 }
 
 /// The users that stand under `names` in the object at `place`. `false` when it is none.
@@ -169,6 +195,31 @@ mod tests {
         assert!(!incomplete(r#"{"comments":[{},{}],"total":1}"#));
         assert!(!incomplete(r#"{"comments":[{}]}"#));
         assert!(!incomplete(r#"{"comments":[{}],"total":"many"}"#));
+    }
+
+    #[test]
+    fn a_user_may_be_missing_where_a_list_is_cut() {
+        let issue = r#"{"id":"1","fields":{"comment":{"total":2,"comments":[{"author":{"name":"x"}}]},
+            "worklog":{"total":1,"worklogs":[{}]}}}"#;
+        let expected = [r#"/fields/comment/comments/0/author {"name":"x"}"#, COMMENTS.fewer];
+        assert_eq!(found(Unit::Users, Unit::Issues, issue), expected);
+    }
+
+    #[test]
+    fn a_history_that_holds_fewer_changes_than_it_says_is_cut() {
+        for (changelog, is_cut) in [
+            (r#"{"startAt":0,"maxResults":1,"total":2,"histories":[{"id":"1"}]}"#, true),
+            (r#"{"total":2,"histories":[{"id":"1"},{"id":"2"}]}"#, false),
+            (r#"{"total":1}"#, true),
+            (r#"{"total":2,"values":[{},{}]}"#, false),
+            (r#"{"histories":[]}"#, false),
+            ("null", false),
+            ("[]", false),
+        ] {
+            let issue = format!(r#"{{"id":"1","changelog":{changelog}}}"#);
+            assert_eq!(changelog_is_cut(&issue), is_cut, "{issue}");
+        }
+        assert!(!changelog_is_cut(r#"{"fields":{"changelog":{"total":2}}}"#));
     }
 
     #[test]

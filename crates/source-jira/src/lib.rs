@@ -1,22 +1,39 @@
 //! The driver `jira.export`: a source that reads what was exported from Jira's REST API, from files.
 //!
 //! It must never change, repair or map a record: a record is handed out as it stands in its file,
-//! except that a line break between two tokens of its JSON becomes a space. It must never write to
-//! the export, and never hold more of it in memory than a few batches and one record, whatever the
-//! size of a file or of a record.
+//! except that a line break between two tokens of its JSON becomes a space, and that byte order marks between records
+//! are left out. It must never write to the export, and never hold more of it in memory than a few batches and one
+//! record, whatever the size of a file or of a record.
 //!
-//! In a folder it reads these files, and none that lie deeper; single files are called the same:
+//! # Files
 //!
-//! | name | what |
+//! A data file is any file at `path`, at any depth, that ends in `.json`, `.jsonl` or `.ndjson`, with or without `.gz`
+//! or `.zst` after that. Upper and lower case are the same.
+//!
+//! | name | what it tells |
 //! | --- | --- |
-//! | `projects`, `users`, `issues`, `comments`, `worklogs` | the unit, `jira.projects` and so on |
-//! | nothing, or `-`, `_` or `.` and digits | one of many files: `issues-0001` |
-//! | `.jsonl` | one record a line; lines end with `\n` and with nothing else |
-//! | `.json` | arrays of records and pages as Jira sends them (`{"total":2,"issues":[…]}`), one after the other |
-//! | nothing, `.gz` or `.zst` | plain or compressed |
+//! | begins with `projects`, `users`, `issues`, `comments` or `worklogs`, and has besides only numbers and words such as `page`, `part` or `all`: `issues.jsonl`, `Issues-3.json`, `issues (2).json`, `issues-page-1.json`, `issues-2024-01.jsonl` | the unit, unless the contents are certainly of another one |
+//! | has one of these words, also in the singular, among others: `issues_ACME.jsonl`, `issue-AB-1.json`, `acme-comments.json` | the unit, if the contents bear it out |
+//! | has none of them, but its folder has: `comments/0001.json` | as if the folder's name were the file's |
+//! | none of these: `AB-1.json` | nothing: the contents decide |
+//! | has an issue's key: `comments-AB-1.json`, `AB-1/worklogs.json` | the issue of the comments and worklogs that do not name one |
+//! | `.gz`, `.zst` | the compression, unless the first bytes tell another one |
 //!
-//! The origin of a record is its file and line; in a `.json` file the line is the record's place among
-//! the others, from 1.
+//! The contents decide by the first 64 KiB: a page is of the unit that its list is named after (`issues`); a record with
+//! `fields` is an issue, with `body` a comment, with `timeSpentSeconds` a worklog, with `accountId` a user, and with
+//! `projectTypeKey` a project.
+//!
+//! Records stand one a line (lines end with `\n` and with nothing else), or as values of any number of lines: records,
+//! pages as Jira sends them (`{"total":2,"issues":[…]}`), and arrays of records or pages, one after the other. Which of
+//! the two it is, is told by the contents as well: a page or an indented record in a `.jsonl` file is read, and so is a
+//! `.json` file with one record a line. The origin of a record is its file and its line, or its place among the other
+//! records of the file, from 1.
+//!
+//! A data file that is not read is named by the check and by runs, with the reason: one that tells no unit, one whose
+//! name begins with a dot, one with another ending after `.json` or `.jsonl`, and a link that leads out of the export,
+//! unless `follow_links` is set. Folders whose names begin with a dot are not looked into.
+//!
+//! # Records that others embed
 //!
 //! In CDM mode a unit also has the records that others embed: users (rank 0, parts of a record) from
 //! projects, issues, comments and worklogs, whole comments and worklogs from issues. A comment or
@@ -26,9 +43,23 @@
 //! `epic_link_field` names) gets the parent's id likewise, and stays without one where it is not found. Users that
 //! are named by a lesser id than the export's own users have get the better one as an alias in the envelope.
 //!
+//! # What is missing
+//!
+//! A plan begins with a slice without records when something is missing in the export as a whole
+//! ([`Incomplete`](endpoint_api::Incomplete)): pages that announce more records by their `total` than all pages of the
+//! unit hold, a last page that says that another one follows (`nextPageToken`, `isLast`), entries in `issueErrors`,
+//! `errorMessages`, `errors`, `warningMessages` or `warnings`, a file that an earlier run has read and that is gone, and
+//! data files that are not read. The other slices say which issues embed fewer comments, worklogs or entries of the
+//! changelog than there are.
+//!
+//! What pages say of the fields of their issues (`names` and `schema`) becomes fields of the unit `jira.issues`:
+//! `fields.customfield_10016`, with the field's name and schema as the description.
+//!
+//! # Checkpoints
+//!
 //! A checkpoint holds the fingerprints of the files that were read to their end. A later run reads the
 //! files whose contents have changed; a file whose modification time is as recorded is not even looked
-//! into. A slice of a file that has changed since the plan was made is outdated.
+//! into, except for its first 64 KiB. A slice of a file that has changed since the plan was made is outdated.
 //!
 //! ```
 //! use endpoint_api::{Driver as _, Endpoint as _, EndpointId, Mode, OpenContext, PlanRequest, Source as _, UnitId};
@@ -61,6 +92,7 @@
 mod batches;
 mod buffer;
 mod config;
+mod content;
 mod cuts;
 mod decode;
 mod driver;
@@ -68,21 +100,29 @@ mod elements;
 mod error;
 mod export;
 mod extract;
+mod field_names;
 mod files;
 mod fingerprint;
 mod gather;
+mod gzip;
 mod issue_keys;
 mod issue_parent;
 mod json;
 mod lines;
+mod names;
+mod notes;
+mod pages;
 mod parent;
 mod pieces;
 mod plan;
 mod read;
+mod scan;
 mod site;
 mod stop;
+mod survey;
 mod units;
 mod user_aliases;
+mod walk;
 
 pub use config::Config;
 pub use driver::{ExportEndpoint, JiraExport};

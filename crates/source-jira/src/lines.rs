@@ -1,9 +1,13 @@
 use std::io::{self, BufRead, BufReader, Read};
 
-use crate::buffer::{Content, Piece, RecordBuffer};
+use crate::{
+    buffer::{Content, Piece, RecordBuffer},
+    decode::UTF_8_MARK,
+};
 
 /// Splits text into lines, at `\n` only: other characters that end a line elsewhere, such as U+2028,
-/// stand inside the strings of records. What a line ends with before that, such as `\r`, is its own.
+/// stand inside the strings of records. What a line ends with before that, such as `\r`, is its own. A byte order
+/// mark at its beginning, as concatenated files have it, is not.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     input: BufReader<R>,
@@ -28,7 +32,11 @@ impl<R: Read> Lines<R> {
     pub(crate) fn next(&mut self) -> io::Result<Option<Piece<'_>>> {
         while self.advance()? {
             if !self.is_blank() {
-                return Ok(Some(Piece { line: self.line, content: self.record.content() }));
+                let content = match self.record.content() {
+                    Content::Whole(line) => Content::Whole(without_mark(line)),
+                    oversized => oversized,
+                };
+                return Ok(Some(Piece { line: self.line, content }));
             }
         }
         Ok(None)
@@ -62,8 +70,13 @@ impl<R: Read> Lines<R> {
     }
 
     fn is_blank(&self) -> bool {
-        matches!(self.record.content(), Content::Whole(line) if line.iter().all(u8::is_ascii_whitespace))
+        let is_space = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
+        matches!(self.record.content(), Content::Whole(line) if is_space(without_mark(line)))
     }
+}
+
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(UTF_8_MARK).unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -93,6 +106,12 @@ mod tests {
         assert_eq!(texts(&lines(b"{}\n\n{}", 41, 1024)), [(41, "{}"), (43, "{}")]);
         assert_eq!(lines(b"", 1, 1024), []);
         assert_eq!(lines(b"\n\n", 1, 1024), []);
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_beginning_of_a_line_is_no_part_of_it() {
+        let text = "\u{FEFF}{}\n\u{FEFF}\n\u{FEFF}{\"a\":\"\u{FEFF}\"}\n";
+        assert_eq!(texts(&lines(text.as_bytes(), 1, 1024)), [(1, "{}"), (3, "{\"a\":\"\u{FEFF}\"}")]);
     }
 
     #[test]

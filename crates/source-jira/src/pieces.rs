@@ -21,7 +21,7 @@ pub(crate) struct Pieces {
 
 enum Splitter {
     Lines(Lines<Box<dyn Read>>),
-    Elements(Elements<Box<dyn Read>>),
+    Elements(Box<Elements<Box<dyn Read>>>),
 }
 
 impl Pieces {
@@ -31,7 +31,7 @@ impl Pieces {
         let text = decode::open(file, range, stop)?;
         let splitter = match file.form {
             Form::Lines => Splitter::Lines(Lines::new(text, range.map_or(1, |range| range.first_line), limit)),
-            Form::Values => Splitter::Elements(Elements::new(text, file.unit.name(), limit)),
+            Form::Values => Splitter::Elements(Box::new(Elements::new(text, file.unit.name(), limit))),
         };
         Ok(Self { name: file.name.clone(), splitter })
     }
@@ -49,7 +49,7 @@ fn unsplit(name: &str, error: SplitError) -> Error {
     match error {
         SplitError::Read(error) => unreadable(name, error),
         SplitError::Malformed { offset, what } => {
-            let message = format!("{what}; export it again, and call a file of one record a line `.jsonl`");
+            let message = format!("{what}; export it again, or call it `.jsonl` if it has one record a line");
             damaged(name, message).with("byte", offset)
         }
     }

@@ -1,14 +1,17 @@
 use std::collections::BTreeMap;
 
-use endpoint_api::{Checkpoint, Error, ErrorKind, Mode, PlanRequest, Resource, Result, Slice};
+use endpoint_api::{Checkpoint, Error, ErrorKind, Incomplete, Mode, PlanRequest, Resource, Result, Slice};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cuts::Cuts,
     error::{failed, stopped},
-    files::ExportFile,
+    files::{ExportFile, Form, Listing},
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
+    notes,
+    pages::Pages,
     stop::Stop,
+    survey::pages_of,
     units::Unit,
 };
 
@@ -21,6 +24,10 @@ const RESUMABLE_FILES: usize = 64;
 #[serde(deny_unknown_fields)]
 pub(crate) struct FilesRead {
     pub(crate) files: BTreeMap<String, FileRead>,
+    /// A digest of what was said of data files that are not read: a run that has nothing else to say does not say it
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unread: Option<String>,
 }
 
 /// A file whose records have all been read.
@@ -32,13 +39,16 @@ pub(crate) struct FileRead {
     /// them: the plan would grow with the square of their number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cuts: Option<Cuts>,
+    /// What its pages say about themselves, so that pages in several files are counted together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pages: Option<Pages>,
 }
 
 /// What a slice is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SliceSpec {
-    /// The name of the file.
+    /// The name of the file; empty in a slice of notes.
     pub(crate) file: String,
     pub(crate) records: Records,
     pub(crate) mode: Mode,
@@ -50,6 +60,9 @@ pub(crate) struct SliceSpec {
     /// From where to resume when this slice and all before it are committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resume_at: Option<Checkpoint>,
+    /// What is missing in the export as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<Incomplete>,
 }
 
 /// Which records of a file are read.
@@ -60,6 +73,8 @@ pub(crate) enum Records {
     Own,
     /// Those that these embed.
     Embedded,
+    /// None: the slice only says what is missing in the export.
+    Notes,
 }
 
 impl FileRead {
@@ -101,8 +116,11 @@ impl SliceSpec {
 
     fn slice(&self, index: usize) -> Result<Slice> {
         let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
-        let resource = Resource { name: self.file.clone(), fingerprint: self.state.xxh3.clone() };
-        Ok(Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec).of(resource))
+        let slice = Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec);
+        if self.records == Records::Notes {
+            return Ok(slice);
+        }
+        Ok(slice.of(Resource { name: self.file.clone(), fingerprint: self.state.xxh3.clone() }))
     }
 }
 
@@ -116,12 +134,14 @@ struct Changed {
     records: Records,
     state: Fingerprint,
     ranges: Vec<LineRange>,
+    pages: Option<Pages>,
 }
 
 /// Cuts what has changed since the checkpoint into slices: a unit's own files first, then those whose
-/// records embed its own, which only CDM mode reads.
+/// records embed its own, which only CDM mode reads. Before them comes a slice of notes, when something is
+/// missing in the export as a whole.
 pub(crate) fn plan(
-    files: &[ExportFile],
+    listing: &Listing,
     unit: Unit,
     request: &PlanRequest,
     slice_bytes: u64,
@@ -132,7 +152,7 @@ pub(crate) fn plan(
     let earlier = request.known.as_ref().and_then(|known| FilesRead::read(known).ok()).unwrap_or_default();
     let mut read = FilesRead::default();
     let mut changed = Vec::new();
-    for (file, records) in files_of(files, unit, request.mode) {
+    for (file, records) in files_of(&listing.files, unit, request.mode) {
         if stop.is_set() {
             return Err(stopped());
         }
@@ -145,12 +165,66 @@ pub(crate) fn plan(
         let surveyed = earlier.files.get(&file.name).and_then(|before| before.survey(file, &stat, slice_bytes));
         let (state, ranges) = surveyed.map_or_else(|| survey(file, slice_bytes, stop), Ok)?;
         if let Some(before) = before.filter(|before| before.state.is_same_content(&state)) {
-            read.files.insert(file.name.clone(), FileRead { state, cuts: before.cuts.clone() });
+            read.files.insert(file.name.clone(), FileRead { state, ..before.clone() });
         } else {
-            changed.push(Changed { name: file.name.clone(), records, state, ranges });
+            let pages = if has_pages(file, records) { pages_of(file, stop)? } else { None };
+            changed.push(Changed { name: file.name.clone(), records, state, ranges, pages });
         }
     }
-    slices(changed, read, request.mode, slice_bytes)
+    let unread = notes::of_unread(listing, unit);
+    read.unread = notes::digest(&unread);
+    let mut notes = vanished(listing, [&known, &earlier], &read, &changed);
+    notes.extend(page_notes(listing, unit, &read, &changed, stop)?);
+    let is_new = !notes.is_empty() || !changed.is_empty() || read.unread != known.unread;
+    if is_new {
+        notes.extend(unread);
+    }
+    slices(notes, changed, read, request.mode, slice_bytes)
+}
+
+/// Whether what the pages of a file say is of interest.
+fn has_pages(file: &ExportFile, records: Records) -> bool {
+    records == Records::Own && file.form == Form::Values
+}
+
+/// The files of the checkpoints that are gone, unless the same contents are there under another name.
+fn vanished(listing: &Listing, checkpoints: [&FilesRead; 2], read: &FilesRead, changed: &[Changed]) -> Vec<Incomplete> {
+    let is_there = |name: &str| {
+        listing.files.iter().any(|file| file.name == name) || listing.unread.iter().any(|file| file.name == name)
+    };
+    let states = || read.files.values().map(|file| &file.state).chain(changed.iter().map(|file| &file.state));
+    let mut gone: BTreeMap<&str, &FileRead> = BTreeMap::new();
+    for (name, file) in checkpoints.into_iter().flat_map(|checkpoint| &checkpoint.files) {
+        if !is_there(name) && !states().any(|state| state.is_same_content(&file.state)) {
+            gone.insert(name, file);
+        }
+    }
+    gone.into_keys().map(notes::of_vanished).collect()
+}
+
+/// What the pages of the unit's files announce and do not give, when one of the files is to be read.
+fn page_notes(
+    listing: &Listing,
+    unit: Unit,
+    read: &FilesRead,
+    changed: &[Changed],
+    stop: &Stop,
+) -> Result<Vec<Incomplete>> {
+    if !changed.iter().any(|file| file.pages.is_some()) {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for file in listing.files.iter().filter(|file| file.unit == unit && has_pages(file, Records::Own)) {
+        let of_changed = changed.iter().find(|changed| changed.name == file.name).map(|changed| changed.pages.clone());
+        let of_read = || read.files.get(&file.name).and_then(|file| file.pages.clone());
+        // Of a file that an earlier version of the driver has read nothing is known.
+        let pages = match of_changed {
+            Some(pages) => pages,
+            None => of_read().map_or_else(|| pages_of(file, stop), |pages| Ok(Some(pages)))?,
+        };
+        all.extend(pages.map(|pages| (file.name.clone(), pages)));
+    }
+    Ok(notes::of_pages(unit, &all))
 }
 
 /// The files that a unit reads in a mode.
@@ -164,16 +238,29 @@ pub(crate) fn files_of(files: &[ExportFile], unit: Unit, mode: Mode) -> impl Ite
     own.chain(embedded)
 }
 
-/// The slices of the changed files; `read` are the files that have not changed.
-fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode, slice_bytes: u64) -> Result<Vec<Slice>> {
+/// The slice of the notes and those of the changed files; `read` are the files that have not changed.
+fn slices(
+    notes: Vec<Incomplete>,
+    changed: Vec<Changed>,
+    mut read: FilesRead,
+    mode: Mode,
+    slice_bytes: u64,
+) -> Result<Vec<Slice>> {
     let resumable = changed.len() <= RESUMABLE_FILES;
     let cuts: Vec<(String, Cuts)> =
         changed.iter().filter_map(|file| Some((file.name.clone(), Cuts::of(&file.ranges, slice_bytes)?))).collect();
     let mut left = changed.len();
     let mut slices = Vec::new();
-    for Changed { name, records, state, ranges } in changed {
+    if !notes.is_empty() {
+        let state = Fingerprint { bytes: 0, xxh3: String::new(), modified_ns: None };
+        let resume_at = (left == 0).then(|| read.checkpoint()).transpose()?;
+        let file = String::new();
+        let spec = SliceSpec { file, records: Records::Notes, mode, state, lines: None, resume_at, notes };
+        slices.push(spec.slice(0)?);
+    }
+    for Changed { name, records, state, ranges, pages } in changed {
         left -= 1;
-        let mut spec = SliceSpec { file: name, records, mode, state, lines: None, resume_at: None };
+        let mut spec = SliceSpec { file: name, records, mode, state, lines: None, resume_at: None, notes: Vec::new() };
         let (last, before) = match ranges.split_last() {
             Some((last, before)) => (Some(*last), before),
             None => (None, ranges.as_slice()),
@@ -182,7 +269,8 @@ fn slices(changed: Vec<Changed>, mut read: FilesRead, mode: Mode, slice_bytes: u
             spec.lines = Some(*range);
             slices.push(spec.slice(slices.len())?);
         }
-        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None });
+        let pages = pages.filter(|pages| !pages.is_empty());
+        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None, pages });
         if left == 0 {
             for (name, cuts) in &cuts {
                 if let Some(file) = read.files.get_mut(name) {
@@ -209,9 +297,13 @@ mod tests {
         Fingerprint { bytes: 10, xxh3: hash.into(), modified_ns: None }
     }
 
+    fn file_read(hash: &str) -> FileRead {
+        FileRead { state: state(hash), cuts: None, pages: None }
+    }
+
     fn changed(name: &str, ranges: &[(u64, u64)]) -> Changed {
         let ranges = ranges.iter().map(|&(start, end)| LineRange { start, end, first_line: 1 });
-        Changed { name: name.into(), records: Records::Own, state: state(name), ranges: ranges.collect() }
+        Changed { name: name.into(), records: Records::Own, state: state(name), ranges: ranges.collect(), pages: None }
     }
 
     fn resume_points(slices: &[Slice]) -> Vec<Option<Vec<String>>> {
@@ -224,9 +316,9 @@ mod tests {
 
     #[test]
     fn the_last_slice_of_each_file_says_what_has_been_read_by_then() {
-        let read = FilesRead { files: [("z".to_owned(), FileRead { state: state("z"), cuts: None })].into() };
+        let read = FilesRead { files: [("z".to_owned(), file_read("z"))].into(), unread: None };
         let files = vec![changed("a", &[(0, 5), (5, 10)]), changed("b", &[]), changed("c", &[(0, 0)])];
-        let slices = slices(files, read, Mode::Raw, 5).unwrap();
+        let slices = slices(Vec::new(), files, read, Mode::Raw, 5).unwrap();
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(
             resume_points(&slices),
@@ -241,7 +333,7 @@ mod tests {
     fn a_plan_of_many_files_says_only_at_its_end_from_where_to_resume() {
         let plan = |count: usize| {
             let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)])).collect();
-            resume_points(&slices(files, FilesRead::default(), Mode::Raw, 5).unwrap())
+            resume_points(&slices(Vec::new(), files, FilesRead::default(), Mode::Raw, 5).unwrap())
         };
         assert!(plan(RESUMABLE_FILES).iter().all(Option::is_some));
         let many = plan(RESUMABLE_FILES + 1);
@@ -251,8 +343,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_has_the_form_that_is_documented() {
-        let file = FileRead { state: state("ab"), cuts: None };
-        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file)].into() };
+        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file_read("ab"))].into(), unread: None };
         let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab" } } });
         assert_eq!(read.checkpoint().unwrap().0, unsettled);
         let file = read.files.get_mut("issues.jsonl").unwrap();

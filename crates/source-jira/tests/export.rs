@@ -65,7 +65,7 @@ async fn a_path_without_an_export_fails_the_check_and_the_plan_by_name() {
     for (config, detail) in [
         (json!({ "path": "./nowhere" }), "the path does not exist (key: path, path: ./nowhere)"),
         (json!({ "path": ["a", "./nowhere"] }), "the path does not exist (key: path, path: ./nowhere)"),
-        (json!({ "path": "empty/notes.txt" }), "a file of an export is called"),
+        (json!({ "path": "empty/notes.txt" }), "a file of an export ends in `.json`"),
         (json!({ "path": "empty" }), "no file of an export is there"),
     ] {
         let endpoint = export.open_with(config).await;
@@ -106,7 +106,7 @@ fn forms() -> Vec<(&'static str, Vec<u8>, [u64; 3])> {
     let array = json!(issues).to_string();
     let pretty = serde_json::to_string_pretty(&issues).unwrap();
     let page = json!({ "startAt": 0, "total": 3, "issues": issues, "names": { "issues": ["Issues"] } });
-    let pages = format!("{}\n{}[{three}]", json!({ "issues": [one], "total": 3 }), json!({ "values": [two] }));
+    let pages = format!("{}\n{}[{three}]", json!({ "issues": [one], "total": 1 }), json!({ "values": [two] }));
     vec![
         ("issues.jsonl", lines.clone().into_bytes(), [1, 3, 4]),
         ("issues.jsonl", lines.trim_end().replace('\n', "\r\n").into_bytes(), [1, 3, 4]),
@@ -117,6 +117,24 @@ fn forms() -> Vec<(&'static str, Vec<u8>, [u64; 3])> {
         ("issues.json", format!("\u{FEFF}{array}").into_bytes(), [1, 2, 3]),
         ("issues.json", pretty.replace('\n', "\r\n").into_bytes(), [1, 2, 3]),
         ("issues.json", page.to_string().into_bytes(), [1, 2, 3]),
+        ("issues.ndjson", lines.clone().into_bytes(), [1, 3, 4]),
+        ("issues.json", lines.clone().into_bytes(), [1, 3, 4]),
+        ("issues.jsonl", format!("\u{FEFF}{one}\n\u{FEFF}{two}\n\u{FEFF}{three}").into_bytes(), [1, 2, 3]),
+        ("issues.jsonl", page.to_string().into_bytes(), [1, 2, 3]),
+        ("issues.jsonl", pages.replace('\n', "\n\u{FEFF}").into_bytes(), [1, 2, 3]),
+        ("issues.jsonl", pretty.clone().into_bytes(), [1, 2, 3]),
+        (
+            "issues.jsonl",
+            issues.each_ref().map(|issue| serde_json::to_string_pretty(issue).unwrap()).join("\n").into_bytes(),
+            [1, 2, 3],
+        ),
+        ("issues.jsonl.gz", lines.clone().into_bytes(), [1, 3, 4]),
+        ("issues.json", zstd(&array), [1, 2, 3]),
+        (
+            "issues.json",
+            json!([{ "issues": [one] }, { "issues": [two, three], "total": 2 }]).to_string().into_bytes(),
+            [1, 2, 3],
+        ),
         ("issues-7.json.gz", gzip(serde_json::to_string_pretty(&page).unwrap()), [1, 2, 3]),
         ("issues_0001.json.zst", [zstd(&pages[..20]), zstd(&pages[20..])].concat(), [1, 2, 3]),
     ]
@@ -249,16 +267,13 @@ async fn files_that_are_not_what_they_claim_to_be_are_errors_that_name_them() {
         ),
         (
             "issues.jsonl.gz",
-            issues.clone().into_bytes(),
+            b"no text at all".to_vec(),
             "the compressed file is damaged; export it again (file: issues.jsonl.gz)",
         ),
         ("issues.json", b"[{\"id\":\"1\"},{\"id\":".to_vec(), "the text ends in the middle of a value; "),
         ("issues.json", b"[{\"id\":\"1\"} {\"id\":\"2\"}]".to_vec(), "expected `,` or `]`; "),
-        (
-            "issues.json",
-            issues.clone().into_bytes(),
-            "expected a page with a list of records, such as `issues` or `values`, ",
-        ),
+        ("issues.json", b"{\"issues\":{\"id\":\"1\"}}".to_vec(), "expected the list of a page to be an array; "),
+        ("issues.jsonl", b"PK\x03\x04".to_vec(), "the file is a zip archive, not JSON; "),
         ("issues.json", b"".to_vec(), "expected an array or a page of records, found nothing; "),
     ] {
         let export = Export::of(&[(name, contents)]);

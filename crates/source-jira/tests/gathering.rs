@@ -64,6 +64,8 @@ async fn users_are_gathered_from_whatever_embeds_them() {
         [
             "comments.jsonl holds lines that are no records (1x, comments.jsonl:3)",
             "issues.jsonl holds lines that are no records (2x, issues.jsonl:2)",
+            "issues.jsonl embeds fewer comments than there are (2x, issues.jsonl:3)",
+            "issues.jsonl embeds fewer worklogs than there are (1x, issues.jsonl:4)",
         ]
     );
     assert_eq!(
@@ -109,6 +111,35 @@ async fn worklogs_are_their_own_records_and_those_that_issues_embed() {
     );
     assert_eq!(found.rejects, []);
     assert_eq!(found.notes()[1], "issues.jsonl embeds fewer worklogs than there are (1x, issues.jsonl:4)");
+}
+
+#[tokio::test]
+async fn a_history_that_is_cut_is_noted_by_the_issues_in_both_modes() {
+    let issue = |id: u32, total: u32| {
+        let changelog = json!({ "startAt": 0, "maxResults": 1, "total": total, "histories": [{ "id": "1" }] });
+        json!({ "id": id.to_string(), "key": format!("AB-{id}"), "fields": {}, "changelog": changelog }).to_string()
+    };
+    let export = Export::of(&[("issues.jsonl", [issue(1, 1), issue(2, 250), issue(3, 9)].join("\n"))]);
+    for mode in [Mode::Raw, Mode::Cdm] {
+        let found = harvest(&*export.open().await, "issues", mode).await;
+        let expected = "issues.jsonl embeds fewer entries of the changelog than there are (2x, issues.jsonl:2)";
+        assert_eq!((found.records.len(), found.notes()), (3, vec![expected.to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_file_tells_the_issue_where_the_record_does_not() {
+    let export = Export::of(&[
+        ("issues.jsonl", "{\"id\":\"10001\",\"key\":\"AB-1\",\"fields\":{}}\n"),
+        ("comments-AB-1.json", r#"{"total":2,"comments":[{"id":"1","body":"b"},{"id":"2","body":"b","issueId":"7"}]}"#),
+        ("AB-1/worklogs.json", r#"{"worklogs":[{"id":"3","timeSpentSeconds":60}]}"#),
+    ]);
+    let endpoint = export.open().await;
+    let comments = harvest(&*endpoint, "comments", Mode::Cdm).await;
+    assert_eq!(comments.issues(), ["comments-AB-1.json:1 10001 AB-1", "comments-AB-1.json:2 7 -"]);
+    let worklogs = harvest(&*endpoint, "worklogs", Mode::Cdm).await;
+    assert_eq!(worklogs.issues(), ["AB-1/worklogs.json:1 10001 AB-1"]);
+    assert_eq!(harvest(&*endpoint, "worklogs", Mode::Raw).await.issues(), ["AB-1/worklogs.json:1 - AB-1"]);
 }
 
 #[tokio::test]

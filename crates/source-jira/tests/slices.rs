@@ -82,8 +82,9 @@ fn issues(numbers: std::ops::Range<u32>) -> String {
     numbers.map(|number| format!("{{\"id\":\"{number}\",\"x\":\"{}\"}}\n", "x".repeat(2100))).collect()
 }
 
+/// The files of slices; one that only says what is missing is of none.
 fn files(slices: &[Slice]) -> Vec<&str> {
-    slices.iter().map(|slice| slice.resource.as_ref().unwrap().name.as_str()).collect()
+    slices.iter().filter_map(|slice| Some(slice.resource.as_ref()?.name.as_str())).collect()
 }
 
 #[tokio::test]
@@ -115,9 +116,21 @@ async fn what_has_not_changed_is_not_read_again() {
     let third = harvest_from(&*endpoint, "issues", Mode::Cdm, second.checkpoint.as_ref()).await;
     assert_eq!(files(&third.slices), ["issues-3.jsonl"]);
     assert_eq!(third.files_read(), ["issues-1.jsonl", "issues-3.jsonl"]);
+    let gone = |name: &str| {
+        format!("{name} is gone since an earlier run; what was loaded from it stays as it was (1x, {name})")
+    };
+    assert_eq!(third.notes(), [gone("issues-2.jsonl")]);
 
     fs::remove_file(export.path("issues-3.jsonl")).unwrap();
-    assert_eq!(harvest_from(&*endpoint, "issues", Mode::Cdm, third.checkpoint.as_ref()).await.slices, []);
+    let fourth = harvest_from(&*endpoint, "issues", Mode::Cdm, third.checkpoint.as_ref()).await;
+    assert_eq!((fourth.slices.len(), fourth.notes()), (1, vec![gone("issues-3.jsonl")]));
+    assert_eq!(fourth.files_read(), ["issues-1.jsonl"]);
+    let fifth = harvest_from(&*endpoint, "issues", Mode::Cdm, fourth.checkpoint.as_ref()).await;
+    assert_eq!(fifth.slices, [], "it is said once");
+
+    fs::rename(export.path("issues-1.jsonl"), export.path("issues-0.jsonl")).unwrap();
+    let sixth = harvest_from(&*endpoint, "issues", Mode::Cdm, fourth.checkpoint.as_ref()).await;
+    assert_eq!((files(&sixth.slices), sixth.notes()), (vec!["issues-0.jsonl"; 3], vec![]), "renamed is not gone");
 }
 
 #[tokio::test]

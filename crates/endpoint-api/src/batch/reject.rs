@@ -215,24 +215,46 @@ impl StoredReject {
     }
 }
 
-/// Something that a source knows to exist and could not give. It is no record and is not counted
-/// among them; a run that met it says so.
+/// Something that a source knows to exist and could not give, or a data file that it does not read. It is no record
+/// and is not counted among them; a run that met it says so.
+///
+/// It is stored with receipts and shown to anybody who may see runs: it holds names and numbers, and no value of a
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incomplete {
     /// The file or URL.
     pub resource: String,
-    /// What is missing.
+    /// What is missing, as the rest of a sentence that begins with the resource.
     pub what: String,
     /// How often.
     pub count: u64,
     /// Where it was met first.
     pub first_at: String,
+    /// How many records the source announces, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<u64>,
+    /// How many of them were found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<u64>,
 }
 
 impl Incomplete {
     /// Something missing at one place in `resource`.
     pub fn new(resource: impl Into<String>, what: impl Into<String>, at: impl fmt::Display) -> Self {
-        Self { resource: resource.into(), what: what.into(), count: 1, first_at: at.to_string() }
+        Self {
+            resource: resource.into(),
+            what: what.into(),
+            count: 1,
+            first_at: at.to_string(),
+            announced: None,
+            found: None,
+        }
+    }
+
+    /// Of so many records that are announced only so many were found.
+    #[must_use]
+    pub fn of(self, announced: u64, found: u64) -> Self {
+        Self { announced: Some(announced), found: Some(found), ..self }
     }
 
     /// Adds this to what is known to be missing: the same thing once more is one with a higher count.
@@ -241,5 +263,23 @@ impl Incomplete {
             Some(known) => known.count += self.count,
             None => known.push(self),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_note_that_an_earlier_version_has_stored_is_still_read() {
+        let stored =
+            json!({ "resource": "issues.jsonl", "what": "holds less", "count": 3, "first_at": "issues.jsonl:7" });
+        let note: Incomplete = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!((note.count, note.announced, note.found), (3, None, None));
+        assert_eq!(serde_json::to_value(&note).unwrap(), stored, "and written as it was");
+        let more = serde_json::to_value(note.of(120, 1)).unwrap();
+        assert_eq!((&more["announced"], &more["found"]), (&json!(120), &json!(1)));
     }
 }
