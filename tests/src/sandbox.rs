@@ -145,9 +145,14 @@ impl Sandbox {
         Ran::of(self.command_of(program, arguments).output().unwrap())
     }
 
+    /// A command of the program as people run it, without `--output json`.
+    pub fn people_command(&self) -> Command {
+        self.plain_command(cdm())
+    }
+
     /// Runs a command of the program as people do, without `--output json`.
     pub fn people(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.plain_command(cdm()).args(arguments).output().unwrap())
+        Ran::of(self.people_command().args(arguments).output().unwrap())
     }
 
     /// Starts a command of the program.
