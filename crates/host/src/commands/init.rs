@@ -19,7 +19,7 @@ impl Warehouse {
                 r#"# One file, and no server. `cdm init --postgres` writes the section for a PostgreSQL server.
 [endpoints.warehouse]
 driver = "cdm.sqlite"
-path = "./work.db"
+path = "work.db"
 "#
             }
             Self::Postgres => {

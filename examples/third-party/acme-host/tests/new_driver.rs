@@ -7,12 +7,12 @@ use std::{
     process::{Command, Output},
 };
 
-/// The same as in the workspace of this test, so that what is built there is not built again.
-const PROFILE: [&str; 3] = [
-    r#"profile.dev.debug="line-tables-only""#,
-    r#"profile.dev.package."*".opt-level=1"#,
-    r#"profile.dev.package."*".debug=false"#,
-];
+/// The profile of the workspace of this test, as settings of cargo, so that what is built there is not built again.
+fn profile(workspace: &Path) -> String {
+    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
+    let (_, profile) = manifest.split_once("[profile.dev]").unwrap();
+    format!("[profile.dev]{profile}")
+}
 
 /// `cargo` in a folder.
 fn cargo(dir: &Path, subcommand: &str) -> Command {
@@ -43,11 +43,14 @@ fn what_it_writes_builds_passes_its_tests_and_is_found() {
         assert!(dir.join(file.as_str().unwrap()).is_file(), "{file}");
     }
 
-    // With the versions that are locked here nothing has to be looked up.
+    // The versions that are locked here have been fetched already, or cargo fetches them. Whether it may is up to the
+    // environment (CARGO_NET_OFFLINE).
     fs::copy(workspace.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    let profile_file = folder.path().join("profile.toml");
+    fs::write(&profile_file, profile(workspace)).unwrap();
     let built = |subcommand: &str, arguments: &[&str]| {
         let mut command = cargo(&dir, subcommand);
-        command.args(["--offline", "--quiet"]).args(PROFILE.iter().flat_map(|line| ["--config", line])).args(arguments);
+        command.arg("--quiet").arg("--config").arg(&profile_file).args(arguments);
         command.env("CARGO_TARGET_DIR", host.ancestors().nth(2).unwrap());
         // It is nobody's driver: its results are no column of a support matrix.
         command.env_remove("CDM_CONFORMANCE_RESULTS");

@@ -66,7 +66,7 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let names = folder::ingestions();
     let command = format!("ingest --full {}", names.join(" "));
     show.step(&command, ingestion::ingest(&app, &names, again).await?)?;
-    show.say("Lines of the exports that are no issues were kept with their reasons:\n");
+    show.say("Lines of the exports that are not issues were kept with their reasons:\n");
     show.step("rejects list warehouse", rejects::list(&app, "warehouse", &rejects::ListArgs::newest(10)).await?)?;
     show.step("catalog list", catalog::list(&app).await?)?;
 
