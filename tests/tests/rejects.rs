@@ -65,7 +65,7 @@ fn what_can_be_stored_now_is_no_reject_any_more() {
 #[test]
 fn a_record_keeps_what_came_with_it() {
     let sandbox = sandbox();
-    let run = &sandbox.ingest(&["comments"])[0];
+    let run = &sandbox.cdm(["ingest", "comments"]).expect(4)["runs"][0];
     assert_eq!((&run["inserted"], &run["rejected"]), (&0.into(), &3.into()), "{run}");
     sandbox.ask("alter table cdm_work.cdm_work_comment drop constraint good");
     let done = sandbox.cdm(["rejects", "replay", "warehouse", "--ingestion", "comments"]).expect(0);
@@ -89,7 +89,7 @@ fn what_was_loaded_since_is_not_replaced_by_an_older_record() {
     // Of records without a time those of the newer run win.
     sandbox.ask("alter table cdm_work.cdm_work_project add constraint good check (name <> 'bad')");
     sandbox.export("projects.jsonl", &[r#"{"id":"1","name":"bad"}"#]);
-    sandbox.ingest(&["projects"]);
+    sandbox.cdm(["ingest", "projects"]).expect(4);
     sandbox.export("projects.jsonl", &[r#"{"id":"1","name":"good"}"#]);
     sandbox.ingest(&["projects"]);
     sandbox.ask("alter table cdm_work.cdm_work_project drop constraint good");
