@@ -369,7 +369,7 @@ fn people_see_what_is_added_what_is_left_alone_and_what_is_in_the_way() {
     let refused = sandbox.people(&["provision", "warehouse"]);
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.out.contains("! cdm_work.cdm_work_project.name") && refused.err.contains("(run `alter"),
+        refused.out.contains("! cdm_work.cdm_work_project.name") && refused.out.contains("run `alter"),
         "{refused:?}"
     );
 

@@ -12,7 +12,7 @@ fn the_driver_takes_records_and_no_models() {
     let registry = Registry::load().unwrap();
     let driver = registry.driver("raw.files").unwrap();
     let models: Vec<_> = registry.models().iter().map(|model| &model.id).collect();
-    assert_eq!(driver.capabilities().keys(models), ["sink.raw", "sink.transactional"]);
+    assert_eq!(driver.capabilities().keys(models), ["sink.raw", "sink.reject_listing", "sink.transactional"]);
     assert_eq!(registry.supported_models(driver.capabilities()).count(), 0);
     let template = driver.template();
     assert_eq!((template.title, template.vendor, template.family), ("Raw files (JSON lines)", "CDM", "files"));
