@@ -61,6 +61,7 @@ async fn the_sidecar_tells_what_is_known_of_each_record() {
         parent_key: Some("ACME-1\n"),
         key: Some("7"),
         is_part: true,
+        ..NewRecord::default()
     };
     load.write(Batch::Raw(Box::new(raw_batch(&[bare, full])))).await.unwrap();
     load.commit(Commit::default()).await.unwrap();
