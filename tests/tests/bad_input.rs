@@ -234,8 +234,8 @@ fn a_line_that_is_no_record_is_rejected_by_its_place_and_the_rest_is_loaded() {
     assert_eq!((&issues["read"], &issues["inserted"], &issues["rejected"]), (&15.into(), &6.into(), &9.into()));
     assert_eq!(loaded(&sandbox), "1 10 11 12 13 15");
     let unreadable = |member: &str, line| {
-        let what = format!("the value of `{member}` cannot be read; it is null in the row and kept in `raw_source`");
-        json!({ "resource": "issues.jsonl", "what": what, "count": 1, "first_at": format!("issues.jsonl:{line}") })
+        let what = "has values that cannot be read; they are null in the rows and kept in `raw_source`";
+        json!({ "resource": "issues.jsonl", "what": what, "member": member, "count": 1, "first_at": format!("issues.jsonl:{line}") })
     };
     for (member, line) in [("fields.created", 10), ("fields.duedate", 11), ("fields.summary", 12), ("fields", 13)] {
         let notes = issues["incomplete"].as_array().unwrap();

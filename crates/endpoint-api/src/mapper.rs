@@ -80,23 +80,34 @@ pub enum Note {
     Unresolved(&'static str),
 }
 
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Note {
+    /// What is reported, as the rest of a sentence that begins with the file of the record.
+    pub const fn what(&self) -> &'static str {
         match self {
-            Self::Unreadable(member) => {
-                write!(f, "the value of `{member}` cannot be read; it is null in the row and kept in `raw_source`")
-            }
-            Self::PartlyRead(member) => {
-                write!(f, "the document in `{member}` can be read only in part; all of it is kept in `raw_source`")
-            }
-            Self::TooDeep => f.write_str("a member is nested too deeply; it is kept in `raw_source` as text"),
-            Self::Lacking(member) => {
-                write!(f, "the record has no `{member}`; was the export made with few fields?")
-            }
-            Self::Unresolved(member) => {
-                write!(f, "no issue, or more than one, of the export has the key in `{member}`; the reference is null")
+            Self::Unreadable(_) => "has values that cannot be read; they are null in the rows and kept in `raw_source`",
+            Self::PartlyRead(_) => "has documents that can be read only in part; all of each is kept in `raw_source`",
+            Self::TooDeep => "has members that are nested too deeply; they are kept in `raw_source` as text",
+            Self::Lacking(_) => "has records without members that a full export has; was it made with few fields?",
+            Self::Unresolved(_) => {
+                "names issues by keys that no issue of the export has, or more than one; the references are null"
             }
         }
+    }
+
+    /// The member that it is about, as a dotted path.
+    pub fn member(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(member) => Some(member),
+            Self::PartlyRead(member) | Self::Lacking(member) | Self::Unresolved(member) => Some(member),
+            Self::TooDeep => None,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what())?;
+        self.member().map_or(Ok(()), |member| write!(f, " (`{member}`)"))
     }
 }
 

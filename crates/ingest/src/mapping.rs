@@ -78,12 +78,12 @@ impl Notes {
         if let Some((_, known)) = self.known.iter_mut().find(|(known, _)| *known == note) {
             known.count += 1;
         } else if self.known.len() < MOST_NOTES {
-            let what = incomplete(note.to_string());
+            let what = incomplete(note.what()).at_member(note.member());
             self.known.push((note, what));
         } else if let Some(further) = &mut self.further {
             further.count += 1;
         } else {
-            self.further = Some(incomplete("there are further notes, which are not listed one by one".to_owned()));
+            self.further = Some(incomplete("there are further notes, which are not listed one by one"));
         }
     }
 

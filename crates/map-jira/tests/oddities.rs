@@ -80,8 +80,9 @@ fn an_odd_value_costs_its_own_field_and_nothing_else() {
         assert_eq!(row["properties"], json!({ "customfield_1": "kept" }), "{issue}");
         let raw: Value = row["raw_source"].clone();
         assert_eq!(raw, json!({ "fields": { name: value } }), "{issue}");
-        let expected =
-            format!("the value of `fields.{name}` cannot be read; it is null in the row and kept in `raw_source`");
+        let expected = format!(
+            "has values that cannot be read; they are null in the rows and kept in `raw_source` (`fields.{name}`)"
+        );
         assert!(notes.contains(&expected), "{notes:?}");
     }
     let issue = json!({ "id": "7", "fields": { "reporter": { "accountId": "x".repeat(600) }, "labels": ["a", null] } });

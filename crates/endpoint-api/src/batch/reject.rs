@@ -226,6 +226,9 @@ pub struct Incomplete {
     pub resource: String,
     /// What is missing, as the rest of a sentence that begins with the resource.
     pub what: String,
+    /// The member that is concerned, as a dotted path, where it is one: `fields.summary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// How often.
     pub count: u64,
     /// Where it was met first.
@@ -244,6 +247,7 @@ impl Incomplete {
         Self {
             resource: resource.into(),
             what: what.into(),
+            member: None,
             count: 1,
             first_at: at.to_string(),
             announced: None,
@@ -257,9 +261,20 @@ impl Incomplete {
         Self { announced: Some(announced), found: Some(found), ..self }
     }
 
+    /// Names the member that is concerned.
+    #[must_use]
+    pub fn at_member(self, member: Option<&str>) -> Self {
+        Self { member: member.map(str::to_owned), ..self }
+    }
+
+    /// Whether this is the same as `other`, met elsewhere in the same resource.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.resource, &self.what, &self.member) == (&other.resource, &other.what, &other.member)
+    }
+
     /// Adds this to what is known to be missing: the same thing once more is one with a higher count.
     pub fn add_to(self, known: &mut Vec<Self>) {
-        match known.iter_mut().find(|known| known.resource == self.resource && known.what == self.what) {
+        match known.iter_mut().find(|known| known.is_same(&self)) {
             Some(known) => known.count += self.count,
             None => known.push(self),
         }

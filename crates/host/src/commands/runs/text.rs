@@ -95,8 +95,8 @@ pub(super) fn details(seen: &Seen, width: Width) -> String {
             row(&head.to_lowercase(), count);
         }
         row("checkpoint", end.checkpoint.as_ref().map_or_else(|| "none".to_owned(), |point| point.0.to_string()));
-        for note in &end.incomplete {
-            row("incomplete", incomplete(note));
+        for notes in by_what(&end.incomplete) {
+            row("incomplete", incomplete(&notes));
         }
         if let Some(error) = &end.error {
             row(if end.outcome == RunOutcome::Skipped { "reason" } else { "error" }, error.clone());
@@ -149,18 +149,68 @@ fn legend<'r>(runs: impl Iterator<Item = &'r RunRecord>) -> String {
 }
 
 fn notes(run: &RunRecord) -> String {
-    let notes = run.end.iter().flat_map(|end| &end.incomplete);
-    notes.map(|note| format!("{}: {}\n", run.name, incomplete(note))).collect()
+    let notes = run.end.iter().flat_map(|end| by_what(&end.incomplete));
+    notes.map(|notes| format!("{}: {}\n", run.name, incomplete(&notes))).collect()
 }
 
-fn incomplete(note: &Incomplete) -> String {
-    let times = if note.count == 1 { "once".to_owned() } else { format!("{} times, first", grouped(note.count)) };
-    format!("{}: {} ({times} at {})", note.resource, note.what, note.first_at)
+/// Notes that differ only in the member that they are about, together.
+fn by_what(notes: &[Incomplete]) -> Vec<Vec<&Incomplete>> {
+    let mut groups: Vec<Vec<&Incomplete>> = Vec::new();
+    for note in notes {
+        let is_same = |group: &&mut Vec<&Incomplete>| {
+            group.first().is_some_and(|first| first.resource == note.resource && first.what == note.what)
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.push(note),
+            None => groups.push(vec![note]),
+        }
+    }
+    groups
+}
+
+fn incomplete(notes: &[&Incomplete]) -> String {
+    let [first, ..] = notes else { return String::new() };
+    let times = |count| if count == 1 { "once".to_owned() } else { format!("{} times", grouped(count)) };
+    let details: Vec<String> = notes
+        .iter()
+        .map(|note| match &note.member {
+            Some(member) => format!("{member} {}", times(note.count)),
+            None => times(note.count),
+        })
+        .collect();
+    let is_once = notes.len() == 1 && first.count == 1;
+    let place = if is_once { "" } else { ", first" };
+    format!("{}: {} ({}{place} at {})", first.resource, first.what, details.join(", "), first.first_at)
 }
 
 fn reason(run: &RunRecord) -> String {
     match run.end.as_ref().and_then(|end| end.error.as_ref()) {
         Some(error) => format!("{}: {}: {error}\n", run.name, run.status()),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_of_several_members_are_one_line() {
+        let what = "has records without members";
+        let of = |member, count, at| {
+            let note = Incomplete::new("issues-2.json", what, at).at_member(Some(member));
+            Incomplete { count, ..note }
+        };
+        let cut = Incomplete::new("issues-2.json", "holds less", "issues-2.json:7");
+        let notes = [of("fields.summary", 1200, "issues-2.json:1"), cut, of("fields.status", 1, "issues-2.json:3")];
+        let lines: Vec<String> = by_what(&notes).iter().map(|notes| incomplete(notes)).collect();
+        assert_eq!(
+            lines,
+            [
+                "issues-2.json: has records without members (fields.summary 1,200 times, fields.status once, first at \
+                 issues-2.json:1)",
+                "issues-2.json: holds less (once at issues-2.json:7)",
+            ]
+        );
     }
 }
