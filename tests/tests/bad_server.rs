@@ -229,6 +229,7 @@ fn a_privilege_that_is_lacking_is_named_and_the_run_goes_on_when_it_is_granted()
         ("permission denied for table _cdm_model", "select on all tables in schema cdm_work"),
         ("permission denied for table _cdm_ingestion", "insert, update on cdm_work._cdm_ingestion"),
         ("permission denied for table _cdm_fence", "insert, update on cdm_work._cdm_fence"),
+        ("permission denied for table _cdm_site", "insert, update on cdm_work._cdm_site"),
         ("permission denied for table _cdm_load", "insert, update on cdm_work._cdm_load"),
         ("permission denied for table cdm_work_project", "insert, update on cdm_work.cdm_work_project"),
     ] {

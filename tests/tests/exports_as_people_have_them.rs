@@ -4,9 +4,14 @@
 use end_to_end::Sandbox;
 use serde_json::{Value, json};
 
-/// An issue, as the search answers it.
+/// An issue with every member that a full export has.
 fn issue(id: u32) -> Value {
-    json!({ "id": id.to_string(), "key": format!("AB-{id}"), "fields": { "summary": format!("issue {id}") } })
+    let time = "2024-01-02T03:04:05.678+0000";
+    json!({ "id": id.to_string(), "key": format!("AB-{id}"), "fields": {
+        "summary": format!("issue {id}"), "status": { "name": "Open" }, "issuetype": { "name": "Bug" },
+        "project": { "id": "1" }, "description": null, "assignee": null, "labels": [], "resolution": null,
+        "created": time, "updated": time,
+    } })
 }
 
 fn notes(run: &Value) -> Vec<String> {
@@ -18,6 +23,9 @@ fn notes(run: &Value) -> Vec<String> {
 fn files_of_any_name_are_loaded_and_those_that_are_not_are_named() {
     let sandbox = Sandbox::provisioned();
     let page = |id| json!({ "issues": [issue(id)] }).to_string();
+    let time = "2024-01-02T03:04:05.678+0000";
+    let comment = json!({ "id": "7", "body": "b", "created": time, "updated": time });
+    std::fs::create_dir(sandbox.path("export/2024")).unwrap();
     for (name, contents) in [
         ("issues.ndjson", format!("{}\n", issue(1))),
         ("issues-page-1.json", page(2)),
@@ -25,7 +33,7 @@ fn files_of_any_name_are_loaded_and_those_that_are_not_are_named() {
         ("2024/Issues_ACME.JSONL", page(4)),
         ("AB-5.json", serde_json::to_string_pretty(&issue(5)).unwrap()),
         ("issues-all.jsonl", serde_json::to_string_pretty(&issue(6)).unwrap()),
-        ("comments-AB-1.json", json!({ "total": 1, "comments": [{ "id": "7", "body": "b" }] }).to_string()),
+        ("comments-AB-1.json", json!({ "total": 1, "comments": [comment] }).to_string()),
         ("statuses.json", json!([{ "id": "1", "name": "Open", "statusCategory": {} }]).to_string()),
     ] {
         sandbox.write(&format!("export/{name}"), contents);

@@ -107,6 +107,12 @@ fn without_order(row: &[String]) -> Vec<String> {
     let counts = receipt.as_object_mut().unwrap();
     let depends = ["inserted", "updated", "unchanged", "stale", "duplicate"];
     let sum: u64 = depends.iter().map(|name| counts.remove(*name).unwrap().as_u64().unwrap()).sum();
+    // Mentions are counted above as well. Notes of members are of records that were mapped: a record that another
+    // slice has stored already is recognised, and is not mapped again.
+    counts.remove("mentions");
+    if let Some(notes) = counts.get_mut("incomplete").and_then(Value::as_array_mut) {
+        notes.retain(|note| note.get("member").is_none());
+    }
     row[3] = format!("{sum} stored, {receipt}");
     row
 }

@@ -250,7 +250,13 @@ impl Site {
             "changelog": { "startAt": 0, "maxResults": 40, "total": all(HISTORIES), "histories": histories },
             "fields": {
                 "summary": format!("Issue {number}"),
+                "status": { "name": "Open" },
+                "issuetype": { "name": "Bug" },
                 "project": self.project(1),
+                "description": null,
+                "assignee": null,
+                "labels": [],
+                "resolution": null,
                 "created": "2024-03-04T05:06:07.000+0000",
                 "updated": "2024-03-04T05:06:07.000+0000",
                 "comment": { "comments": comments, "total": all(COMMENTS), "maxResults": 3, "startAt": 0 },

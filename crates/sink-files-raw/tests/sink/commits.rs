@@ -135,7 +135,8 @@ async fn the_manifests_say_what_is_written_down() {
         json!({
             "kind": "slice", "slice": 0, "load": 1,
             "receipt":
-                { "inserted": 2, "updated": 0, "unchanged": 0, "stale": 0, "duplicate": 0, "rejected": 1 },
+                { "inserted": 2, "updated": 0, "unchanged": 0, "stale": 0, "duplicate": 0, "rejected": 1,
+                  "mentions": { "unchanged": 0, "stale": 0, "duplicate": 0 } },
             "files": {
                 "records": file(&slice.records, ""),
                 "envelopes": file(&slice.envelopes, ".envelope"),

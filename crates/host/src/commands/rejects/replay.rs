@@ -81,7 +81,7 @@ pub(crate) async fn replay(app: &App, sink: &str, args: &ReplayArgs) -> Result<A
     table.row([counts.total(), inserted, updated, unchanged, stale, duplicate, rejected, skipped].map(grouped));
     let mut text = table.render(app.width);
     if skipped > 0 {
-        text.push_str("skipped: what is no record, or of which only the beginning is kept; ingest its file again\n");
+        text.push_str("SKIPPED: not a record, or too large to be kept whole; ingest the file again.\n");
     }
     let mut json =
         Map::from_iter([("sink".to_owned(), Value::from(sink)), ("replayed".to_owned(), counts.total().into())]);
