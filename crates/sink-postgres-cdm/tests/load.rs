@@ -440,11 +440,11 @@ async fn a_run_that_is_alive_makes_another_fail_or_wait() {
     let other = open(json!({ "connection_url": bench.database.url() })).await.unwrap();
     let error = other.open_run(&spec("run-2")).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(
-        error.to_string(),
-        "another run of this ingestion is alive; wait for it with --on-overlap wait or stop it with --on-overlap takeover \
-         (ingestion: acme/test.things/warehouse/cdm)"
-    );
+    let message = error.to_string();
+    let expected = "another run of this ingestion is alive; wait for it with --on-overlap wait, leave it alone with \
+                    --on-overlap skip, or stop it with --on-overlap takeover \
+                    (ingestion: acme/test.things/warehouse/cdm, run: run-1, since: 20";
+    assert!(message.starts_with(expected), "{message}");
     let patient = spec("run-3").overlap(Overlap::Wait);
     let (waited, ()) = tokio::join!(other.open_run(&patient), async {
         tokio::time::sleep(Duration::from_millis(500)).await;

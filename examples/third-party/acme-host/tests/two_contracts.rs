@@ -19,9 +19,8 @@ fn contract(version: &str) -> String {
 
 /// A crate that depends on other folders.
 fn depends_on(name: &str, dependencies: &[(&str, &str)]) -> String {
-    let mut manifest = format!(
-        "[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\n"
-    );
+    let mut manifest =
+        format!("[workspace]\n[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\n");
     for (dependency, folder) in dependencies {
         manifest.push_str(&format!("{dependency} = {{ path = \"../{folder}\" }}\n"));
     }
