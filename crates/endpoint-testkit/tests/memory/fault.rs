@@ -24,6 +24,8 @@ faults! {
     LeavesAFileWhenItChecks => ["driver::a_check_succeeds_and_changes_nothing"];
     FailsToCheck => ["driver::what_is_wrong_shows_in_a_check"];
     HidesARole => ["driver::an_endpoint_has_the_roles_that_are_declared"];
+    HidesTheListing => ["driver::an_endpoint_has_the_roles_that_are_declared"];
+    HidesTheDismissals => ["driver::an_endpoint_has_the_roles_that_are_declared"];
 
     // What it reads.
     ListsAUnitTwice => ["source::units_are_unique_and_stay"];
@@ -93,7 +95,14 @@ faults! {
     JudgesByWhatWasThereAtFirst => ["sink::slices_with_the_same_keys_at_once_end_as_one_after_the_other"];
     TakesAnyBatch => ["sink::a_batch_of_another_shape_is_refused"];
     SwallowsRejects => ["sink::rejects_are_kept_once_with_all_they_tell", "raw::rejects_are_kept"];
-    ListsTheOldestFirst => ["sink::rejects_are_listed_newest_first"];
+    ListsTheOldestFirst => [
+        "sink::rejects_are_listed_newest_first",
+        "rejects::what_matches_is_listed_newest_first"
+    ];
+    KeepsARejectTwice => [
+        "sink::rejects_are_kept_once_with_all_they_tell",
+        "rejects::what_is_alike_is_counted_as_one"
+    ];
     StoresRejectsAtOnce => ["transaction::rejects_go_with_an_aborted_load"];
     StoresRejectsBeforeTheFence => ["run::an_overtaken_run_commits_nothing"];
     KeepsRejectsAsText => ["sink::rejects_are_kept_once_with_all_they_tell"];
@@ -179,6 +188,31 @@ faults! {
     DeliversAgain => ["outbox::what_is_delivered_waits_no_more"];
     KeepsWhatWasDelivered => ["outbox::the_outbox_does_not_grow_with_what_was_delivered"];
     NeedsATableForTheOutbox => ["outbox::nothing_waits_where_nothing_is_provisioned"];
+
+    // Rejects that are listed and dismissed.
+    IgnoresTheFilter => [
+        "rejects::what_matches_is_listed_newest_first",
+        "rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"
+    ];
+    IgnoresTheIds => ["rejects::what_matches_is_listed_newest_first"];
+    IgnoresTheStage => ["rejects::what_matches_is_listed_newest_first"];
+    IgnoresTheField => ["rejects::what_matches_is_listed_newest_first"];
+    TakesReasonsToTheLetter => ["rejects::what_matches_is_listed_newest_first"];
+    IgnoresTheOffset => ["rejects::what_matches_is_listed_newest_first"];
+    CountsEachReasonApart => ["rejects::what_is_alike_is_counted_as_one"];
+    CountsTheSmallestGroupFirst => ["rejects::what_is_alike_is_counted_as_one"];
+    GivesOneExampleForAll => ["rejects::what_is_alike_is_counted_as_one"];
+    ListsWhatIsDismissedAsOpen => [
+        "rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again",
+        "rejects::a_dismissal_holds_for_what_it_was_given_for"
+    ];
+    DismissesTwice => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
+    ForgetsWhoDismissed => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
+    ForgetsWhenItDismissed => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
+    RemovesWhatIsDismissed => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
+    ReopensNothing => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
+    DismissesForGood => ["rejects::a_dismissal_holds_for_what_it_was_given_for"];
+    OpensWhatIsRejectedAgain => ["rejects::a_dismissal_holds_for_what_it_was_given_for"];
 
     // What a driver that declares less than everything says to the rest.
     AnswersWhatItDoesNotDeclare => ["driver::what_is_not_declared_is_unsupported"];

@@ -256,11 +256,7 @@ impl<'e> MemoryLoad<'e> {
             if self.memory.has(Fault::KeepsRejectsAsText) {
                 kept.raw = String::from_utf8_lossy(&kept.raw).into_owned().into_bytes();
             }
-            match state.rejects.iter_mut().find(|known| known.id == kept.id) {
-                Some(known) if self.memory.has(Fault::DatesRejectsAnew) => *known = kept,
-                Some(known) => known.reason = kept.reason,
-                None => state.rejects.push(kept),
-            }
+            state.keep_reject(kept, self.memory.fault);
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod fault;
 mod load;
 mod outbox;
 mod provisioner;
+mod rejects;
 mod run;
 mod sink;
 mod source;
@@ -121,8 +122,17 @@ impl fmt::Debug for Memory {
     }
 }
 
-const EVERYTHING: SinkCapabilities =
-    SinkCapabilities::NONE.raw().cdm(&["**"]).autoprovision().transactional().replay().verify().grants().outbox();
+const EVERYTHING: SinkCapabilities = SinkCapabilities::NONE
+    .raw()
+    .cdm(&["**"])
+    .autoprovision()
+    .transactional()
+    .replay()
+    .verify()
+    .grants()
+    .outbox()
+    .reject_listing()
+    .dismissals();
 const LITTLE: SinkCapabilities = SinkCapabilities::NONE.cdm(&["**"]).autoprovision().transactional();
 const SOURCE: SourceCapabilities = SourceCapabilities::NONE.incremental();
 

@@ -5,8 +5,8 @@ use std::{
 
 use cdm_models::{FieldDescriptor, ModelDescriptor};
 use endpoint_api::{
-    Error, ErrorKind, Ingestion, Load, Mode, Outbox, Overlap, RejectQuery, Replay, Result, Run, RunSpec, Sink,
-    SourceSite, StoredReject, Verification, async_trait,
+    Dismissals, Error, ErrorKind, Ingestion, Load, Mode, Outbox, Overlap, RejectListing, RejectQuery, Replay, Result,
+    Run, RunSpec, Sink, SourceSite, StoredReject, Verification, async_trait,
 };
 use relational::{Stored, Version, state};
 
@@ -203,5 +203,13 @@ impl Sink for Memory {
 
     fn outbox(&self) -> Option<&dyn Outbox> {
         self.declares.outbox.then_some(self)
+    }
+
+    fn reject_listing(&self) -> Option<&dyn RejectListing> {
+        (self.declares.reject_listing && !self.has(Fault::HidesTheListing)).then_some(self)
+    }
+
+    fn dismissals(&self) -> Option<&dyn Dismissals> {
+        (self.declares.dismissals && !self.has(Fault::HidesTheDismissals)).then_some(self)
     }
 }

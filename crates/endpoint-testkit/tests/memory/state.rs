@@ -7,7 +7,7 @@ use endpoint_api::{Checkpoint, LoadReceipt, Message, ProvisionedModel, StoredRej
 use relational::{Observations, ObservedSlice, Stored};
 use serde_json::{Map, Value};
 
-use super::Fault;
+use super::{Fault, rejects::Given};
 
 /// What is in a memory.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) ledger: BTreeMap<(String, String, u64), (LoadReceipt, Option<Checkpoint>)>,
     /// The oldest first.
     pub(super) rejects: Vec<StoredReject>,
+    /// By the id of the reject.
+    pub(super) dismissals: HashMap<String, Given>,
     /// By number, with whether each was delivered.
     pub(super) messages: BTreeMap<u64, (Message, bool)>,
     /// By ingestion and slice.

@@ -1,0 +1,150 @@
+use endpoint_api::{
+    Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState, Result,
+    StoredReject, async_trait, batch::Stage,
+};
+
+use super::{Fault, Memory, state::State};
+
+/// What a reject was dismissed for.
+type Verdict = (Stage, Option<String>, String);
+
+fn verdict(reject: &StoredReject) -> Verdict {
+    (reject.stage, reject.field.clone(), reject.reason.clone())
+}
+
+/// A dismissal, with what it was given for.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    dismissal: Dismissal,
+    verdict: Verdict,
+}
+
+impl State {
+    /// Keeps a reject; one that is there already only says something else now.
+    pub(super) fn keep_reject(&mut self, kept: StoredReject, fault: Fault) {
+        if fault == Fault::OpensWhatIsRejectedAgain {
+            self.dismissals.remove(&kept.id);
+        }
+        match self.rejects.iter_mut().find(|known| known.id == kept.id) {
+            Some(known) if fault == Fault::DatesRejectsAnew => *known = kept,
+            Some(known) if fault != Fault::KeepsARejectTwice => {
+                (known.stage, known.field, known.reason) = verdict(&kept);
+            }
+            _ => {
+                // One that was replayed takes its dismissal with it.
+                self.dismissals.remove(&kept.id);
+                self.rejects.push(kept);
+            }
+        }
+    }
+
+    fn dismissal(&self, reject: &StoredReject, fault: Fault) -> Option<&Dismissal> {
+        let holds = |given: &&Given| given.verdict == verdict(reject) || fault == Fault::DismissesForGood;
+        self.dismissals.get(&reject.id).filter(holds).map(|given| &given.dismissal)
+    }
+
+    /// The rejects that match, whatever the filter says of dismissals: the newest first.
+    fn matching(&self, filter: &RejectFilter, state: RejectState, fault: Fault) -> Vec<ListedReject> {
+        let takes = |listed: &ListedReject| {
+            let reject = &listed.reject;
+            let is_wanted = match state {
+                RejectState::Open => listed.dismissal.is_none(),
+                RejectState::Dismissed => listed.dismissal.is_some(),
+                RejectState::Any => true,
+            };
+            let takes_reason = match &filter.reason {
+                Some(wanted) if fault == Fault::TakesReasonsToTheLetter => *wanted == reject.reason,
+                _ => filter.takes_reason(&reject.reason),
+            };
+            let matches = takes_reason
+                && (filter.ids.is_empty() || filter.ids.contains(&reject.id) || fault == Fault::IgnoresTheIds)
+                && filter.ingestion.as_ref().is_none_or(|of| of.to_string() == reject.ingestion)
+                && filter.stage.is_none_or(|stage| stage == reject.stage || fault == Fault::IgnoresTheStage)
+                && filter
+                    .field
+                    .as_ref()
+                    .is_none_or(|field| reject.field.as_ref() == Some(field) || fault == Fault::IgnoresTheField);
+            is_wanted && (matches || fault == Fault::IgnoresTheFilter)
+        };
+        let listed = |reject: &StoredReject| ListedReject::new(reject.clone(), self.dismissal(reject, fault).cloned());
+        let mut found: Vec<ListedReject> = self.rejects.iter().map(listed).filter(takes).collect();
+        if fault != Fault::ListsTheOldestFirst {
+            found.reverse();
+        }
+        found
+    }
+}
+
+impl Memory {
+    fn listed(&self, filter: &RejectFilter) -> Vec<ListedReject> {
+        let which = match filter.state {
+            RejectState::Open if self.has(Fault::ListsWhatIsDismissedAsOpen) => RejectState::Any,
+            which => which,
+        };
+        self.lock().matching(filter, which, self.fault)
+    }
+}
+
+#[async_trait]
+impl RejectListing for Memory {
+    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+        let found = self.listed(filter);
+        let offset = if self.has(Fault::IgnoresTheOffset) { 0 } else { offset };
+        Ok(found.into_iter().skip(offset).take(limit).collect())
+    }
+
+    async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
+        let group = |listed: ListedReject| {
+            let reject = listed.reject;
+            let value = |column: &RejectColumn| match column {
+                RejectColumn::Ingestion => Some(reject.ingestion.clone()),
+                RejectColumn::Stage => Some(reject.stage.to_string()),
+                RejectColumn::Field => reject.field.clone(),
+                RejectColumn::Reason => Some(reject.reason.clone()),
+            };
+            RejectGroup::new(columns.iter().map(value).collect(), 1, reject.rejected_at.clone(), reject.id.clone())
+        };
+        let found = self.listed(filter);
+        // Reasons are put together in their column only.
+        let columns = if self.has(Fault::CountsEachReasonApart) { &[] } else { columns };
+        let mut groups = RejectGroup::merged(found.into_iter().map(group).collect(), columns);
+        match self.fault {
+            Fault::CountsTheSmallestGroupFirst => groups.reverse(),
+            Fault::GivesOneExampleForAll => {
+                let example = groups.first().map(|group| group.example.clone()).unwrap_or_default();
+                groups.iter_mut().for_each(|group| group.example.clone_from(&example));
+            }
+            _ => {}
+        }
+        Ok(groups)
+    }
+}
+
+#[async_trait]
+impl Dismissals for Memory {
+    async fn dismiss(&self, filter: &RejectFilter, reason: &str, by: &str) -> Result<u64> {
+        let mut state = self.lock();
+        let which = if self.has(Fault::DismissesTwice) { RejectState::Any } else { RejectState::Open };
+        let found = state.matching(filter, which, self.fault);
+        let at = state.now();
+        for ListedReject { reject, .. } in &found {
+            let by = if self.has(Fault::ForgetsWhoDismissed) { "" } else { by };
+            let at = if self.has(Fault::ForgetsWhenItDismissed) { "" } else { &at };
+            let given = Given { dismissal: Dismissal::new(reason, by, at), verdict: verdict(reject) };
+            state.dismissals.insert(reject.id.clone(), given);
+            if self.has(Fault::RemovesWhatIsDismissed) {
+                state.rejects.retain(|known| known.id != reject.id);
+            }
+        }
+        Ok(found.len() as u64)
+    }
+
+    async fn reopen(&self, filter: &RejectFilter) -> Result<u64> {
+        let mut state = self.lock();
+        let found = state.matching(filter, RejectState::Dismissed, self.fault);
+        for listed in found.iter().filter(|_| !self.has(Fault::ReopensNothing)) {
+            state.dismissals.remove(&listed.reject.id);
+        }
+        Ok(found.len() as u64)
+    }
+}
