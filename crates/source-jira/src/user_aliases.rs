@@ -26,33 +26,45 @@ const USER_IDS: [&str; 3] = ["accountId", "key", "name"];
 /// An id that stands for two users stands for none.
 #[derive(Debug, Default)]
 pub(crate) struct KnownUsers {
-    /// By the key, then by the name.
-    better: [HashMap<Box<str>, Option<Box<str>>>; 2],
+    /// The account ids by the key.
+    accounts_by_key: Ids,
+    /// The account ids by the name.
+    accounts_by_name: Ids,
+    /// The keys by the name, of users without an account id.
+    keys_by_name: Ids,
     /// Of each user record by which a better id may be known, the kind and the id.
     lesser: Vec<(usize, Box<str>)>,
     bytes: usize,
+    /// Whether a better id was seen that is another text than the lesser one.
+    has_better: bool,
     /// Whether some users did not fit into the budget.
     is_cut: bool,
 }
+
+/// What an id stands for: nothing when it stands for two.
+type Ids = HashMap<Box<str>, Option<Box<str>>>;
 
 impl KnownUsers {
     fn add(&mut self, json: &str, budget: usize) {
         let Some(found) = members(json, USER_IDS) else { return };
         let [account_id, key, name] = found.map(|id| id.and_then(text).filter(|id| !id.contains(['\t', '\n', '\r'])));
-        let lesser = [
-            (0, key.as_deref(), account_id.as_deref()),
-            (1, name.as_deref(), account_id.as_deref().or(key.as_deref())),
+        let (account_id, key, name) = (account_id.as_deref(), key.as_deref(), name.as_deref());
+        let pairs = [
+            (&mut self.accounts_by_key, key, account_id),
+            (&mut self.accounts_by_name, name, account_id),
+            (&mut self.keys_by_name, name, key.filter(|_| account_id.is_none())),
         ];
-        for (kind, id, best) in lesser {
-            let (Some(id), Some(best)) = (id, best.filter(|best| Some(*best) != id)) else { continue };
-            let Some(better) = self.better.get_mut(kind) else { continue };
-            match better.get_mut(id) {
+        for (ids, id, best) in pairs {
+            let (Some(id), Some(best)) = (id, best) else { continue };
+            // An id that is both is kept, too: it may stand for somebody else beside.
+            self.has_better |= id != best;
+            match ids.get_mut(id) {
                 Some(known) if known.as_deref() == Some(best) => {}
                 Some(known) => *known = None,
                 None if self.bytes > budget => self.is_cut = true,
                 None => {
                     self.bytes += ENTRY_BYTES + id.len() + best.len();
-                    better.insert(id.into(), Some(best.into()));
+                    ids.insert(id.into(), Some(best.into()));
                 }
             }
         }
@@ -69,13 +81,25 @@ impl KnownUsers {
         }
     }
 
+    /// The better id of a user with that key, which is kind 0, or that name.
     fn better(&self, kind: usize, id: &str) -> Option<&str> {
-        self.better.get(kind)?.get(id)?.as_deref()
+        let account_of = |key| self.accounts_by_key.get(key).and_then(Option::as_deref);
+        let best = if kind == 0 {
+            account_of(id)
+        } else {
+            // The user of the key may have an account id in another record.
+            let of_key = self.keys_by_name.get(id).map(|key| key.as_deref().map(|key| account_of(key).unwrap_or(key)));
+            match (self.accounts_by_name.get(id).map(Option::as_deref), of_key) {
+                (Some(account), Some(of_key)) if account != of_key => None,
+                (account, of_key) => account.or(of_key)?,
+            }
+        };
+        best.filter(|best| *best != id)
     }
 
     /// Whether some of the export's users did not fit into memory.
     pub(crate) fn is_cut(&self) -> bool {
-        self.is_cut
+        self.is_cut && self.has_better
     }
 
     /// How many of the export's users stand there under a lesser id beside a better one.
@@ -89,7 +113,7 @@ impl KnownUsers {
     /// The better ids of the users that a record of `unit` names, as the envelope has them; `None` when there are
     /// none.
     pub(crate) fn of_record(&self, unit: Unit, json: &str) -> Option<String> {
-        if self.better.iter().all(HashMap::is_empty) {
+        if !self.has_better {
             return None;
         }
         let names: &[&str] = match unit {
@@ -203,6 +227,29 @@ mod tests {
     fn a_name_of_two_users_is_of_neither() {
         let users = known(&[r#"{"key":"k1","name":"ada"}"#, r#"{"key":"k2","name":"ada"}"#]);
         assert_eq!(users.of_record(Unit::Comments, r#"{"author":{"name":"ada"}}"#), None);
+    }
+
+    #[test]
+    fn a_name_that_is_also_the_key_of_its_user_is_of_nobody_else() {
+        let users = known(&[r#"{"key":"admin","name":"admin"}"#, r#"{"key":"k2","name":"admin"}"#]);
+        assert_eq!(users.of_record(Unit::Comments, r#"{"author":{"name":"admin"}}"#), None);
+        let users = known(&[r#"{"key":"admin","name":"admin"}"#, r#"{"accountId":"a-1","name":"admin"}"#]);
+        assert_eq!(users.of_record(Unit::Comments, r#"{"author":{"name":"admin"}}"#), None);
+    }
+
+    #[test]
+    fn a_name_leads_to_the_account_of_its_key() {
+        let users = known(&[
+            r#"{"key":"k1","name":"ada"}"#,
+            r#"{"accountId":"a-1","key":"k1"}"#,
+            r#"{"key":"bo","name":"bo"}"#,
+            r#"{"accountId":"a-2","key":"bo","name":"bo"}"#,
+        ]);
+        let of = |json| users.of_record(Unit::Users, json);
+        assert_eq!(of(r#"{"name":"ada"}"#).unwrap(), "name\tada\ta-1\n");
+        assert_eq!(of(r#"{"key":"k1","name":"ada"}"#).unwrap(), "key\tk1\ta-1\n");
+        assert_eq!(of(r#"{"name":"bo"}"#).unwrap(), "name\tbo\ta-2\n");
+        assert_eq!(of(r#"{"key":"bo","name":"bo"}"#).unwrap(), "key\tbo\ta-2\n");
     }
 
     #[test]

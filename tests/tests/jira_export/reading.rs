@@ -7,7 +7,14 @@ use std::{
     path::Path,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::{
+    pages,
+    people::{People, named},
+    row::{Kept, pointer},
+    values::{day, id, is_blank, is_digits, text, texts, time, truth, whole},
+};
 
 /// What is expected of the row that a record becomes.
 #[derive(Debug)]
@@ -18,8 +25,8 @@ pub(crate) struct Expected {
     pub(crate) version_us: Option<i64>,
     /// The columns by name; times in microseconds.
     pub(crate) columns: BTreeMap<&'static str, Value>,
-    /// Custom fields and the like, which `properties` or `raw_source` hold.
-    pub(crate) kept: BTreeMap<String, Value>,
+    /// What no column holds, or not all of it: where `properties` or `raw_source` have it.
+    pub(crate) kept: Vec<Kept>,
     /// The document whose texts the column of that name holds.
     pub(crate) document: Option<(&'static str, Value)>,
 }
@@ -37,6 +44,16 @@ pub(crate) struct Records {
 /// An export, as values.
 pub(crate) struct Export {
     records: BTreeMap<&'static str, Vec<Value>>,
+    people: People,
+    /// The ids of the issues by their keys.
+    issues: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// An issue as a record names it.
+#[derive(Debug, Default, Clone)]
+struct Issue {
+    id: Option<String>,
+    key: Option<String>,
 }
 
 pub(crate) const UNITS: [&str; 5] = ["projects", "users", "issues", "comments", "worklogs"];
@@ -48,7 +65,15 @@ impl Export {
             let lines = text.split('\n').filter(|line| !line.trim().is_empty());
             (*unit, lines.map(|line| serde_json::from_str(line).unwrap()).collect())
         };
-        Self { records: UNITS.iter().map(lines).collect() }
+        let records: BTreeMap<_, Vec<Value>> = UNITS.iter().map(lines).collect();
+        let people = People::of(&records["users"]);
+        let mut issues: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for issue in &records["issues"] {
+            if let (Some(id), Some(key)) = (id(&issue["id"]), told(&issue["key"])) {
+                issues.entry(key).or_default().insert(id);
+            }
+        }
+        Self { records, people, issues }
     }
 
     pub(crate) fn own(&self, unit: &str) -> &[Value] {
@@ -57,17 +82,17 @@ impl Export {
 
     pub(crate) fn unit(&self, unit: &str) -> Records {
         match unit {
-            "projects" => records(self.own("projects").iter().map(project)),
-            "issues" => records(self.own("issues").iter().map(item)),
+            "projects" => records(self.own("projects").iter().map(|record| self.project(record))),
+            "issues" => records(self.own("issues").iter().map(|record| self.item(record))),
             "users" => self.users(),
-            "comments" => self.said("comment", "comments", comment),
-            "worklogs" => self.said("worklog", "worklogs", worklog),
+            "comments" => self.said("comment", "comments", Self::comment),
+            "worklogs" => self.said("worklog", "worklogs", Self::worklog),
             _ => panic!("no unit {unit}"),
         }
     }
 
     fn users(&self) -> Records {
-        let whole = self.own("users").iter().map(|record| user(record, 1));
+        let whole = self.own("users").iter().map(|record| self.user(record, 1));
         let leads = self.own("projects").iter().map(|project| &project["lead"]);
         let people = |said: &Value| [said["author"].clone(), said["updateAuthor"].clone()];
         let mut parts: Vec<Value> = leads.cloned().collect();
@@ -75,38 +100,318 @@ impl Export {
             let fields = &issue["fields"];
             parts.extend(["assignee", "reporter", "creator"].map(|name| fields[name].clone()));
             for (page, list) in [("comment", "comments"), ("worklog", "worklogs")] {
-                parts.extend(page_of(fields, page, list).iter().flat_map(people));
+                parts.extend(page_of(fields, page, list).flat_map(people));
             }
         }
         parts.extend(self.own("comments").iter().chain(self.own("worklogs")).flat_map(people));
-        let parts: Vec<Value> = parts.into_iter().filter(|part| user_id(part).is_some()).collect();
-        records(whole.chain(parts.iter().map(|part| user(part, 0))))
+        let parts: Vec<Value> = parts.into_iter().filter(|part| named(part).is_some()).collect();
+        records(whole.chain(parts.iter().map(|part| self.user(part, 0))))
     }
 
     /// Comments or worklogs: those of their own file and those that issues embed.
-    fn said(&self, page: &str, unit: &str, read: fn(&Value, &str) -> Option<Expected>) -> Records {
-        let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for issue in self.own("issues") {
-            if let (Some(id), Some(key)) = (id(&issue["id"]), issue["key"].as_str()) {
-                ids.entry(key.to_owned()).or_default().insert(id);
-            }
-        }
-        let resolve = |key: &str| match ids.get(key) {
-            Some(ids) if ids.len() == 1 => ids.first().cloned(),
-            _ => None,
+    fn said(&self, page: &str, unit: &str, read: fn(&Self, &Value, &str, Option<&str>) -> Option<Expected>) -> Records {
+        let read = |record: &Value, issue: Issue| {
+            let issue_id = issue.id.or_else(|| self.id_of(issue.key.as_deref()?))?;
+            read(self, record, &issue_id, issue.key.as_deref())
         };
-        let own = self.own(unit).iter().map(|record| {
-            let parent = issue_of(record, page);
-            let parent = parent.and_then(|parent| if is_digits(&parent) { Some(parent) } else { resolve(&parent) });
-            read(record, &parent?)
-        });
+        let own = self.own(unit).iter().map(|record| read(record, issue_of(record, page)));
         let embedded = self.own("issues").iter().flat_map(|issue| {
-            let parent = id(&issue["id"]).or_else(|| resolve(issue["key"].as_str()?));
-            let list = page_of(&issue["fields"], page, unit).to_vec();
-            list.into_iter().map(move |record| read(&record, &parent.clone()?))
+            let parent = Issue { id: id(&issue["id"]), key: told(&issue["key"]) };
+            page_of(&issue["fields"], page, unit).map(move |record| read(record, parent.clone()))
         });
         records(own.chain(embedded))
     }
+
+    /// The id of the one issue that has a key.
+    fn id_of(&self, key: &str) -> Option<String> {
+        self.issues.get(key).filter(|ids| ids.len() == 1)?.first().cloned()
+    }
+
+    fn user_at(&self, user: &Value) -> Value {
+        cdm_id("user", self.people.id(user))
+    }
+
+    fn project(&self, record: &Value) -> Option<Expected> {
+        let project_id = id(&record["id"])?;
+        let mut reading = Reading::of(record);
+        reading.put("source_id", json!(project_id));
+        reading.text("source_project_key", "/key");
+        reading.text("name", "/name");
+        reading.text("url", "/url");
+        reading.text("project_type", "/projectTypeKey");
+        reading.truth("archived", "/archived");
+        reading.rich("description", "/description");
+        reading.put("lead_cdm_id", self.user_at(&record["lead"]));
+        reading.put("source_url", json!(pages::browse(record, record["key"].as_str())));
+        reading.keep_raw(&["/self", "/lead"]);
+        let mapped = ["id", "key", "name", "url", "projectTypeKey", "archived", "description", "self", "lead"];
+        reading.keep_rest("", &mapped, &["avatarUrls", "expand"]);
+        Some(reading.expect(cdm_id("project", Some(project_id)), 1, None))
+    }
+
+    fn user(&self, record: &Value, rank: u8) -> Option<Expected> {
+        let (member, shown) = named(record)?;
+        let user_id = self.people.id(record)?;
+        let mut reading = Reading::of(record);
+        reading.put("source_user_id", json!(user_id));
+        reading.text("display_name", "/displayName");
+        reading.text("email", "/emailAddress");
+        reading.truth("active", "/active");
+        reading.text("time_zone", "/timeZone");
+        reading.text("account_type", "/accountType");
+        reading.put("source_url", json!(pages::profile(record)));
+        reading.keep_raw(&["/self"]);
+        if shown != user_id {
+            reading.keep_raw(&[&format!("/{member}")]);
+        }
+        let mapped = [member, "displayName", "emailAddress", "active", "timeZone", "accountType", "self"];
+        reading.keep_rest("", &mapped, &["avatarUrl", "avatarUrls", "expand"]);
+        Some(reading.expect(cdm_id("user", Some(user_id)), rank, None))
+    }
+
+    fn item(&self, record: &Value) -> Option<Expected> {
+        let issue_id = id(&record["id"])?;
+        let fields = &record["fields"];
+        let mut reading = Reading::of(record);
+        reading.put("source_id", json!(issue_id));
+        reading.text("source_issue_key", "/key");
+        reading.put("source_url", json!(pages::browse(record, record["key"].as_str())));
+        reading.put("project_cdm_id", cdm_id("project", id(&fields["project"]["id"])));
+        reading.put("parent_cdm_id", cdm_id("item", self.parent(fields)));
+        reading.put("reporter_cdm_id", self.user_at(&fields["reporter"]));
+        reading.put("assignee_cdm_id", self.user_at(&fields["assignee"]));
+        reading.put("creator_cdm_id", self.user_at(&fields["creator"]));
+        reading.text("issue_type", "/fields/issuetype/name");
+        reading.text("status", "/fields/status/name");
+        let category = match fields["status"]["statusCategory"]["key"].as_str() {
+            Some("new") => json!("todo"),
+            Some("indeterminate") => json!("in_progress"),
+            Some("done") => json!("done"),
+            _ => Value::Null,
+        };
+        reading.put("status_category", category);
+        reading.text("status_category_name", "/fields/status/statusCategory/name");
+        reading.text("priority", "/fields/priority/name");
+        reading.text("resolution", "/fields/resolution/name");
+        reading.text("summary", "/fields/summary");
+        reading.rich("description", "/fields/description");
+        reading.labels("labels", "/fields/labels");
+        reading.time("created_at", "/fields/created");
+        reading.time("updated_at", "/fields/updated");
+        reading.day("due_on", "/fields/duedate");
+        reading.time("closed_at", "/fields/resolutiondate");
+
+        reading.keep_raw(&["/self"]);
+        let objects =
+            ["project", "parent", "reporter", "assignee", "creator", "issuetype", "status", "priority", "resolution"];
+        reading.keep_raw(&objects.map(|name| format!("/fields/{name}")).each_ref().map(String::as_str));
+        let mapped = ["summary", "description", "labels", "created", "updated", "duedate", "resolutiondate"];
+        let pages = [("comment", "comments"), ("worklog", "worklogs")].into_iter();
+        let pages = pages.filter(|(page, list)| fields[*page].is_array() || !fields[*page][list].is_null());
+        let pages: Vec<&str> = pages.map(|(page, _)| page).collect();
+        reading.keep_rest("/fields", &[&objects[..], &mapped].concat(), &pages);
+        reading.keep_rest("", &["id", "key", "self", "fields"], &["expand"]);
+        Some(reading.expect(cdm_id("item", Some(issue_id)), 1, time(&fields["updated"])))
+    }
+
+    /// The parent that an issue names, or its epic: by the id, or by the key of an issue of the export.
+    fn parent(&self, fields: &Value) -> Option<String> {
+        let named = ["parent", "epic"].into_iter().map(|name| (id(&fields[name]["id"]), told(&fields[name]["key"])));
+        let (id, key) = named.into_iter().find(|(id, key)| id.is_some() || key.is_some())?;
+        id.or_else(|| self.id_of(&key?))
+    }
+
+    fn comment(&self, record: &Value, issue_id: &str, issue_key: Option<&str>) -> Option<Expected> {
+        let comment_id = id(&record["id"])?;
+        let mut reading = self.reading_on_issue(record, issue_id);
+        reading.put("source_comment_id", json!(comment_id));
+        reading.put("source_url", json!(pages::focused(record, issue_key, "Comment", &comment_id)));
+        reading.rich("body", "/body");
+        reading.keep_said(issue_id, &["body"]);
+        let key = cdm_id("comment", Some(format!("{issue_id}:{comment_id}")));
+        Some(reading.expect(key, 1, time(&record["updated"])))
+    }
+
+    fn worklog(&self, record: &Value, issue_id: &str, issue_key: Option<&str>) -> Option<Expected> {
+        let worklog_id = id(&record["id"])?;
+        let mut reading = self.reading_on_issue(record, issue_id);
+        reading.put("source_worklog_id", json!(worklog_id));
+        reading.put("source_url", json!(pages::focused(record, issue_key, "Worklog", &worklog_id)));
+        reading.time("started_at", "/started");
+        reading.whole("time_spent_seconds", "/timeSpentSeconds");
+        reading.rich("comment", "/comment");
+        reading.keep_said(issue_id, &["comment", "started", "timeSpentSeconds"]);
+        let key = cdm_id("worklog", Some(format!("{issue_id}:{worklog_id}")));
+        Some(reading.expect(key, 1, time(&record["updated"])))
+    }
+
+    /// What comments and worklogs have in common.
+    fn reading_on_issue<'v>(&self, record: &'v Value, issue_id: &str) -> Reading<'v> {
+        let mut reading = Reading::of(record);
+        reading.put("item_cdm_id", cdm_id("item", Some(issue_id.to_owned())));
+        reading.put("author_cdm_id", self.user_at(&record["author"]));
+        reading.put("visibility", json!(visibility(record)));
+        reading.time("created_at", "/created");
+        reading.time("updated_at", "/updated");
+        reading
+    }
+}
+
+/// A record that is read field by field. A field whose value cannot be read is null, and `raw_source` has the value at
+/// its place.
+struct Reading<'v> {
+    record: &'v Value,
+    columns: BTreeMap<&'static str, Value>,
+    kept: Vec<Kept>,
+    document: Option<(&'static str, Value)>,
+}
+
+impl<'v> Reading<'v> {
+    fn of(record: &'v Value) -> Self {
+        Self { record, columns: BTreeMap::new(), kept: Vec::new(), document: None }
+    }
+
+    fn at(&self, place: &str) -> &'v Value {
+        self.record.pointer(place).unwrap_or(&Value::Null)
+    }
+
+    fn put(&mut self, column: &'static str, value: Value) {
+        self.columns.insert(column, value);
+    }
+
+    /// What was made of the value at a place; what nothing could be made of is kept.
+    fn put_read(&mut self, column: &'static str, place: &str, read: Option<Value>) {
+        if read.is_none() {
+            self.keep_raw(&[place]);
+        }
+        self.put(column, read.unwrap_or_default());
+    }
+
+    fn text(&mut self, column: &'static str, place: &str) {
+        self.put_read(column, place, text(self.at(place)));
+    }
+
+    fn truth(&mut self, column: &'static str, place: &str) {
+        self.put_read(column, place, truth(self.at(place)));
+    }
+
+    /// A value of which a blank text is none.
+    fn unless_blank(&mut self, column: &'static str, place: &str, read: impl Fn(&Value) -> Option<Value>) {
+        match self.at(place) {
+            blank if is_blank(blank) => self.put(column, Value::Null),
+            value => self.put_read(column, place, read(value)),
+        }
+    }
+
+    fn time(&mut self, column: &'static str, place: &str) {
+        self.unless_blank(column, place, |value| time(value).map(Value::from));
+    }
+
+    fn day(&mut self, column: &'static str, place: &str) {
+        self.unless_blank(column, place, day);
+    }
+
+    fn whole(&mut self, column: &'static str, place: &str) {
+        self.unless_blank(column, place, |value| whole(value).map(Value::from));
+    }
+
+    /// A list of texts; one that holds something else is kept beside them.
+    fn labels(&mut self, column: &'static str, place: &str) {
+        let value = self.at(place);
+        let labels = texts(value);
+        if labels.as_ref().map(Vec::len) != value.as_array().map(Vec::len) {
+            self.keep_raw(&[place]);
+        }
+        self.put_read(column, place, labels.map(Value::from));
+    }
+
+    /// Rich text: as it is, or the document whose texts are to be found, which may stand in a string.
+    fn rich(&mut self, column: &'static str, place: &str) {
+        let value = self.at(place);
+        let in_string = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let document = in_string.filter(|document| document["type"] == "doc");
+        let document = document.or_else(|| value.is_object().then(|| value.clone()));
+        match document {
+            Some(document) => {
+                self.keep_raw(&[place]);
+                self.document = Some((column, document));
+            }
+            None => self.put_read(column, place, text(value)),
+        }
+    }
+
+    /// Expects in `raw_source` what stands at these places.
+    fn keep_raw(&mut self, places: &[&str]) {
+        for place in places {
+            let value = self.at(place);
+            if !value.is_null() {
+                let at = vec![("raw_source", (*place).to_owned())];
+                self.kept.push(Kept { at, value: value.clone(), is_shown_in_short: true });
+            }
+        }
+    }
+
+    /// Expects all members of the object at `place` but those that are mapped or dropped.
+    fn keep_rest(&mut self, place: &str, mapped: &[&str], dropped: &[&str]) {
+        let is_issue = self.record.get("fields").is_some();
+        for (name, value) in self.at(place).as_object().into_iter().flatten() {
+            if value.is_null() || mapped.contains(&name.as_str()) || dropped.contains(&name.as_str()) {
+                continue;
+            }
+            let name_at = pointer(name);
+            // The members of an issue itself stand beside those of its fields.
+            let in_properties =
+                if is_issue && place.is_empty() { format!("/@record{name_at}") } else { name_at.clone() };
+            let at = vec![("properties", in_properties), ("raw_source", format!("{place}{name_at}"))];
+            self.kept.push(Kept { at, value: value.clone(), is_shown_in_short: name == "updateAuthor" });
+        }
+    }
+
+    /// What is kept of a comment or a worklog; `mapped` are the members that only one of them has.
+    fn keep_said(&mut self, issue_id: &str, mapped: &[&str]) {
+        self.keep_raw(&["/self", "/author", "/visibility"]);
+        let mut mapped = [&["id", "self", "author", "created", "updated", "visibility"], mapped].concat();
+        if id(&self.record["issueId"]).as_deref() == Some(issue_id) {
+            mapped.push("issueId");
+        }
+        // A level that is told is all in the column.
+        let levels = ["roleLevel", "groupLevel"].into_iter().find(|level| !self.record[level].is_null());
+        if let Some(level) = levels.filter(|_| self.record["visibility"].is_null()) {
+            if self.columns["visibility"] == "restricted:unreadable" {
+                self.keep_raw(&[&format!("/{level}")]);
+            }
+            mapped.push(level);
+        }
+        self.keep_rest("", &mapped, &[]);
+    }
+
+    fn expect(self, key: Value, rank: u8, version_us: Option<i64>) -> Expected {
+        let Self { columns, kept, document, .. } = self;
+        Expected { key: key.as_str().unwrap().to_owned(), rank, version_us, columns, kept, document }
+    }
+}
+
+/// Who may read a comment or a worklog: nothing only when everybody may.
+fn visibility(record: &Value) -> Option<String> {
+    let told = |value: &Value| id_or_empty(value).filter(|text| !text.trim().is_empty());
+    let restriction = |kind: Option<String>, name: Option<String>| match (kind, name) {
+        (Some(kind), Some(name)) => format!("{kind}:{name}"),
+        _ => "restricted:unreadable".to_owned(),
+    };
+    let who = &record["visibility"];
+    if !who.is_null() {
+        return Some(restriction(told(&who["type"]), told(&who["value"]).or_else(|| told(&who["identifier"]))));
+    }
+    for (level, kind) in [("roleLevel", "role"), ("groupLevel", "group")] {
+        if !record[level].is_null() {
+            return Some(restriction(Some(kind.to_owned()), told(&record[level])));
+        }
+    }
+    let is_true = |value: &Value| *value == json!(true) || *value == json!("true");
+    let is_marked = !record["jsdPublic"].is_null() && !is_true(&record["jsdPublic"]);
+    let mut marks = record["properties"].as_array().into_iter().flatten();
+    let is_internal = marks.any(|mark| mark["key"] == "sd.public.comment" && is_true(&mark["value"]["internal"]));
+    (is_marked || is_internal).then(|| "internal".to_owned())
 }
 
 fn records(all: impl Iterator<Item = Option<Expected>>) -> Records {
@@ -121,256 +426,62 @@ fn records(all: impl Iterator<Item = Option<Expected>>) -> Records {
     records
 }
 
-fn page_of<'v>(fields: &'v Value, page: &str, list: &str) -> &'v [Value] {
-    fields[page][list].as_array().map(Vec::as_slice).unwrap_or_default()
+/// The records that a field of an issue embeds: a page of them, or a bare list.
+fn page_of<'v>(fields: &'v Value, page: &str, list: &str) -> impl Iterator<Item = &'v Value> {
+    let list = fields[page].as_array().or_else(|| fields[page][list].as_array());
+    list.into_iter().flatten().filter(|record| record.is_object())
 }
 
-fn is_digits(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
+/// The issue that a record names, by members of itself, by its URL, by the object or the URL of its issue.
+fn issue_of(record: &Value, page: &str) -> Issue {
+    let issue = &record["issue"];
+    let parent = Some(&record["parent"]).filter(|parent| told(&parent["key"]).is_some());
+    let in_url = |url: &str, behind: &str| {
+        let (_, rest) = url.split_once("/issue/")?;
+        let rest = rest.split(['?', '#']).next()?.trim_end_matches('/');
+        let mut rest = rest.split('/');
+        let issue = rest.next()?.to_owned();
+        (rest.next().unwrap_or_default() == behind).then_some(issue)
+    };
+    let own_url = record["self"].as_str().and_then(|url| in_url(url, page));
+    let issue_url = issue["self"].as_str().or(issue.as_str()).and_then(|url| in_url(url, ""));
+    let bare = id(issue).filter(|issue| !issue.contains('/'));
 
-/// The issue that a record names: by its id, by its URL, by its key.
-fn issue_of(record: &Value, page: &str) -> Option<String> {
-    let url = record["self"].as_str().unwrap_or_default();
-    let in_url = url.split_once("/issue/").and_then(|(_, rest)| rest.split_once(&format!("/{page}/")));
-    let in_url = in_url.map(|(issue, _)| issue.to_owned());
-    let numeric = in_url.clone().filter(|issue| is_digits(issue));
-    id(&record["issueId"]).or(numeric).or_else(|| record["issueKey"].as_str().map(str::to_owned)).or(in_url)
-}
-
-/// An id: a text that is not empty, or a whole number.
-fn id(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) if number.is_u64() => Some(number.to_string()),
-        _ => None,
+    let either = [id(&record["issueIdOrKey"]), own_url, bare, issue_url];
+    let id_of = |part: &&Option<String>| part.as_deref().is_some_and(is_digits);
+    let key_of = |part: &&Option<String>| part.as_deref().is_some_and(|part| !is_digits(part));
+    let ids = [&record["issueId"], &record["issue_id"]].map(id);
+    let keys = [&record["issueKey"], &record["issue_key"]].map(told);
+    let last_ids = [id(&issue["id"]), parent.and_then(|parent| id(&parent["id"]))];
+    let last_keys = [told(&issue["key"]), parent.and_then(|parent| told(&parent["key"]))];
+    Issue {
+        id: ids
+            .iter()
+            .flatten()
+            .next()
+            .or_else(|| either.iter().find(id_of)?.as_ref())
+            .or(last_ids.iter().flatten().next())
+            .cloned(),
+        key: keys
+            .iter()
+            .flatten()
+            .next()
+            .or_else(|| either.iter().find(key_of)?.as_ref())
+            .or(last_keys.iter().flatten().next())
+            .cloned(),
     }
 }
 
-fn user_id(user: &Value) -> Option<String> {
-    ["accountId", "key", "name"].iter().find_map(|name| id(&user[*name]))
+/// A text that is not empty.
+fn told(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A text, or the digits of a whole number.
+fn id_or_empty(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).or_else(|| id(value))
 }
 
 fn cdm_id(entity: &str, id: Option<String>) -> Value {
     id.map_or(Value::Null, |id| json!(format!("cdm:work:{entity}:jira:{id}")))
-}
-
-/// Text as a database can hold it.
-fn text(value: &Value) -> Value {
-    value.as_str().map_or(Value::Null, |text| json!(text.replace('\0', "\u{FFFD}")))
-}
-
-fn time(value: &Value) -> Value {
-    value.as_str().map_or(Value::Null, |text| json!(microseconds(text)))
-}
-
-/// Rich text: as it is, or the document whose texts are to be found.
-fn rich(value: &Value, column: &'static str, expected: &mut Expected) {
-    match value {
-        Value::Object(_) => expected.document = Some((column, value.clone())),
-        other => {
-            expected.columns.insert(column, text(other));
-        }
-    }
-}
-
-fn expected(key: Value, rank: u8, version: &Value, columns: Vec<(&'static str, Value)>) -> Option<Expected> {
-    let key = key.as_str()?.to_owned();
-    let version_us = version.as_str().map(microseconds);
-    let columns = columns.into_iter().collect();
-    Some(Expected { key, rank, version_us, columns, kept: BTreeMap::new(), document: None })
-}
-
-fn project(record: &Value) -> Option<Expected> {
-    let columns = vec![
-        ("source_id", json!(id(&record["id"]))),
-        ("source_project_key", text(&record["key"])),
-        ("name", text(&record["name"])),
-        ("url", text(&record["url"])),
-        ("project_type", text(&record["projectTypeKey"])),
-        ("lead_cdm_id", cdm_id("user", user_id(&record["lead"]))),
-        ("archived", record["archived"].clone()),
-    ];
-    let mut expected = expected(cdm_id("project", id(&record["id"])), 1, &Value::Null, columns)?;
-    rich(&record["description"], "description", &mut expected);
-    Some(expected)
-}
-
-fn user(record: &Value, rank: u8) -> Option<Expected> {
-    let columns = vec![
-        ("source_user_id", json!(user_id(record))),
-        ("display_name", text(&record["displayName"])),
-        ("email", text(&record["emailAddress"])),
-        ("active", record["active"].clone()),
-        ("time_zone", text(&record["timeZone"])),
-        ("account_type", text(&record["accountType"])),
-        ("source_url", text(&record["self"])),
-    ];
-    expected(cdm_id("user", user_id(record)), rank, &Value::Null, columns)
-}
-
-fn item(record: &Value) -> Option<Expected> {
-    let fields = &record["fields"];
-    let category = &fields["status"]["statusCategory"];
-    let columns = vec![
-        ("source_id", json!(id(&record["id"]))),
-        ("source_issue_key", text(&record["key"])),
-        ("project_cdm_id", cdm_id("project", id(&fields["project"]["id"]))),
-        ("parent_cdm_id", cdm_id("item", id(&fields["parent"]["id"]))),
-        ("reporter_cdm_id", cdm_id("user", user_id(&fields["reporter"]))),
-        ("assignee_cdm_id", cdm_id("user", user_id(&fields["assignee"]))),
-        ("creator_cdm_id", cdm_id("user", user_id(&fields["creator"]))),
-        ("issue_type", text(&fields["issuetype"]["name"])),
-        ("status", text(&fields["status"]["name"])),
-        (
-            "status_category",
-            match category["key"].as_str() {
-                Some("new") => json!("todo"),
-                Some("indeterminate") => json!("in_progress"),
-                Some("done") => json!("done"),
-                _ => Value::Null,
-            },
-        ),
-        ("status_category_name", text(&category["name"])),
-        ("priority", text(&fields["priority"]["name"])),
-        ("resolution", text(&fields["resolution"]["name"])),
-        ("summary", text(&fields["summary"])),
-        ("labels", fields["labels"].clone()),
-        ("created_at", time(&fields["created"])),
-        ("updated_at", time(&fields["updated"])),
-        ("due_on", fields["duedate"].clone()),
-        ("closed_at", time(&fields["resolutiondate"])),
-    ];
-    let mut expected = expected(cdm_id("item", id(&record["id"])), 1, &fields["updated"], columns)?;
-    rich(&fields["description"], "description", &mut expected);
-    let custom = fields.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("customfield_"));
-    expected.kept = custom.filter(|(_, value)| !value.is_null()).map(|(n, v)| (n.clone(), v.clone())).collect();
-    Some(expected)
-}
-
-fn comment(record: &Value, issue: &str) -> Option<Expected> {
-    let columns = vec![
-        ("item_cdm_id", cdm_id("item", Some(issue.to_owned()))),
-        ("source_comment_id", json!(id(&record["id"]))),
-        ("author_cdm_id", cdm_id("user", user_id(&record["author"]))),
-        ("created_at", time(&record["created"])),
-        ("updated_at", time(&record["updated"])),
-    ];
-    let key = cdm_id("comment", id(&record["id"]).map(|id| format!("{issue}:{id}")));
-    let mut expected = expected(key, 1, &record["updated"], columns)?;
-    rich(&record["body"], "body", &mut expected);
-    Some(expected)
-}
-
-fn worklog(record: &Value, issue: &str) -> Option<Expected> {
-    let columns = vec![
-        ("item_cdm_id", cdm_id("item", Some(issue.to_owned()))),
-        ("source_worklog_id", json!(id(&record["id"]))),
-        ("author_cdm_id", cdm_id("user", user_id(&record["author"]))),
-        ("started_at", time(&record["started"])),
-        ("time_spent_seconds", record["timeSpentSeconds"].clone()),
-        ("created_at", time(&record["created"])),
-        ("updated_at", time(&record["updated"])),
-    ];
-    let key = cdm_id("worklog", id(&record["id"]).map(|id| format!("{issue}:{id}")));
-    let mut expected = expected(key, 1, &record["updated"], columns)?;
-    rich(&record["comment"], "comment", &mut expected);
-    Some(expected)
-}
-
-/// Every row of a table as JSON, by its key, with times in microseconds.
-pub(crate) fn row(mut row: Map<String, Value>) -> Map<String, Value> {
-    for name in ["created_at", "updated_at", "closed_at", "started_at", "_cdm_version_at"] {
-        if let Some(value) = row.get_mut(name) {
-            *value = time(value);
-        }
-    }
-    row
-}
-
-/// What keeps a row from being that of a record; `None` when it is.
-pub(crate) fn difference(row: &Map<String, Value>, expected: &Expected) -> Option<String> {
-    for (column, value) in &expected.columns {
-        if !same(&row[*column], value) {
-            return Some(format!("{column} is {} and not {value}", row[*column]));
-        }
-    }
-    for (name, value) in &expected.kept {
-        let kept = [&row["properties"][name], &row["raw_source"]["fields"][name]];
-        if !kept.iter().any(|kept| same(kept, value)) {
-            return Some(format!("{name} is {kept:?} and not {value}"));
-        }
-    }
-    let (column, document) = expected.document.as_ref()?;
-    let raw = &row["raw_source"];
-    if ![&raw[*column], &raw["fields"][*column]].into_iter().any(|kept| same(kept, document)) {
-        return Some(format!("raw_source does not hold the document of {column}"));
-    }
-    let mut rest: &str = &row[*column].as_str().unwrap_or_default().split_whitespace().collect::<String>();
-    for text in texts(document) {
-        let text: String = text.replace('\0', "\u{FFFD}").split_whitespace().collect();
-        match rest.split_once(&text) {
-            Some((_, after)) => rest = after,
-            None => return Some(format!("{column} lacks {text:?}")),
-        }
-    }
-    None
-}
-
-/// The texts of a document in their order.
-fn texts(node: &Value) -> Vec<&str> {
-    let own = node["text"].as_str().filter(|_| node["type"] == "text");
-    let below = node["content"].as_array().into_iter().flatten().flat_map(texts);
-    own.into_iter().chain(below).collect()
-}
-
-/// Whether two values are equal: numbers by their value, text as a database can hold it, and a list that
-/// is missing as an empty one is not.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
-        (Value::String(left), Value::String(right)) => *left == right.replace('\0', "\u{FFFD}"),
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len()
-                && right.iter().all(|(name, right)| {
-                    left.get(&name.replace('\0', "\u{FFFD}")).is_some_and(|left| same(left, right))
-                })
-        }
-        _ => left == right,
-    }
-}
-
-/// `2021-03-04T05:06:07.123+0100` and `2021-03-04 04:06:07.123456+00:00` in microseconds since 1970.
-fn microseconds(text: &str) -> i64 {
-    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{text}"));
-    let (day, time) = text.split_at(10);
-    let [year, month, day] = [&day[..4], &day[5..7], &day[8..]].map(number);
-    let zone = time.rfind(['+', '-', 'Z']).unwrap();
-    let (time, zone) = time[1..].split_at(zone - 1);
-    let fraction: String = time.get(9..).unwrap_or_default().chars().chain("000000".chars()).take(6).collect();
-    let [hour, minute, second] = [&time[..2], &time[3..5], &time[6..8]].map(number);
-    let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let zone: String = zone.chars().filter(char::is_ascii_digit).chain("0000".chars()).take(4).collect();
-    let offset = sign * (number(&zone[..2]) * 60 + number(&zone[2..]));
-
-    // Days since 1970, counted in years that begin in March.
-    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days =
-        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day
-            - 1
-            - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute - offset) * 60 + second;
-    seconds * 1_000_000 + number(&fraction)
-}
-
-#[test]
-fn this_reading_knows_its_times() {
-    assert_eq!(microseconds("1970-01-01T00:00:00.000+0000"), 0);
-    assert_eq!(microseconds("2021-03-04T05:06:07.123+0100"), 1_614_830_767_123_000);
-    assert_eq!(microseconds("2021-03-04 04:06:07.123456+00:00"), 1_614_830_767_123_456);
-    assert_eq!(microseconds("2000-02-29T12:00:00Z"), 951_825_600_000_000);
-    assert_eq!(microseconds("1969-12-31T23:30:00-0700"), 23_400_000_000);
 }
