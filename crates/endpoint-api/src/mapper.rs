@@ -69,6 +69,9 @@ pub struct Mapped<M> {
 pub enum Note {
     /// The value of this member cannot be read: it is null in the row and kept in `raw_source`.
     Unreadable(Cow<'static, str>),
+    /// The restriction in this member cannot be read: the row says that it is restricted, and the value is kept in
+    /// `raw_source`.
+    Restricted(&'static str),
     /// The rich text of this member can be read only in part; all of it is kept in `raw_source`.
     PartlyRead(&'static str),
     /// A member is nested too deeply for `properties`: it is kept in `raw_source`, as a text.
@@ -85,6 +88,9 @@ impl Note {
     pub const fn what(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "has values that cannot be read; they are null in the rows and kept in `raw_source`",
+            Self::Restricted(_) => {
+                "has restrictions that cannot be read; their rows say `restricted:unreadable`, and none is shown as public"
+            }
             Self::PartlyRead(_) => "has documents that can be read only in part; all of each is kept in `raw_source`",
             Self::TooDeep => "has members that are nested too deeply; they are kept in `raw_source` as text",
             Self::Lacking(_) => "has records without members that a full export has; was it made with few fields?",
@@ -98,7 +104,9 @@ impl Note {
     pub fn member(&self) -> Option<&str> {
         match self {
             Self::Unreadable(member) => Some(member),
-            Self::PartlyRead(member) | Self::Lacking(member) | Self::Unresolved(member) => Some(member),
+            Self::PartlyRead(member) | Self::Lacking(member) | Self::Unresolved(member) | Self::Restricted(member) => {
+                Some(member)
+            }
             Self::TooDeep => None,
         }
     }

@@ -26,8 +26,8 @@ pub(crate) fn stop_if_hopeless(job: &Job<'_>, report: &mut RunReport) -> Result<
         Some(limit) if limit.is_hopeless_after(&report.counts) => {
             let error = over_the_limit(job, report, limit);
             let next = match job.options.full {
-                true => "the run stopped early: run it with --full again",
-                false => "the run stopped early: the next run reads the rest",
+                true => "the run stopped early; run it with --full again",
+                false => "the run stopped early; the next one begins after the last file that was loaded as a whole",
             };
             Err(error.with("not everything was read", next))
         }

@@ -237,7 +237,7 @@ async fn a_run_stops_at_too_many_rejects_and_the_next_one_reads_the_rest() {
         report.error.unwrap().to_string(),
         "2 of 3 records were rejected, which is more than --max-rejects 1 allows; what was loaded stays. \
          See `cdm rejects list warehouse` \
-         (not everything was read: the run stopped early: the next run reads the rest)"
+         (not everything was read: the run stopped early; the next one begins after the last file that was loaded as a whole)"
     );
     assert_eq!(sink.state.lock().unwrap().rows.len(), 1);
     assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Abandoned], "it is not held against the next run");

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use endpoint_api::Note;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) fn visibility<'a>(
     raw.keep_odd("visibility", value);
     let restriction = match value {
         Some(value) => restriction(value).or_else(|| {
-            odd.add_kept("visibility");
+            odd.note(Note::Restricted("visibility"));
             Some(UNREADABLE.into())
         }),
         None => level(record, odd),
@@ -58,7 +59,8 @@ fn level<'a>(record: &mut Record<'a>, odd: &mut Odd<'a, '_>) -> Option<Cow<'a, s
         return match told(value) {
             Some(name) => Some(format!("{kind}:{name}").into()),
             None => {
-                odd.add(member, value);
+                odd.keep_value(member, value);
+                odd.note(Note::Restricted(member));
                 Some(UNREADABLE.into())
             }
         };

@@ -105,6 +105,10 @@ fn of_object(text: &[u8]) -> Seen {
             }
         }
         Some((name, _)) => Unit::ALL.into_iter().find(|unit| unit.name() == name).map_or(Seen::Other, Seen::Certain),
+        // What a search answers first may be longer than what is looked at, and the issues come behind it.
+        None if start(text).end.is_none() && names.iter().any(|name| ["names", "schema"].contains(name)) => {
+            Seen::Certain(Unit::Issues)
+        }
         None => of_members(&names),
     }
 }
@@ -220,5 +224,13 @@ mod tests {
         assert_eq!(unit("[]"), Seen::Nothing);
         assert_eq!(unit(r#"{"values":[]}"#), Seen::Nothing);
         assert_eq!(unit("17"), Seen::Other);
+    }
+
+    #[test]
+    fn a_page_of_issues_is_seen_before_its_issues_come() {
+        let unit = |text: &str| look(text.as_bytes(), Form::Values).unit;
+        assert_eq!(unit(r#"{"expand":"names,schema","names":{"customfield_1":"A","#), Seen::Certain(Unit::Issues));
+        assert_eq!(unit(r#"{"schema":{"customfield_1":{"type":"str"#), Seen::Certain(Unit::Issues));
+        assert_ne!(unit(r#"{"names":{"a":"b"}}"#), Seen::Certain(Unit::Issues), "all of it is seen");
     }
 }

@@ -62,9 +62,13 @@ impl<'a> IssueRef<'a> {
         Self { id: self.id.or(other.id), key: self.key.or(other.key) }
     }
 
-    /// An issue with these members.
+    /// An issue with these members. A key in the place of the id is a key: it can change, so it is never part of an id.
     pub(crate) fn of_members(issue_id: Option<&'a RawValue>, issue_key: Option<&'a RawValue>) -> Self {
-        Self { id: issue_id.and_then(id), key: issue_key.and_then(text) }
+        let (issue_id, issue_key) = (issue_id.and_then(id), issue_key.and_then(text));
+        match issue_id {
+            Some(key) if is_issue_key(&key) => Self { id: None, key: issue_key.or(Some(key)) },
+            issue_id => Self { id: issue_id, key: issue_key },
+        }
     }
 
     /// Fills in what is not known yet from a segment of a URL: digits are the id, all else is the key.
@@ -75,6 +79,16 @@ impl<'a> IssueRef<'a> {
         }
         self
     }
+}
+
+/// Whether a text has the form of an issue's key: `AB-1`.
+fn is_issue_key(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(project, number)| {
+        let is_project = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        is_digits(number)
+            && project.starts_with(|first: char| first.is_ascii_uppercase())
+            && project.bytes().all(is_project)
+    })
 }
 
 /// The issue in the URL of one of its records: `…/issue/<issue>/<record>/<id>`.
@@ -121,6 +135,9 @@ mod tests {
             (r#"{"issueId":"10001"}"#, "10001", ""),
             (r#"{"issueId":10001}"#, "10001", ""),
             (r#"{"issueKey":"AB-1"}"#, "", "AB-1"),
+            (r#"{"issueId":"AB-1"}"#, "", "AB-1"),
+            (r#"{"issueId":"AB-1","self":"https://x/rest/api/2/issue/10001/comment/7"}"#, "10001", "AB-1"),
+            (r#"{"issue":{"id":"A_2-17"}}"#, "", "A_2-17"),
             (r#"{"issueId":"10001","issueKey":"AB-1"}"#, "10001", "AB-1"),
             (r#"{"self":"https://x/rest/api/2/issue/10001/comment/7"}"#, "10001", ""),
             (r#"{"self":"https://x/jira/rest/api/2/issue/AB-1/comment/7/?expand=a/b"}"#, "", "AB-1"),

@@ -46,7 +46,7 @@ pub(crate) async fn dismiss(app: &App, sink: &str, args: &DismissArgs) -> Result
     let count = dismissals.dismiss(&filter, &args.reason, &args.by).await?;
     opened.endpoint.close().await?;
     let hint =
-        format!("`cdm rejects list {sink} --dismissed` shows them, `cdm rejects reopen {sink}` opens them again");
+        format!("`cdm rejects list {sink} --dismissed` shows them, `cdm rejects reopen {sink} ID` opens one again");
     Ok(answer(sink, "dismissed", count, &hint))
 }
 
