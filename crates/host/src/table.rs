@@ -29,6 +29,29 @@ impl Width {
         Self(columns.or_else(|| Grid::new().width().map(usize::from)).filter(|width| *width > 0))
     }
 
+    /// Breaks the lines of `text` at blanks where they are too long; what follows is indented. A word that is longer
+    /// than a line stays whole.
+    pub(crate) fn wrap(self, text: &str) -> String {
+        let Some(limit) = self.0 else { return text.to_owned() };
+        let mut wrapped = String::with_capacity(text.len());
+        for line in text.lines() {
+            let mut taken = 0;
+            for (index, word) in line.split(' ').enumerate() {
+                if index > 0 && taken + 1 + word.width() > limit {
+                    wrapped.push_str("\n  ");
+                    taken = 2;
+                } else if index > 0 {
+                    wrapped.push(' ');
+                    taken += 1;
+                }
+                wrapped.push_str(word);
+                taken += word.width();
+            }
+            wrapped.push('\n');
+        }
+        wrapped
+    }
+
     /// Whether there is a width to fit into.
     pub(crate) fn is_limited(self) -> bool {
         self.0.is_some()
@@ -143,7 +166,7 @@ impl Table {
             .collect();
         if !left_out.is_empty() {
             let columns = if left_out.len() == 1 { "column" } else { "columns" };
-            text.push_str(&format!("{columns} left out: {}; --wide shows all\n", left_out.join(", ")));
+            text.push_str(&width.wrap(&format!("{columns} left out: {}; --wide shows all\n", left_out.join(", "))));
         }
         text
     }
@@ -270,6 +293,18 @@ mod tests {
             let lines = text.lines().filter(|line| !line.starts_with("column"));
             assert!(lines.clone().all(|line| line.width() <= width), "{width}:\n{text}");
         }
+    }
+
+    #[test]
+    fn sentences_are_broken_at_blanks_and_words_stay_whole() {
+        let text =
+            "STALE: records older than what the sink has\nissues: 0123456789012345678901234567890123456789.json\n";
+        assert_eq!(
+            Width::of(24).wrap(text),
+            "STALE: records older\n  than what the sink has\nissues:\n  0123456789012345678901234567890123456789.json\n"
+        );
+        assert_eq!(Width::UNLIMITED.wrap(text), text);
+        assert_eq!(Width::of(80).wrap("a\n\nb\n"), "a\n\nb\n");
     }
 
     #[test]

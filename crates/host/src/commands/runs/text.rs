@@ -28,13 +28,12 @@ pub(crate) fn outcome(runs: &[RunRecord], width: Width) -> String {
         cells.push(run.elapsed().map(|elapsed| format!("{:.1}", elapsed.as_secs_f64())).unwrap_or_default());
         table.row(cells);
     }
-    let mut text = table.render(width);
-    text.push_str(&legend(runs.iter()));
-    runs.iter().for_each(|run| text.push_str(&notes(run)));
+    let mut below = legend(runs.iter());
+    runs.iter().for_each(|run| below.push_str(&notes(run)));
     for run in runs.iter().filter(|run| run.status() == RunStatus::Ended(RunOutcome::Skipped)) {
-        text.push_str(&reason(run));
+        below.push_str(&reason(run));
     }
-    text
+    table.render(width) + &width.wrap(&below)
 }
 
 /// Runs of the past: when each ran and how it ended, and below it what went wrong or is missing.
@@ -58,13 +57,12 @@ pub(super) fn history(runs: &[Seen], width: Width) -> String {
         cells.push(run.ingestion.mode.to_string());
         table.row(cells);
     }
-    let mut text = table.render(width);
-    text.push_str(&legend(runs.iter().map(|seen| &seen.run)));
+    let mut below = legend(runs.iter().map(|seen| &seen.run));
     for Seen { run, .. } in runs {
-        text.push_str(&notes(run));
-        text.push_str(&reason(run));
+        below.push_str(&notes(run));
+        below.push_str(&reason(run));
     }
-    text
+    table.render(width) + &width.wrap(&below)
 }
 
 /// All that is known of a run.
@@ -141,7 +139,7 @@ fn legend<'r>(runs: impl Iterator<Item = &'r RunRecord>) -> String {
     runs.filter_map(|run| run.end.as_ref()).for_each(|end| all += end.counts);
     let (mentions, counts) = (all.mentions.total(), all.without_mentions());
     let lines = [
-        (counts.stale, "STALE: records older than what the sink has; the newer ones stay.\n"),
+        (counts.stale, "STALE: records of which the sink has a newer version, or another one of the same time.\n"),
         (counts.duplicate, "DUPLICATE: further records of a key in the same slice; the newest one was taken.\n"),
         (mentions, "MENTIONS: records seen only inside others, such as users in issues, that are known already.\n"),
     ];
