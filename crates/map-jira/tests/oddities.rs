@@ -159,7 +159,8 @@ fn of_a_repeated_member_the_last_counts_and_all_are_kept() {
 fn members_that_a_full_export_has_are_missed() {
     let lacking = |json: &str| {
         let (_, notes) = map_noting::<JiraIssues>(&record(json, None));
-        let lacking = notes.iter().filter_map(|note| note.strip_prefix("the record has no `")?.split('`').next());
+        let lacking = notes.iter().filter(|note| note.starts_with("has records without members"));
+        let lacking = lacking.filter_map(|note| note.split('`').nth(1));
         lacking.map(str::to_owned).collect::<Vec<_>>()
     };
     let full = r#"{"id":"1","key":"A-1","fields":{"summary":null,"status":{},"issuetype":{},"project":{},"created":null,
@@ -185,7 +186,8 @@ fn the_parent_is_told_by_id_by_key_or_by_the_epic() {
     let parent = |fields: Value, found: Option<Parent<'_>>| {
         let issue = json!({ "id": "7", "fields": fields }).to_string();
         let (row, notes) = map_noting::<JiraIssues>(&record(&issue, found));
-        let unresolved = notes.iter().any(|note| note.starts_with("no issue, or more than one"));
+        let unresolved =
+            notes.iter().any(|note| note.starts_with("names issues by keys that no issue of the export has"));
         (row["parent_cdm_id"].as_str().map(str::to_owned), unresolved)
     };
     let is = |id: &str| (Some(format!("cdm:work:item:jira:{id}")), false);

@@ -112,6 +112,9 @@ fn without_order(row: &[String]) -> Vec<String> {
     counts.remove("mentions");
     if let Some(notes) = counts.get_mut("incomplete").and_then(Value::as_array_mut) {
         notes.retain(|note| note.get("member").is_none());
+        if notes.is_empty() {
+            counts.remove("incomplete");
+        }
     }
     row[3] = format!("{sum} stored, {receipt}");
     row
