@@ -280,7 +280,7 @@ pub struct RunFilter {
     pub since: Option<Timestamp>,
     /// Only those whose id ends like this.
     pub id_ending: Option<String>,
-    /// At most so many.
+    /// The maximum number of runs.
     pub limit: usize,
 }
 

@@ -432,7 +432,7 @@ pub struct RejectQuery {
     pub id: Option<String>,
     /// Without the first ones, so many.
     pub offset: usize,
-    /// At most so many.
+    /// The maximum number of results.
     pub limit: usize,
 }
 

@@ -62,7 +62,7 @@ impl Mapping {
     }
 }
 
-/// The most distinct notes of a batch that are told apart.
+/// The maximum number of different notes that are counted separately in a batch.
 const MOST_NOTES: usize = 64;
 
 /// The notes of a batch, each with how many records it is of and the first of them.

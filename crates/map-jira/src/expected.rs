@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub(crate) struct Expected {
     paths: &'static [&'static str],
-    /// Which of them have a name of so many bytes, a bit each; of 31 and more together.
+    /// The lengths of their names in bytes, one bit for each length; lengths of 31 and more share a bit.
     by_length: [u32; 32],
 }
 

@@ -16,7 +16,7 @@ const LONGEST_ID: usize = 512;
 /// The digits of a time in milliseconds since the epoch, from 1973 to 2286. Fewer may be seconds or a year.
 const EPOCH_DIGITS: std::ops::RangeInclusive<usize> = 12..=13;
 
-/// The text that a JSON string stands for; `None` when `value` is not a string.
+/// The decoded text of a JSON string; `None` when `value` is not a string.
 pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_some() {

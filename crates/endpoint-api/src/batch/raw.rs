@@ -62,12 +62,12 @@ pub struct Aliases<'a>(Option<&'a str>);
 
 impl<'a> Aliases<'a> {
     /// Reads a text of lines with three parts and a tab between them: the member that holds the id in the record, the
-    /// id, and the id that stands for it.
+    /// id, and the id to use instead.
     pub fn new(text: Option<&'a str>) -> Self {
         Self(text)
     }
 
-    /// The id that stands for the `id` in the member `member`; `None` when that is `id` itself.
+    /// The id to use instead of `id` in the member `member`; `None` when `id` is to be used itself.
     pub fn get(self, member: &str, id: &str) -> Option<&'a str> {
         let of_line = |line: &'a str| {
             let (known_member, ids) = line.split_once('\t')?;

@@ -255,7 +255,7 @@ impl Incomplete {
         }
     }
 
-    /// Of so many records that are announced only so many were found.
+    /// Sets how many records the source announces and how many of them were found.
     #[must_use]
     pub fn of(self, announced: u64, found: u64) -> Self {
         Self { announced: Some(announced), found: Some(found), ..self }

@@ -16,7 +16,7 @@ use crate::{
     table::{Table, grouped},
 };
 
-/// So many rejects are held in memory.
+/// The maximum number of rejects that are held in memory.
 const PAGE: usize = 64;
 
 /// What became of rejects that were tried again.
