@@ -88,3 +88,37 @@ fn the_names_of_custom_fields_are_in_the_catalog_and_survive_a_reload() {
         assert!(shown.contains("Story Points; schema"), "{shown}");
     }
 }
+
+#[test]
+fn an_internal_note_stays_one_although_its_issue_embeds_it_without_its_properties() {
+    let sandbox = Sandbox::provisioned();
+    let time = "2024-01-02T03:04:05.678+0000";
+    let comment =
+        |id: u32| json!({ "id": id.to_string(), "body": format!("note {id}"), "created": time, "updated": time });
+    let internal = |id: u32| {
+        let mut comment = comment(id);
+        comment["issueId"] = "1".into();
+        comment["properties"] = json!([{ "key": "sd.public.comment", "value": { "internal": true } }]);
+        comment.to_string()
+    };
+    let embedding = |summary: &str| {
+        let mut issue = issue(1);
+        issue["fields"]["summary"] = summary.into();
+        issue["fields"]["comment"] = json!({ "total": 20, "comments": (0..20).map(comment).collect::<Vec<_>>() });
+        issue.to_string()
+    };
+    let internal_ones = "select count(*) from cdm_work.cdm_work_comment where visibility = 'internal'";
+    // Twenty of them: by chance alone, half would be right.
+    let notes: Vec<String> = (0..20).map(internal).collect();
+    sandbox.export("issues.jsonl", &[&embedding("first")]);
+    sandbox.ingest(&["comments"]);
+    assert_eq!(sandbox.value(internal_ones), "0", "nothing has stated it yet");
+    sandbox.export("comments.jsonl", &notes.iter().map(String::as_str).collect::<Vec<_>>());
+    sandbox.ingest(&["comments"]);
+    assert_eq!(sandbox.value(internal_ones), "20");
+    sandbox.export("issues.jsonl", &[&embedding("seen later")]);
+    for arguments in [&["comments"][..], &["comments", "--full"]] {
+        sandbox.ingest(arguments);
+        assert_eq!(sandbox.value(internal_ones), "20", "{arguments:?}");
+    }
+}

@@ -205,6 +205,11 @@ pub(crate) fn put(key: &str, name: &str, version_at: i64) -> Row {
     Row::Put(Box::new(named(key, name)), Rank::Whole, Some(version_at))
 }
 
+/// As [`put`], of a record that states who may read it.
+pub(crate) fn stated(key: &str, name: &str, version_at: i64) -> Row {
+    Row::Put(Box::new(named(key, name)), Rank::WithAccess, Some(version_at))
+}
+
 /// A whole record without a version time.
 pub(crate) fn timeless(key: &str, name: &str) -> Row {
     Row::Put(Box::new(named(key, name)), Rank::Whole, None)

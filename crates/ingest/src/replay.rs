@@ -76,7 +76,8 @@ fn batches(ingestion: &Ingestion, rejects: &[StoredReject], now: Timestamp) -> R
                 parent_key: reject.envelope.parent_key.as_deref(),
                 key: None,
                 aliases: None,
-                is_part: reject.envelope.rank == endpoint_api::batch::Rank::Part,
+                is_part: reject.envelope.rank.is_part(),
+                states_access: reject.envelope.rank == endpoint_api::batch::Rank::WithAccess,
             });
         }
     }

@@ -2,10 +2,7 @@ use std::borrow::Cow;
 
 use cdm_models::work::User;
 use endpoint_api::{
-    Mapped, Mapper, Note, Rejection, Result, SourceIdentity,
-    batch::{Rank, RawRecord},
-    lineage::Lineage,
-    register_mapper,
+    Mapped, Mapper, Note, Rejection, Result, SourceIdentity, batch::RawRecord, lineage::Lineage, register_mapper,
 };
 
 use crate::{
@@ -57,7 +54,7 @@ impl Mapper for JiraUsers {
                 odd.keep_value(member, value);
                 user_id = Cow::Borrowed(known);
             }
-            if record.rank == Rank::Whole {
+            if !record.rank.is_part() {
                 user.lacking().for_each(|member| odd.note(Note::Lacking(member)));
             }
             let profile = [account_id, name];

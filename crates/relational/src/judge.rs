@@ -3,10 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use endpoint_api::{
-    CdmBatch,
-    batch::{Operation, Rank},
-};
+use endpoint_api::{CdmBatch, batch::Operation};
 
 use crate::{Recorded, Stored, Verdict, Version, judge};
 
@@ -242,14 +239,15 @@ impl Drop for Judge {
 /// Whether an incoming row and a stored one differ by nothing that orders them but their observations,
 /// and the incoming one's is newer.
 fn is_same_register(incoming: &Version, stored: &Stored) -> bool {
-    incoming.rank == Rank::Whole
-        && stored.version.rank == Rank::Whole
+    !incoming.rank.is_part()
+        && incoming.rank == stored.version.rank
         && incoming.version_at == stored.version.version_at
         && incoming.observation > stored.version.observation
 }
 
 #[cfg(test)]
 mod tests {
+    use endpoint_api::batch::Rank;
     use proptest::prelude::*;
 
     use super::*;

@@ -117,7 +117,7 @@ fn settle(
 /// record back; that an older sighting of it has the greater content does not.
 fn replaced(before: Option<Stored>, version: Version, source_hash: Option<[u8; 16]>) -> Stored {
     let Some(before) = before else { return Stored { version, deleted: false, source_hash } };
-    let revives = version.observation > before.version.observation && version.rank >= before.version.rank;
+    let revives = version.revives(&before.version);
     let observation = version.observation.max(before.version.observation);
     Stored { version: Version { observation, ..version }, deleted: before.deleted && !revives, source_hash }
 }

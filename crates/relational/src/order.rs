@@ -6,9 +6,10 @@ use crate::plumbing;
 
 /// By what one record of a key is greater than another: the total order of records.
 ///
-/// Compared in this order: rank, version time (absent is least), observation, mapper revision,
-/// content hash. Between records that are parts of others the observation does not count: which of
-/// them was seen last says nothing, so the greatest hash decides.
+/// Compared in this order: whether it is the record itself or a part of another, version time (absent is
+/// least), whether it states who may read it, observation, mapper revision, content hash. Between records
+/// that are parts of others the observation does not count: which of them was seen last says nothing, so
+/// the greatest hash decides.
 ///
 /// Because it is total, the greatest record of a key is the same in whatever order, and however
 /// often, records arrive.
@@ -31,13 +32,21 @@ impl Version {
     pub(crate) fn same_content(&self, other: &Self) -> bool {
         (self.rank, self.version_at, self.content_hash) == (other.rank, other.version_at, other.content_hash)
     }
+
+    /// Whether this shows that the record is live although it was deleted when `before` was stored: a later
+    /// observation, and of a record that is no part of another, unless only parts were ever seen.
+    pub fn revives(&self, before: &Self) -> bool {
+        self.observation > before.observation && (!self.rank.is_part() || before.rank.is_part())
+    }
 }
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |version: &Self| {
-            let observation = if version.rank == Rank::Part { 0 } else { version.observation };
-            (version.rank, version.version_at, observation, version.mapper_revision, version.content_hash)
+            let is_part = version.rank.is_part();
+            let observation = if is_part { 0 } else { version.observation };
+            let rank = version.rank.number();
+            (!is_part, version.version_at, rank, observation, version.mapper_revision, version.content_hash)
         };
         key(self).cmp(&key(other))
     }
@@ -80,7 +89,7 @@ impl Stored {
     pub(crate) fn found(&self, source_hash: [u8; 16], observation: u64) -> Recorded {
         if self.deleted || self.source_hash != Some(source_hash) {
             Recorded::Otherwise
-        } else if self.version.rank == Rank::Part {
+        } else if self.version.rank.is_part() {
             Recorded::ExactlyMention
         } else if self.version.observation < observation {
             Recorded::ExactlyBefore
@@ -119,9 +128,7 @@ pub fn judge(operation: Operation, incoming: &Version, stored: Option<&Stored>) 
         Operation::Delete if incoming.observation >= stored.version.observation => Verdict::Delete,
         Operation::Delete => Verdict::Stale,
         Operation::Upsert => {
-            let revives = stored.deleted
-                && incoming.observation > stored.version.observation
-                && incoming.rank >= stored.version.rank;
+            let revives = stored.deleted && incoming.revives(&stored.version);
             if incoming.same_content(&stored.version) {
                 match (stored.deleted, revives) {
                     (false, _) => Verdict::Unchanged,
@@ -144,7 +151,7 @@ pub fn judge(operation: Operation, incoming: &Version, stored: Option<&Stored>) 
 pub fn newer(incoming: &str, stored: &str, least_time: &str) -> String {
     let key = |row: &str| {
         format!(
-            "({row}.{rank}, coalesce({row}.{version_at}, {least_time}), \
+            "(case when {row}.{rank} = 0 then 0 else 1 end, coalesce({row}.{version_at}, {least_time}), {row}.{rank}, \
              case when {row}.{rank} = 0 then 0 else {row}.{observation} end, \
              {row}.{revision}, {row}.{hash})",
             rank = plumbing::RANK,

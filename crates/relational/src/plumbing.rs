@@ -5,7 +5,7 @@ use crate::{Column, ColumnType};
 
 /// The endpoint that the record came from.
 pub const SOURCE_ENDPOINT: &str = "_cdm_source_endpoint";
-/// How much the record told: 0 a part of another record, 1 the record itself.
+/// How much the record told, as [`endpoint_api::batch::Rank::number`].
 pub const RANK: &str = "_cdm_rank";
 /// When the record last changed at its source.
 pub const VERSION_AT: &str = "_cdm_version_at";
@@ -46,7 +46,11 @@ pub fn columns() -> Vec<Column> {
     let required = |name, column_type, comment| Column::new(name, column_type, comment).required();
     vec![
         required(SOURCE_ENDPOINT, ColumnType::Text, "The endpoint that the record came from."),
-        required(RANK, ColumnType::Int16, "How much the record told: 0 a part of another record, 1 the record itself."),
+        required(
+            RANK,
+            ColumnType::Int16,
+            "How much the record states: 0 a part of another record, 1 the record itself, 2 also who may read it.",
+        ),
         Column::new(VERSION_AT, ColumnType::Timestamp, "When the record last changed at its source."),
         required(OBSERVATION, ColumnType::Int64, "The newest observation that wrote the row."),
         required(MAPPER_REVISION, ColumnType::Int32, "The revision of the mapper that made the row."),

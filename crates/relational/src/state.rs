@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use cdm_models::{ModelDescriptor, major};
 use endpoint_api::{
-    Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, RunEnd, RunSpec,
-    batch::{Rank, Stage},
+    Checkpoint, Error, ErrorKind, Ingestion, LoadReceipt, Result, Resume, RunEnd, RunSpec, batch::Stage,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -119,11 +118,6 @@ pub fn status(end: RunEnd) -> &'static str {
         RunEnd::Abandoned => "abandoned",
         _ => "failed",
     }
-}
-
-/// The rank that is kept as this number.
-pub fn rank(number: i64) -> Rank {
-    if number == 0 { Rank::Part } else { Rank::Whole }
 }
 
 /// The stage of a reject that is kept under this name.

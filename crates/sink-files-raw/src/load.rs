@@ -8,7 +8,7 @@ use std::{
 use endpoint_api::{
     Batch, Commit, Counts, Error, ErrorKind, Ingestion, Load, LoadReceipt, RawBatch, Reject, Result, RunId,
     async_trait,
-    batch::{Rank, RawRecord, SourceHashes},
+    batch::{RawRecord, SourceHashes},
 };
 use serde::Serialize;
 
@@ -170,7 +170,7 @@ struct Envelope<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     observed_at: &'a str,
-    rank: u8,
+    rank: i16,
 }
 
 impl<'a> Envelope<'a> {
@@ -183,10 +183,7 @@ impl<'a> Envelope<'a> {
             parent_key: record.parent.and_then(|parent| parent.key),
             key: record.key,
             observed_at,
-            rank: match record.rank {
-                Rank::Part => 0,
-                Rank::Whole => 1,
-            },
+            rank: record.rank.number(),
         }
     }
 }

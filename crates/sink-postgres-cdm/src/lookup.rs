@@ -1,9 +1,12 @@
 use std::collections::{HashMap, HashSet};
 
-use endpoint_api::{CdmBatch, Error, ErrorKind, Result, batch::SourceHashes};
+use endpoint_api::{
+    CdmBatch, Error, ErrorKind, Result,
+    batch::{Rank, SourceHashes},
+};
 use relational::{
     Recorded, Stored, Version, plumbing,
-    state::{rank, signed, unsigned},
+    state::{signed, unsigned},
 };
 use tokio_postgres::types::Type;
 
@@ -40,7 +43,7 @@ pub(crate) async fn stored(session: &Session, target: &Target, batch: &CdmBatch)
         let hash: &[u8] = column(row, 5)?;
         let source_hash: Option<&[u8]> = column(row, 6)?;
         let version = Version {
-            rank: rank(column::<i16>(row, 1)?.into()),
+            rank: Rank::of_number(column::<i16>(row, 1)?.into()),
             version_at: column::<Option<Microseconds>>(row, 2)?.map(|Microseconds(time)| time),
             observation: unsigned(observation),
             mapper_revision: u32::try_from(revision).unwrap_or(0),

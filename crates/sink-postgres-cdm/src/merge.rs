@@ -75,7 +75,8 @@ impl Statements {
             format!(
                 "(select distinct on (s.{key} collate \"C\") s.*, $1::bigint as {observation}, $2::integer as {revision} \
              from {STAGE} s where s._cdm_purpose = {purpose} \
-             order by s.{key} collate \"C\", s.{rank} desc, s.{version_at} desc nulls last, s.{hash} desc) w",
+             order by s.{key} collate \"C\", s.{rank} > 0 desc, \
+             s.{version_at} desc nulls last, s.{rank} desc, s.{hash} desc) w",
                 observation = plumbing::OBSERVATION,
                 revision = plumbing::MAPPER_REVISION,
                 rank = plumbing::RANK,
@@ -92,8 +93,8 @@ impl Statements {
                  on conflict ({key}) do update set {replaced}, {revision} = excluded.{revision}, \
                  {run_id} = excluded.{run_id}, {source} = excluded.{source}, {ingested_at} = excluded.{ingested_at}, \
                  {observation} = greatest(t.{observation}, excluded.{observation}), \
-                 {deleted_at} = case when excluded.{observation} > t.{observation} and excluded.{rank} >= t.{rank} \
-                 then null else t.{deleted_at} end \
+                 {deleted_at} = case when excluded.{observation} > t.{observation} \
+                 and (excluded.{rank} > 0 or t.{rank} = 0) then null else t.{deleted_at} end \
                  where {is_newer} \
                  returning xmax = 0 as inserted, t.{rank} > 0 as is_record) \
                  select count(*) filter (where inserted and is_record), \

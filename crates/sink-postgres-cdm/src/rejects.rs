@@ -4,7 +4,7 @@ use endpoint_api::{
     Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
     batch::{Parent, Rank, RejectEnvelope},
 };
-use relational::state::{rank, signed, stage, unsigned, without_nul};
+use relational::state::{signed, stage, unsigned, without_nul};
 use tokio_postgres::{Row, types::Type};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) async fn store(
         rejects.iter().map(|reject| reject.envelope.parent_id.as_deref().map(without_nul)).collect();
     let parent_keys: Vec<Option<String>> =
         rejects.iter().map(|reject| reject.envelope.parent_key.as_deref().map(without_nul)).collect();
-    let ranks: Vec<i16> = rejects.iter().map(|reject| i16::from(reject.envelope.rank == Rank::Whole)).collect();
+    let ranks: Vec<i16> = rejects.iter().map(|reject| reject.envelope.rank.number()).collect();
     let hashes: Vec<&str> = rejects.iter().map(|reject| reject.raw_hash.as_str()).collect();
     let statement = format!(
         "insert into {table} as t (id, stage, reason, field, origin, key, raw, raw_length, raw_hash, \
@@ -134,7 +134,7 @@ pub(crate) fn stored(row: &Row) -> Result<StoredReject> {
         rejected_at: column(row, 11)?,
         envelope: {
             let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
-            RejectEnvelope::new(Some(parent), rank(column::<i16>(row, 14)?.into()))
+            RejectEnvelope::new(Some(parent), Rank::of_number(column::<i16>(row, 14)?.into()))
         },
         observation: unsigned(column(row, 15)?),
     })

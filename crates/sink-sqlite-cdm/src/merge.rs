@@ -184,10 +184,9 @@ impl Merging {
         stored: Option<&Stored>,
         stamp: &Stamp,
     ) -> Result<Option<String>> {
-        let Version { rank, observation, mapper_revision, .. } = candidate.version;
+        let Version { observation, mapper_revision, .. } = candidate.version;
         let newest = stored.map_or(observation, |stored| stored.version.observation.max(observation));
-        let stays_deleted =
-            stored.is_some_and(|stored| observation <= stored.version.observation || rank < stored.version.rank);
+        let stays_deleted = stored.is_some_and(|stored| !candidate.version.revives(&stored.version));
         let mut statement = connection.prepare_cached(&self.store).during(OPERATION)?;
         let done = statement.execute(params![
             candidate.stage_id,

@@ -3,7 +3,7 @@ use endpoint_api::{
     batch::{Parent, Rank, RejectEnvelope},
 };
 use relational::{
-    state::{rank, signed, stage, unsigned, without_nul},
+    state::{signed, stage, unsigned, without_nul},
     support,
 };
 use rusqlite::{Connection, Row, params};
@@ -38,7 +38,7 @@ pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, reje
             reject.raw_hash,
             text(&reject.envelope.parent_id),
             text(&reject.envelope.parent_key),
-            reject.envelope.rank == Rank::Whole,
+            reject.envelope.rank.number(),
         ];
         statement.execute(row).during(STORE)?;
     }
@@ -127,7 +127,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
         raw: row.get(6)?,
         raw_length: unsigned(row.get(7)?),
         raw_hash: row.get(8)?,
-        envelope: RejectEnvelope::new(Some(parent), rank(row.get::<_, Option<i64>>(11)?.unwrap_or(1))),
+        envelope: RejectEnvelope::new(Some(parent), Rank::of_number(row.get::<_, Option<i64>>(11)?.unwrap_or(1))),
         ingestion: row.get(12)?,
         run_id: row.get(13)?,
         observation: unsigned(row.get(14)?),

@@ -1,9 +1,9 @@
 use std::collections::{HashMap, HashSet};
 
-use endpoint_api::Result;
+use endpoint_api::{Result, batch::Rank};
 use relational::{
     Stored, Version, plumbing,
-    state::{from_json, rank, to_json, unsigned},
+    state::{from_json, to_json, unsigned},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -34,7 +34,7 @@ pub(crate) fn version(
         Ok(hash.and_then(|hash| hash.try_into().ok()))
     };
     let version = Version {
-        rank: rank(row.get(first)?),
+        rank: Rank::of_number(row.get(first)?),
         version_at: version_at.as_deref().and_then(time),
         observation,
         mapper_revision,

@@ -2,11 +2,12 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc, time::SystemTime};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result, UnitId,
+    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result,
     batch::{NewRecord, RawBatchBuilder},
 };
 
 use crate::{
+    access::states_access,
     export::Export,
     issue_keys::{IssueIds, RecordFiles},
     json,
@@ -22,14 +23,14 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Whose records are put into batches, and where they stand.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
-    pub(crate) unit: UnitId,
+    pub(crate) unit: Unit,
     pub(crate) endpoint: EndpointId,
     /// The name of the file.
     pub(crate) resource: Arc<str>,
     /// Whether the records are looked at only when they are mapped.
     pub(crate) unchecked: bool,
-    /// The users by whose better ids the records are completed, and the unit of the records.
-    pub(crate) users: Option<(Unit, Arc<KnownUsers>)>,
+    /// The users by whose better ids the records are completed.
+    pub(crate) users: Option<Arc<KnownUsers>>,
 }
 
 /// Puts records into batches of about one size and hands these over.
@@ -186,7 +187,7 @@ impl From<FoundRecord<'_>> for WaitingRecord {
 
 fn push(batch: &mut RawBatchBuilder, envelope: &Envelope, record: &FoundRecord<'_>) {
     let users = envelope.users.as_ref();
-    let aliases = users.and_then(|(unit, users)| users.of_record(*unit, record.json));
+    let aliases = users.and_then(|users| users.of_record(envelope.unit, record.json));
     batch.push(NewRecord {
         json: record.json,
         line: Some(record.line),
@@ -196,6 +197,7 @@ fn push(batch: &mut RawBatchBuilder, envelope: &Envelope, record: &FoundRecord<'
         key: None,
         aliases: aliases.as_deref(),
         is_part: record.is_part,
+        states_access: states_access(envelope.unit, record.json),
     });
 }
 
@@ -203,6 +205,7 @@ fn begin(envelope: &Envelope) -> RawBatchBuilder {
     let Envelope { unit, endpoint, resource, unchecked, .. } = envelope.clone();
     // The record that fills a batch up makes it larger than is asked for.
     let bytes = BATCH_BYTES + BATCH_BYTES / 16;
-    let batch = RawBatch::builder(unit, endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes);
+    let batch =
+        RawBatch::builder(unit.id(), endpoint, resource, Timestamp::from(SystemTime::now())).with_capacity(bytes);
     if unchecked { batch.unchecked(json::check_object) } else { batch }
 }

@@ -38,7 +38,7 @@ pub(crate) fn extract(
     let unit = Unit::find(unit_id)?;
     let spec = SliceSpec::read(slice)?;
     if spec.records == Records::Notes {
-        return hand_over_notes(export, unit_id, spec, hand_over);
+        return hand_over_notes(export, unit, spec, hand_over);
     }
     let file = export.file(&spec.file).map_err(|error| match error.kind() {
         ErrorKind::Config => outdated(&spec.file, "the export has been moved or removed").caused_by(error),
@@ -60,9 +60,9 @@ pub(crate) fn extract(
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
     let is_mapped = spec.mode == Mode::Cdm;
-    let users = if is_mapped { Some((unit, export.users(stop)?)) } else { None };
-    let are_users_cut = users.as_ref().is_some_and(|(_, users)| users.is_cut());
-    let envelope = Envelope { unit: unit_id.clone(), endpoint: export.endpoint().clone(), resource, unchecked, users };
+    let users = if is_mapped { Some(export.users(stop)?) } else { None };
+    let are_users_cut = users.as_ref().is_some_and(|users| users.is_cut());
+    let envelope = Envelope { unit, endpoint: export.endpoint().clone(), resource, unchecked, users };
     let names_issues = unit.is_of_an_issue() || unit == Unit::Issues;
     let lookup = (is_mapped && names_issues).then(|| Lookup::new(export, stop));
     let mut batches = Batches::new(envelope, lookup, hand_over)?;
@@ -81,12 +81,12 @@ pub(crate) fn extract(
 /// Hands over a batch without records that says what is missing in the export as a whole.
 fn hand_over_notes(
     export: &Export,
-    unit: &UnitId,
+    unit: Unit,
     spec: SliceSpec,
     hand_over: &mut dyn FnMut(RawBatch) -> Result<()>,
 ) -> Result<()> {
     let envelope = Envelope {
-        unit: unit.clone(),
+        unit,
         endpoint: export.endpoint().clone(),
         resource: Arc::from(spec.file.as_str()),
         unchecked: false,

@@ -89,6 +89,7 @@
 //! # }
 //! ```
 
+mod access;
 mod batches;
 mod buffer;
 mod config;

@@ -109,7 +109,7 @@ impl CdmBatch {
 
     /// The rank of a row.
     pub fn rank(&self, row: usize) -> Rank {
-        if self.ranks.value(row) == 0 { Rank::Part } else { Rank::Whole }
+        Rank::of_number(self.ranks.value(row).into())
     }
 
     /// The version time of a row, in microseconds since the epoch.
@@ -283,7 +283,7 @@ impl CdmBatchBuilder {
         record: usize,
     ) {
         self.operations.append_value(i8::from(operation == Operation::Delete));
-        self.ranks.append_value(i16::from(rank == Rank::Whole));
+        self.ranks.append_value(rank.number());
         self.versions.append_option(version_at.map(Timestamp::as_microsecond));
         if self.hashes.append_value(hash).is_err() {
             self.hashes.append_null(); // not reached: the hash has the column's width

@@ -133,13 +133,37 @@ pub struct Parent<'a> {
 }
 
 /// How much a record tells of its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rank {
     /// Seen only as a part of another record, such as the assignee of an issue. It fills a gap and
     /// never replaces a whole record.
     Part = 0,
     /// The record itself.
     Whole = 1,
+    /// The record itself, and it states who may read it. Of two records with the same version time it
+    /// replaces one that does not: a copy from which the restriction was left out never wins.
+    WithAccess = 2,
+}
+
+impl Rank {
+    /// Whether the record was seen only as a part of another.
+    pub const fn is_part(self) -> bool {
+        matches!(self, Self::Part)
+    }
+
+    /// The number under which it is stored and sent.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// The rank that is stored as this number; an unknown one is a whole record's.
+    pub const fn of_number(number: i64) -> Self {
+        match number {
+            0 => Self::Part,
+            2 => Self::WithAccess,
+            _ => Self::Whole,
+        }
+    }
 }
 
 /// A record for [`RawBatchBuilder::push`].
@@ -161,6 +185,18 @@ pub struct NewRecord<'a> {
     pub aliases: Option<&'a str>,
     /// Whether the record was seen only as a part of another.
     pub is_part: bool,
+    /// Whether the record states who may read it, be it everybody. Ignored for a part.
+    pub states_access: bool,
+}
+
+impl NewRecord<'_> {
+    fn rank(&self) -> Rank {
+        match (self.is_part, self.states_access) {
+            (true, _) => Rank::Part,
+            (false, false) => Rank::Whole,
+            (false, true) => Rank::WithAccess,
+        }
+    }
 }
 
 impl RawBatch {
@@ -316,6 +352,7 @@ impl RawBatchBuilder {
     /// Adds a record.
     pub fn push(&mut self, record: NewRecord<'_>) {
         let start = self.0.text.len();
+        let rank = record.rank();
         self.0.text.push_str(record.json);
         self.0.entries.push(Entry {
             range: start..self.0.text.len(),
@@ -325,7 +362,7 @@ impl RawBatchBuilder {
             parent_key: record.parent_key.map(Box::from),
             key: record.key.map(Box::from),
             aliases: record.aliases.map(Box::from),
-            rank: if record.is_part { Rank::Part } else { Rank::Whole },
+            rank,
         });
     }
 

@@ -1,7 +1,7 @@
 use cdm_models::ModelDescriptor;
 use twox_hash::XxHash3_128;
 
-use super::{Rank, RawRecord};
+use super::RawRecord;
 use crate::SourceIdentity;
 
 /// Hashes source records, each together with all else that its row depends on.
@@ -47,7 +47,7 @@ impl SourceHasher {
         all.extend_from_slice(&self.key);
         all.extend_from_slice(&XxHash3_128::oneshot(record.json.as_bytes()).to_le_bytes());
         let [id, key, of_record] = beside.map(size);
-        for length in [size(Some(record.json)), id, key, of_record, u64::from(record.rank == Rank::Whole)] {
+        for length in [size(Some(record.json)), id, key, of_record, record.rank.number().unsigned_abs().into()] {
             all.extend_from_slice(&length.to_le_bytes());
         }
         for part in beside {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         EndpointId,
-        batch::{Aliases, Origin, Parent},
+        batch::{Aliases, Origin, Parent, Rank},
     };
 
     fn record<'a>(json: &'a str, parent: Option<Parent<'a>>, key: Option<&'a str>, rank: Rank) -> RawRecord<'a> {

@@ -11,7 +11,7 @@ use proptest::{
 
 use super::{Test, takes_things, test};
 use crate::{
-    model::{Row, batch, hashes, mapped, part, put, timeless},
+    model::{Row, batch, hashes, mapped, part, put, stated, timeless},
     workbench::{Site, Workbench, begin, counts, load_slice, new_run, plan, resource, soon, spec, write},
 };
 
@@ -28,6 +28,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("sink", of_one_key_in_a_slice_the_greatest_is_stored, takes_things, "CDM-01", "LOAD-01"),
     test!("sink", any_order_repetition_and_cut_ends_alike, takes_things, "CDM-01", "LOAD-01"),
     test!("sink", a_part_never_replaces_a_whole, takes_things, "CDM-03"),
+    test!("sink", a_copy_that_does_not_state_who_may_read_it_never_replaces_one_that_does, takes_things, "CDM-01"),
     test!("sink", mentions_are_counted_apart, takes_things, "LOAD-10"),
     test!("sink", a_deletion_stands_until_the_record_is_seen_again, takes_things, "CDM-04"),
     test!("sink", what_was_never_there_can_be_deleted, takes_things, "CDM-04", "LOAD-01"),
@@ -209,6 +210,20 @@ async fn a_part_never_replaces_a_whole(workbench: Workbench) {
     stale.mentions.stale = 1;
     assert_eq!(site.load(&[&[&[part("k", "another")]]]).await, stale);
     site.assert_stored(&[("k", "whole"), ("l", "gap")]).await;
+}
+
+async fn a_copy_that_does_not_state_who_may_read_it_never_replaces_one_that_does(workbench: Workbench) {
+    let site = workbench.ready().await;
+    let (greater, smaller) = if is_greater("x", "y") { ("x", "y") } else { ("y", "x") };
+    assert_eq!(site.load(&[&[&[stated("k", smaller, 5)]]]).await, counts(1, 0, 0, 0, 0));
+    assert_eq!(site.load(&[&[&[put("k", greater, 5)]]]).await, counts(0, 0, 0, 1, 0), "in a later run");
+    site.assert_stored(&[("k", smaller)]).await;
+    site.load(&[&[&[put("l", greater, 5)]]]).await;
+    let both = [put("l", greater, 5), stated("l", smaller, 5)];
+    assert_eq!(site.load(&[&[&both]]).await.updated, 1, "with the copy in one slice");
+    site.assert_stored(&[("k", smaller), ("l", smaller)]).await;
+    assert_eq!(site.load(&[&[&[put("k", greater, 6)]]]).await, counts(0, 1, 0, 0, 0), "a newer version replaces it");
+    site.assert_stored(&[("k", greater), ("l", smaller)]).await;
 }
 
 async fn mentions_are_counted_apart(workbench: Workbench) {

@@ -65,6 +65,7 @@ faults! {
     CountsDuplicatesAsInserted => ["sink::of_one_key_in_a_slice_the_greatest_is_stored"];
     CountsMentionsAsRecords => ["sink::mentions_are_counted_apart"];
     PartReplacesWhole => ["sink::a_part_never_replaces_a_whole"];
+    IgnoresStatedAccess => ["sink::a_copy_that_does_not_state_who_may_read_it_never_replaces_one_that_does"];
     DeletesForGood => ["sink::a_deletion_stands_until_the_record_is_seen_again"];
     CountsNoDeletionOfNothing => ["sink::what_was_never_there_can_be_deleted"];
     RecognisesEverything => ["sink::a_record_is_recognised_only_when_its_row_is_there"];

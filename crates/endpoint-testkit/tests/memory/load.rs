@@ -148,6 +148,7 @@ impl<'e> MemoryLoad<'e> {
             Fault::PartReplacesWhole if version.rank == Rank::Part => {
                 (version.rank, version.version_at) = (Rank::Whole, Some(1 << 40));
             }
+            Fault::IgnoresStatedAccess if version.rank == Rank::WithAccess => version.rank = Rank::Whole,
             Fault::TakesNoTimeForTheNewest => version.version_at = version.version_at.or(Some(i64::MAX)),
             Fault::IgnoresTheObservation => version.observation = 1,
             Fault::IgnoresTheHash => version.content_hash = [0; 16],
@@ -242,7 +243,7 @@ impl<'e> MemoryLoad<'e> {
 
     /// Notes that the run has seen a row again, as it is stored: inside the run nothing else of its key is newer.
     fn see(&self, state: &mut State, place: &(String, String)) {
-        let row = state.rows.get_mut(place).filter(|row| row.stored.version.rank == Rank::Whole);
+        let row = state.rows.get_mut(place).filter(|row| !row.stored.version.rank.is_part());
         if let Some(row) = row.filter(|_| !self.memory.has(Fault::ForgetsWhatItHasSeen)) {
             row.stored.version.observation = row.stored.version.observation.max(self.observation);
         }

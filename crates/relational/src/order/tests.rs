@@ -27,8 +27,7 @@ fn load(records: &[Seen]) -> Option<Stored> {
         match (verdict, &mut stored) {
             (Verdict::Store, None) => stored = Some(Stored { version: *version, deleted: false, source_hash: None }),
             (Verdict::Store, Some(row)) => {
-                let deleted =
-                    row.deleted && !(version.observation > row.version.observation && version.rank >= row.version.rank);
+                let deleted = row.deleted && !version.revives(&row.version);
                 *row = Stored { version: Version { observation: newest(row), ..*version }, deleted, source_hash: None };
             }
             (Verdict::Revive | Verdict::Delete, Some(row)) => {
@@ -59,6 +58,30 @@ fn a_part_never_replaces_a_whole_record() {
     for order in [[part, whole], [whole, part]] {
         assert_eq!(load(&order).unwrap().version.rank, Rank::Whole);
     }
+}
+
+#[test]
+fn at_one_version_time_a_record_that_states_its_access_stays_whenever_it_was_seen() {
+    let stated = |version_at, observation| upsert(Rank::WithAccess, Some(version_at), observation, 1);
+    let (stated_first, later_copy) = (stated(5, 1), upsert(Rank::Whole, Some(5), 9, 9));
+    for order in [[stated_first, later_copy], [later_copy, stated_first]] {
+        assert_eq!(load(&order).unwrap().version.content_hash, [1; 16]);
+    }
+    let newer = upsert(Rank::Whole, Some(6), 9, 9);
+    for order in [[stated_first, newer], [newer, stated_first]] {
+        assert_eq!(load(&order).unwrap().version.content_hash, [9; 16], "a newer version counts more");
+    }
+    let other = Seen { version: Version { content_hash: [0; 16], ..stated(5, 2).version }, ..stated_first };
+    for order in [[stated_first, other], [other, stated_first]] {
+        assert_eq!(load(&order).unwrap().version.content_hash, [0; 16], "of two that state it the later one stays");
+    }
+}
+
+#[test]
+fn a_copy_that_does_not_state_its_access_is_a_sign_of_life() {
+    let stated = upsert(Rank::WithAccess, Some(5), 1, 1);
+    let row = load(&[stated, delete(2), upsert(Rank::Whole, Some(5), 3, 9)]).unwrap();
+    assert_eq!((row.deleted, row.version.content_hash), (false, [1; 16]));
 }
 
 #[test]
