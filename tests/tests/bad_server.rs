@@ -322,3 +322,68 @@ fn a_run_whose_server_stays_away_keeps_its_slices_and_the_next_one_goes_on() {
     assert_eq!(sandbox.ask(&format!("{updates}'{run_id}'")), [["3", "30"]], "each slice was committed once");
     assert_eq!(sandbox.ingest(&["projects"])[0]["read"], 0);
 }
+
+/// Stops the processes of a server until it is dropped: it accepts connections and answers nothing.
+struct Frozen(Vec<String>);
+
+impl Frozen {
+    /// The server of a sandbox that has a cluster of its own.
+    fn server(sandbox: &Sandbox, cluster: &Cluster) -> Self {
+        let postmaster = fs::read_to_string(cluster.data_folder().join("postmaster.pid")).unwrap();
+        let mut processes =
+            sandbox.ask("select pid::text from pg_stat_activity where pid <> pg_backend_pid()").concat();
+        processes.push(postmaster.lines().next().unwrap().to_owned());
+        let frozen = Self(processes);
+        frozen.signal("-STOP");
+        frozen
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill").arg(signal).args(&self.0).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+/// A run that is in the midst of a statement when its server freezes.
+fn run_of_a_frozen_server(cluster: &Cluster) -> (Sandbox, Running, Frozen) {
+    let sandbox = Sandbox::in_cluster(cluster);
+    sandbox.cdm(["provision", "warehouse"]).expect(0);
+    export(&sandbox);
+    let barrier = Barrier::holding(&sandbox, "lock table cdm_work.cdm_work_project in access exclusive mode");
+    let running = sandbox.start(["ingest", "projects", "--retry-for", "1s"]);
+    until("the load waits for the lock", || sandbox.waiting() > 0);
+    let frozen = Frozen::server(&sandbox, cluster);
+    drop(barrier);
+    (sandbox, running, frozen)
+}
+
+#[test]
+fn a_server_that_answers_nothing_any_more_fails_the_run_and_the_next_one_goes_on() {
+    let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
+    let (sandbox, running, frozen) = run_of_a_frozen_server(&cluster);
+    let ran = running.wait();
+    failed_run(&ran, "unavailable", "the server accepts connections and does not answer");
+    assert!(ran.err.contains("the server does not answer; the connection is given up"), "{}", ran.err);
+    drop(frozen);
+    sandbox.ingest(&["projects"]);
+    assert_landed_once(&sandbox);
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_does_not_wait_for_a_server_that_does_not_answer() {
+    let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
+    let (sandbox, running, frozen) = run_of_a_frozen_server(&cluster);
+    running.signal("TERM");
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(143), "{}", ran.err);
+    assert!(ran.err.contains("the work has not ended within 30 s"), "{}", ran.err);
+    drop(frozen);
+    sandbox.ingest(&["projects"]);
+    assert_landed_once(&sandbox);
+}

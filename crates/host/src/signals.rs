@@ -1,19 +1,26 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Exit;
 
-/// Listens for SIGINT and SIGTERM: the first asks the work to end in good order, the second ends the
-/// process.
+/// Listens for SIGINT and SIGTERM: the first asks the work to end in good order. The second, or the end of [`GRACE`],
+/// ends the process, which loses nothing: what is committed stays, and the next run goes on from there.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     cancel: CancellationToken,
     received: Arc<AtomicU8>,
 }
+
+/// How long the work may take to end. A server that does not answer would keep it waiting longer. Service managers
+/// wait longer than this before they kill: systemd 90 seconds.
+const GRACE: Duration = Duration::from_secs(30);
 
 const INTERRUPT: u8 = 2;
 const TERMINATE: u8 = 15;
@@ -31,6 +38,15 @@ impl Signals {
                 }
                 tracing::warn!("told to stop; ending in good order (once more to stop at once)");
                 listener.cancel.cancel();
+                tokio::spawn(async move {
+                    tokio::time::sleep(GRACE).await;
+                    tracing::error!(
+                        "the work has not ended within {} s; stopping at once: what is committed stays, and the next \
+                         run continues from there",
+                        GRACE.as_secs()
+                    );
+                    std::process::exit(128 + i32::from(signal));
+                });
             }
         });
         signals

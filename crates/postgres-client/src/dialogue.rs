@@ -2,6 +2,8 @@ use std::{error::Error as StdError, fmt, io};
 
 use endpoint_api::{Error, ErrorKind, Retry};
 
+use crate::ConnectError;
+
 /// What a code of the server (SQLSTATE) means for what happens next.
 pub type Meaning = (&'static str, ErrorKind, Retry);
 
@@ -48,6 +50,8 @@ pub enum Fault<'a> {
     Credentials,
     /// The connection broke.
     Lost,
+    /// The server accepts connections and does not answer.
+    Silent,
     /// It could not be made.
     Unreachable,
 }
@@ -95,6 +99,17 @@ impl Dialogue {
     pub fn meaning(&self, code: &str) -> (ErrorKind, Retry) {
         let known = self.codes.iter().chain(CODES).find(|(known, ..)| *known == code);
         known.map_or((ErrorKind::Internal, Retry::Never), |(_, kind, retry)| (*kind, *retry))
+    }
+
+    /// Turns the reason why there is no connection into an error of the contract. It carries no data.
+    pub fn connect_error(&self, operation: &'static str, error: &ConnectError) -> Error {
+        match error {
+            ConnectError::Failed(error) => self.error(operation, error),
+            ConnectError::Silent => {
+                let advice = (self.advice)(Fault::Silent).unwrap_or_else(|| in_general(Fault::Silent));
+                Error::new(ErrorKind::Unavailable, operation, advice)
+            }
+        }
     }
 
     /// Turns an error of the client library into one of the contract. It carries no data.
@@ -166,6 +181,7 @@ fn in_general(fault: Fault<'_>) -> &'static str {
         }
         Fault::Credentials => "the server and this program do not agree on how to log in; check user and password",
         Fault::Lost => "the connection to the server was lost",
+        Fault::Silent => "the server accepts connections and does not answer; it may be overloaded or stopped",
         Fault::Unreachable => "the server cannot be reached",
     }
 }

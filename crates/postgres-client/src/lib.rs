@@ -5,9 +5,10 @@
 //! message itself. None of that may pass: see [`Dialogue::error`].
 
 mod dialogue;
+mod silence;
 mod target;
 mod tls;
 
 pub use dialogue::{Dialogue, Fault, Meaning, ServerError};
-pub use target::{BadUrl, Connector, Target, read_url};
+pub use target::{BadUrl, ConnectError, Connector, Target, read_url};
 pub use tls::TlsMode;

@@ -7,7 +7,11 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{TlsMode, tls};
+use crate::{
+    TlsMode,
+    silence::{PATIENCE, Patience, keep_going},
+    tls,
+};
 
 /// Where a server is and how to talk to it.
 pub struct Target {
@@ -95,6 +99,26 @@ fn name_of(config: &Config) -> String {
 pub struct Connector {
     target: Target,
     tls: MakeRustlsConnect,
+    patience: Patience,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// What the client library says.
+    Failed(tokio_postgres::Error),
+    /// The server accepts connections and does not answer.
+    Silent,
+}
+
+impl ConnectError {
+    /// What the client library says, if it was the one that failed.
+    pub fn failure(&self) -> Option<&tokio_postgres::Error> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Silent => None,
+        }
+    }
 }
 
 impl Connector {
@@ -104,7 +128,12 @@ impl Connector {
     ///
     /// When certificates are to be verified and there is none to trust.
     pub fn new(target: Target, root_cert: Option<&Path>) -> Result<Self> {
-        Ok(Self { tls: tls::connector(target.tls, root_cert)?, target })
+        Ok(Self { tls: tls::connector(target.tls, root_cert)?, target, patience: PATIENCE })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// `host:port/database`, for messages.
@@ -112,14 +141,15 @@ impl Connector {
         self.target.name()
     }
 
-    /// Connects. The connection is kept going by a task of its own until the client is dropped.
-    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    /// Connects. The connection is kept going by a task of its own until the client is dropped, or until the server
+    /// gives no sign of life any more, neither on this connection nor on a new one.
+    pub async fn connect(&self) -> Result<Client, ConnectError> {
         self.connect_with(&self.target.config).await
     }
 
     /// Connects and gives the session settings, such as `cdm.session`, as it starts. A pooler refuses that, or does not
     /// pass it on.
-    pub async fn connect_with_settings(&self, settings: &[(&str, String)]) -> Result<Client, tokio_postgres::Error> {
+    pub async fn connect_with_settings(&self, settings: &[(&str, String)]) -> Result<Client, ConnectError> {
         let mut config = self.target.config.clone();
         let mut options = config.get_options().unwrap_or_default().to_owned();
         for (name, value) in settings {
@@ -130,15 +160,19 @@ impl Connector {
         self.connect_with(&config).await
     }
 
-    async fn connect_with(&self, config: &Config) -> Result<Client, tokio_postgres::Error> {
-        let (client, connection) = config.connect(self.tls.clone()).await?;
-        let server = self.target.name.clone();
-        tokio::spawn(async move {
-            // Whoever uses the client is told, too, and says what it means.
-            if connection.await.is_err() {
-                tracing::debug!(server, "a connection broke");
-            }
-        });
+    async fn connect_with(&self, config: &Config) -> Result<Client, ConnectError> {
+        // The library's own limit is on the connections of a socket, one for each address, and not on the answer.
+        let addresses = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        let limit = config.get_connect_timeout().map_or(Duration::ZERO, |limit| limit.saturating_mul(addresses));
+        let connecting = tokio::time::timeout(limit.max(self.patience.answer), config.connect(self.tls.clone()));
+        let (client, connection) = connecting.await.map_err(|_| ConnectError::Silent)?.map_err(ConnectError::Failed)?;
+        let (config, tls) = (config.clone(), self.tls.clone());
+        let probe = move || {
+            let (config, tls) = (config.clone(), tls.clone());
+            // An error that the server reports is an answer as well: it may have no connection left.
+            async move { config.connect(tls).await.err().is_none_or(|error| error.as_db_error().is_some()) }
+        };
+        keep_going(self.target.name.clone(), connection, self.patience, probe);
         Ok(client)
     }
 }

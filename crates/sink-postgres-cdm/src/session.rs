@@ -1,13 +1,13 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use endpoint_api::{Error, ErrorKind, Result};
-use postgres_client::Connector;
+use postgres_client::{ConnectError, Connector};
 use tokio_postgres::{
     Client, Row,
     types::{FromSql, ToSql, Type},
 };
 
-use crate::sqlstate::classify;
+use crate::sqlstate::{DIALOGUE, classify};
 
 /// A session with the server. Statements are unnamed and settings are local to their transaction, so
 /// that it also works through a pooler in transaction mode.
@@ -27,7 +27,7 @@ impl Session {
     pub(crate) async fn open(connector: &Connector) -> Result<Self> {
         match connector.connect().await {
             Ok(client) => Ok(Self { client }),
-            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+            Err(error) => Err(not_connected(&error, connector)),
         }
     }
 
@@ -37,7 +37,7 @@ impl Session {
         match connector.connect_with_settings(settings).await {
             Ok(client) => Ok(Self { client }),
             Err(error) if is_refused_by_pooler(&error) => Self::open(connector).await,
-            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+            Err(error) => Err(not_connected(&error, connector)),
         }
     }
 
@@ -57,7 +57,7 @@ impl Session {
                 Ok((session, is_direct))
             }
             Err(error) if is_refused_by_pooler(&error) => Ok((Self::open(connector).await?, false)),
-            Err(error) => Err(classify("connect", &error).with("server", connector.server())),
+            Err(error) => Err(not_connected(&error, connector)),
         }
     }
 
@@ -113,10 +113,14 @@ impl Session {
     }
 }
 
+fn not_connected(error: &ConnectError, connector: &Connector) -> Error {
+    DIALOGUE.connect_error("connect", error).with("server", connector.server())
+}
+
 /// Whether a pooler did not take the settings of a session: it knows few, and calls others a violation of the
 /// protocol.
-fn is_refused_by_pooler(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|error| error.code().code() == "08P01")
+fn is_refused_by_pooler(error: &ConnectError) -> bool {
+    error.failure().and_then(|error| error.as_db_error()).is_some_and(|error| error.code().code() == "08P01")
 }
 
 /// The value of a column.

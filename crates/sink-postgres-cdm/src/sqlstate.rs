@@ -26,7 +26,7 @@ const CODES: &[Meaning] = &[
     ("54001", ErrorKind::Data, Retry::Never),
 ];
 
-const DIALOGUE: Dialogue = Dialogue { codes: CODES, advice };
+pub(crate) const DIALOGUE: Dialogue = Dialogue { codes: CODES, advice };
 
 /// Turns an error of the client library into one of the contract.
 pub(crate) fn classify(operation: &'static str, error: &tokio_postgres::Error) -> Error {

@@ -8,7 +8,7 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
-use super::sqlstate::classify;
+use super::sqlstate::{DIALOGUE, classify};
 use crate::sql::{Cell, Parameter, Row};
 
 /// Between the server's beginning of time, 2000-01-01, and 1970-01-01.
@@ -16,7 +16,7 @@ const EPOCHS_APART: i64 = 946_684_800_000_000;
 
 /// Connects to the catalog's server.
 pub(super) async fn connect(connector: &Connector) -> Result<Client> {
-    connector.connect().await.map_err(|error| classify("connect to the catalog", &error))
+    connector.connect().await.map_err(|error| DIALOGUE.connect_error("connect to the catalog", &error))
 }
 
 /// Runs a statement without a name, with the types of its parameters, so that it also works through
