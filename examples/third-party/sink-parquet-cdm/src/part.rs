@@ -120,7 +120,7 @@ fn plumbing_columns(batches: &[CdmBatch], effects: &[Effect], origin: &Origin) -
     let at = vec![origin.at.as_microsecond(); effects.len()];
     Ok(vec![
         same(&origin.source),
-        Arc::new(Int16Array::from_iter_values(versions().map(|version| i16::from(version.rank == Rank::Whole)))),
+        Arc::new(Int16Array::from_iter_values(versions().map(|version| version.rank.number()))),
         Arc::new(version_at.finish()),
         Arc::new(Int64Array::from_iter_values(versions().map(|version| signed(version.observation)))),
         Arc::new(Int64Array::from_iter_values(versions().map(|version| i64::from(version.mapper_revision)))),
@@ -179,7 +179,7 @@ pub(crate) fn decode(path: &str, bytes: Bytes, key: &str) -> Result<Vec<(String,
         let deleted: &BooleanArray = columns.get(DELETED)?;
         rows.extend((0..batch.num_rows()).map(|row| {
             let version = Version {
-                rank: if ranks.value(row) == 0 { Rank::Part } else { Rank::Whole },
+                rank: Rank::of_number(ranks.value(row).into()),
                 version_at: versions.is_valid(row).then(|| versions.value(row)),
                 observation: u64::try_from(observations.value(row)).unwrap_or(0),
                 mapper_revision: u32::try_from(revisions.value(row)).unwrap_or(0),

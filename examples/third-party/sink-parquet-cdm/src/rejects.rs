@@ -72,9 +72,7 @@ fn columns(rejects: &[(String, Reject)]) -> Result<RecordBatch, ArrowError> {
         optional(&|reject| reject.key.clone()),
         optional(&|reject| reject.envelope.parent_id.clone()),
         optional(&|reject| reject.envelope.parent_key.clone()),
-        Arc::new(Int16Array::from_iter_values(
-            rejects.iter().map(|(_, reject)| i16::from(reject.envelope.rank == Rank::Whole)),
-        )),
+        Arc::new(Int16Array::from_iter_values(rejects.iter().map(|(_, reject)| reject.envelope.rank.number()))),
         Arc::new(BinaryArray::from_iter_values(rejects.iter().map(|(_, reject)| &reject.raw))),
         Arc::new(Int64Array::from_iter_values(lengths)),
         text(&|reject| reject.raw_hash.clone()),
@@ -135,7 +133,7 @@ fn decode(file: &RejectFile, bytes: Bytes) -> Result<Vec<StoredReject>> {
             };
             let (parent_id, parent_key) = (optional("parent_id")?, optional("parent_key")?);
             let parent = Parent { id: parent_id.as_deref(), key: parent_key.as_deref() };
-            let rank = if ranks.value(row) == 0 { Rank::Part } else { Rank::Whole };
+            let rank = Rank::of_number(ranks.value(row).into());
             rejects.push(StoredReject {
                 id: text("id")?,
                 ingestion: file.ingestion.to_string(),
