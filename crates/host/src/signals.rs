@@ -31,23 +31,19 @@ impl Signals {
         let signals = Self { cancel: CancellationToken::new(), received: Arc::default() };
         let listener = signals.clone();
         tokio::spawn(async move {
-            loop {
-                let signal = next().await;
-                if listener.received.swap(signal, Ordering::SeqCst) != 0 {
-                    std::process::exit(128 + i32::from(signal));
-                }
-                tracing::warn!("told to stop; ending in good order (once more to stop at once)");
-                listener.cancel.cancel();
-                tokio::spawn(async move {
-                    tokio::time::sleep(GRACE).await;
-                    tracing::error!(
-                        "the work has not ended within {} s; stopping at once: what is committed stays, and the next \
-                         run continues from there",
-                        GRACE.as_secs()
-                    );
-                    std::process::exit(128 + i32::from(signal));
-                });
-            }
+            let first = next().await;
+            listener.received.store(first, Ordering::SeqCst);
+            tracing::warn!("told to stop; ending in good order (once more to stop at once)");
+            listener.cancel.cancel();
+            let last = tokio::time::timeout(GRACE, next()).await.unwrap_or_else(|_| {
+                tracing::error!(
+                    "the work has not ended within {} s; stopping at once: what is committed stays, and the next run \
+                     continues from there",
+                    GRACE.as_secs()
+                );
+                first
+            });
+            std::process::exit(128 + i32::from(last));
         });
         signals
     }

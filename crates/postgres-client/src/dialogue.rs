@@ -105,16 +105,18 @@ impl Dialogue {
     pub fn connect_error(&self, operation: &'static str, error: &ConnectError) -> Error {
         match error {
             ConnectError::Failed(error) => self.error(operation, error),
-            ConnectError::Silent => {
-                let advice = (self.advice)(Fault::Silent).unwrap_or_else(|| in_general(Fault::Silent));
-                Error::new(ErrorKind::Unavailable, operation, advice)
-            }
+            ConnectError::Silent => Error::new(ErrorKind::Unavailable, operation, self.message(Fault::Silent)),
         }
+    }
+
+    /// What failed and what to do.
+    fn message(&self, fault: Fault<'_>) -> &'static str {
+        (self.advice)(fault).unwrap_or_else(|| in_general(fault))
     }
 
     /// Turns an error of the client library into one of the contract. It carries no data.
     pub fn error(&self, operation: &'static str, error: &tokio_postgres::Error) -> Error {
-        let told = |fault, kind| Error::new(kind, operation, (self.advice)(fault).unwrap_or_else(|| in_general(fault)));
+        let told = |fault, kind| Error::new(kind, operation, self.message(fault));
         if let Some(server) = error.as_db_error() {
             let code = server.code().code();
             let (kind, retry) = self.meaning(code);

@@ -55,7 +55,7 @@ pub(crate) fn keep_going<C, P>(
         loop {
             match tokio::time::timeout(patience.probe, &mut driver).await {
                 Ok(Ok(Ok(()))) => return,
-                // Whoever uses the client is told, too, and says what it means.
+                // The calls that wait on the client fail as well, and their callers report the error.
                 Ok(_) => return tracing::debug!(server, "a connection broke"),
                 Err(_) => {}
             }

@@ -145,6 +145,31 @@ proptest! {
         prop_assert_eq!(seen(&in_order), seen(&shuffled));
     }
 
+    /// Of each version time there may be a copy that does not state its access, seen by any run: the table is the same,
+    /// and it holds such a copy only where its version time is the greatest and nothing of that time states it.
+    #[test]
+    fn copies_that_do_not_state_their_access_converge(
+        (in_order, shuffled) in permuted(prop::collection::vec((0..4i64, any::<bool>(), 1..9u64), 1..8))
+    ) {
+        let seen = |records: &[(i64, bool, u64)]| {
+            let records: Vec<Seen> = records
+                .iter()
+                .map(|(time, states, observation)| {
+                    let rank = if *states { Rank::WithAccess } else { Rank::Whole };
+                    let content = u8::try_from(9 - time - i64::from(*states)).unwrap();
+                    upsert(rank, Some(*time), *observation, content)
+                })
+                .collect();
+            table(load(&records))
+        };
+        let table = seen(&in_order);
+        prop_assert_eq!(table, seen(&shuffled));
+        let newest = in_order.iter().map(|(time, ..)| *time).max();
+        let is_stated = in_order.iter().any(|(time, states, _)| Some(*time) == newest && *states);
+        let (rank, version_at, ..) = table.unwrap();
+        prop_assert_eq!((rank == Rank::WithAccess, version_at), (is_stated, newest));
+    }
+
     /// Parts converge under any order, with whole records among them.
     #[test]
     fn parts_converge((in_order, shuffled) in permuted(prop::collection::vec((0..5u8, 1..9u64, any::<bool>()), 1..8))) {
