@@ -83,9 +83,13 @@ impl Shutdown {
 /// Runs the server until the pipe on standard input ends, which it does when the owner closes it or
 /// is no more. Then nothing of the cluster stays. A server that ends before is started again as long
 /// as there is the file `again`.
+///
+/// A server that somebody has stopped (SIGSTOP) is continued, so that it can end. When the owner of a stopped server
+/// dies, the kernel sends SIGHUP to the keeper: it must survive that.
 const KEEPER: &str = r#"
 over=
-trap 'over=1; kill -QUIT "$server" 2>/dev/null' USR1
+trap '' HUP
+trap 'over=1; kill -QUIT "$server" 2>/dev/null; kill -CONT "$server" 2>/dev/null' USR1
 exec 3<&0
 ( cat <&3 >/dev/null; kill -USR1 $$ ) 2>/dev/null &
 exec 3<&-

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader},
     net::TcpStream,
     path::Path,
@@ -76,6 +76,20 @@ fn an_owner_that_waits_to_be_killed() {
 
 #[test]
 fn a_cluster_ends_when_its_owner_is_killed() {
+    ends_with_its_owner(|_| ());
+}
+
+#[test]
+fn a_cluster_whose_server_is_stopped_ends_when_its_owner_is_killed() {
+    ends_with_its_owner(|folder| {
+        let postmaster = fs::read_to_string(folder.join("postmaster.pid")).unwrap();
+        let stopped = Command::new("kill").args(["-STOP", postmaster.lines().next().unwrap()]).status().unwrap();
+        assert!(stopped.success());
+    });
+}
+
+/// Kills the owner of a cluster, after something was done to the cluster with that data folder.
+fn ends_with_its_owner(before: impl Fn(&Path)) {
     let mut owner = Command::new(env::current_exe().unwrap())
         .args(["--exact", "an_owner_that_waits_to_be_killed", "--nocapture"])
         .env("CDM_TEST_OWNER", "1")
@@ -90,6 +104,7 @@ fn a_cluster_ends_when_its_owner_is_killed() {
     let (port, folder) = told.split_once(' ').unwrap();
     let port: u16 = port.parse().unwrap();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    before(Path::new(folder));
     owner.kill().unwrap(); // SIGKILL: nothing of the owner runs any more
     owner.wait().unwrap();
     wait_until("the end of the server", || TcpStream::connect(("127.0.0.1", port)).is_err());
