@@ -25,9 +25,10 @@ fn install() -> Done {
     if installed.is_file() || (!fresh::is_on() && cargo_has("deny")) {
         return Ok(());
     }
-    // Without optimisation it is built in a fraction of the time, and quick enough.
+    // Without optimisation and debug information it is built in a fraction of the time, and quick enough.
     let mut install = cargo(&["install", "--locked", "--debug", "cargo-deny", "--root"]);
-    install.arg(tools()).env_remove("CARGO_TARGET_DIR"); // built in a folder that is removed
+    install.arg(tools()).env("CARGO_PROFILE_DEV_DEBUG", "false");
+    install.env_remove("CARGO_TARGET_DIR"); // built in a folder that is removed
     eprintln!("    not installed: cargo-deny");
     eprintln!("    Installing with: {}", shown(&install));
     run("cargo-deny", &mut install)
