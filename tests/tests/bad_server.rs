@@ -2,7 +2,7 @@
 //! repair lands the rest, each record once.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::fs;
+use std::{fs, thread};
 
 use end_to_end::{Barrier, Line, Ran, Role, Running, Sandbox, until};
 use local_postgres::{Cluster, Options, Programs};
@@ -364,7 +364,15 @@ fn run_of_a_frozen_server(cluster: &Cluster) -> (Sandbox, Running, Frozen) {
 }
 
 #[test]
-fn a_server_that_answers_nothing_any_more_fails_the_run_and_the_next_one_goes_on() {
+fn a_server_that_answers_nothing_any_more_is_not_waited_for() {
+    // Both wait for most of a minute, so they wait at once.
+    thread::scope(|scope| {
+        scope.spawn(a_run_fails_and_the_next_one_goes_on);
+        scope.spawn(a_run_that_is_told_to_stop_ends);
+    });
+}
+
+fn a_run_fails_and_the_next_one_goes_on() {
     let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
     let (sandbox, running, frozen) = run_of_a_frozen_server(&cluster);
     let ran = running.wait();
@@ -375,8 +383,7 @@ fn a_server_that_answers_nothing_any_more_fails_the_run_and_the_next_one_goes_on
     assert_landed_once(&sandbox);
 }
 
-#[test]
-fn a_run_that_is_told_to_stop_does_not_wait_for_a_server_that_does_not_answer() {
+fn a_run_that_is_told_to_stop_ends() {
     let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
     let (sandbox, running, frozen) = run_of_a_frozen_server(&cluster);
     running.signal("TERM");
