@@ -17,6 +17,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import sys
 import time
 import urllib.error
@@ -25,6 +26,7 @@ import urllib.request
 from pathlib import Path
 
 TRIES = 8
+TRIES_OF_UNKNOWN_HOST = 3
 LONGEST_WAIT = 3600  # seconds; an hourly quota is the longest that Jira asks a client to wait for
 # Jira Cloud refuses a search without a restriction. This one matches every issue.
 EVERYTHING = 'created >= "1970-01-01"'
@@ -76,6 +78,9 @@ class Jira:
                 raise Failed(f"{path}: the answer is not JSON; is {self.url} the address of a Jira site?") from None
             except (OSError, http.client.HTTPException) as error:  # no connection, or one that broke
                 why = str(error) or type(error).__name__
+                if isinstance(getattr(error, "reason", None), socket.gaierror) and attempt == TRIES_OF_UNKNOWN_HOST:
+                    host = urllib.parse.urlsplit(self.url).hostname
+                    raise Failed(f"the host {host} is not known; is --url right, and is there a network?") from None
             if attempt == TRIES:
                 raise Failed(f"{path}: {why}, after {TRIES} attempts")
             wait = waiting_time(asked, attempt)
@@ -135,7 +140,7 @@ def explain(path, error):
     hint = {
         301: "give --url as the browser shows it",
         302: "give --url as the browser shows it",
-        401: "check JIRA_EMAIL (Jira Cloud only) and JIRA_TOKEN; has the token expired?",
+        401: "check JIRA_EMAIL (Jira Cloud only; Data Center must not have it) and JIRA_TOKEN; has the token expired?",
         403: "the account has no permission, or Jira asks for a CAPTCHA: log in with a browser once",
         404: "is --url the address of the site, with the context path if it has one?",
     }.get(error.code, "")
@@ -150,8 +155,10 @@ class Folder:
     """The files of an export. They are collected beside the folder and moved into it at the end."""
 
     def __init__(self, path):
-        self.path = path
-        self.partial = path.with_name(path.name + ".partial")
+        self.path = path.resolve()
+        if not self.path.name or (self.path.exists() and not self.path.is_dir()):
+            raise Failed(f"--out {path} is no folder that can be written; name one, such as `export`")
+        self.partial = self.path.with_name(self.path.name + ".partial")
         shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True)
         self.counts = {}
@@ -231,12 +238,19 @@ def export_users(jira, folder):
         say("users are then known as far as issues name them")
 
 
+def page_size(text):
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return size
+
+
 def main():
     parser = argparse.ArgumentParser(description="Exports a Jira site into a folder that cdm reads.")
     parser.add_argument("--url", required=True, help="the site: https://your-site.atlassian.net")
     parser.add_argument("--out", default="export", type=Path, help="the folder to write (default: export)")
     parser.add_argument("--jql", help="only these issues, without `order by`: 'project = ACME'")
-    parser.add_argument("--page-size", default=100, type=int, help="issues a request (default: 100)")
+    parser.add_argument("--page-size", default=100, type=page_size, help="issues a request (default: 100)")
     options = parser.parse_args()
     token = os.environ.get("JIRA_TOKEN")
     if not token:
@@ -244,8 +258,16 @@ def main():
     site = urllib.parse.urlsplit(options.url)
     if site.scheme != "https" and site.hostname not in ("localhost", "127.0.0.1"):
         raise Failed("--url does not begin with https://, so the token would be sent unencrypted")
-    jira = Jira(options.url, os.environ.get("JIRA_EMAIL"), token)
+    email = os.environ.get("JIRA_EMAIL")
+    if not email and (site.hostname or "").endswith(".atlassian.net"):
+        raise Failed("JIRA_EMAIL is not set: Jira Cloud takes an API token together with the account's e-mail address")
+    # A folder that cannot be written is known before the first request.
     folder = Folder(options.out)
+    try:
+        jira = Jira(options.url, email, token)
+    except Failed:
+        folder.partial.rmdir()
+        raise
     export_projects(jira, folder)
     export_users(jira, folder)
     export_issues(jira, folder, options.jql, options.page_size)
@@ -258,5 +280,7 @@ if __name__ == "__main__":
         main()
     except Failed as failure:
         sys.exit(f"error: {failure}")
+    except OSError as failure:
+        sys.exit(f"error: the export cannot be written: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -98,20 +98,21 @@ fn a_file_that_the_user_may_not_read_fails_the_run() {
                     Permission denied (os error 13)";
     let refused = ingest(1);
     assert_eq!(refused["error"], json!({ "kind": "denied", "message": expected, "path": "ingest.issues_raw" }));
-    assert_eq!((&refused["runs"][0]["read"], &refused["runs"][0]["checkpoint"]), (&0.into(), &Value::Null));
+    let run = &refused["runs"][0];
+    assert_eq!((&run["read"], &run["checkpoint"]["files"]["issues-2.jsonl"]), (&1.into(), &Value::Null), "{run}");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(ingest(0)["runs"][0]["inserted"], 2);
+    assert_eq!(ingest(0)["runs"][0]["inserted"], 1);
 }
 
 #[test]
 fn a_link_to_nothing_and_a_path_to_nothing_are_named() {
     let sandbox = sandbox();
     symlink("gone", sandbox.path("export/issues-2.jsonl")).unwrap();
-    let expected = "cannot look at the file; `path` must name the folder or the files of an export \
-                    (file: ./export/issues-2.jsonl): No such file or directory";
-    assert_refused(&sandbox, 2, expected);
-    let checks = &sandbox.cdm(["check", "acme_jira"]).expect(1)["endpoints"][0]["checks"];
-    assert!(checks[0]["detail"].as_str().unwrap().starts_with(expected), "{checks}");
+    let expected = "the link leads to nothing; put the file in its place, or remove the link (file: issues-2.jsonl)";
+    assert_refused(&sandbox, 1, expected);
+    let checks = sandbox.cdm(["check", "acme_jira"]).expect(1)["endpoints"][0]["checks"].clone();
+    let issues = checks.as_array().unwrap().iter().find(|check| check["name"] == "issues").unwrap();
+    assert!(issues["detail"].as_str().unwrap().contains("issues-2.jsonl"), "{checks}");
     fs::remove_file(sandbox.path("export/issues-2.jsonl")).unwrap();
 
     fs::rename(sandbox.path("export"), sandbox.path("elsewhere")).unwrap();
@@ -190,7 +191,7 @@ fn a_file_that_is_cut_short_is_refused_as_a_whole_and_lands_when_it_is_complete(
 }
 
 #[test]
-fn what_stood_before_the_file_that_is_cut_short_stays_and_is_not_read_again() {
+fn a_file_that_is_cut_short_keeps_no_other_from_being_loaded() {
     let sandbox = sandbox();
     sandbox.export("issues-2.jsonl", &[&issue(2)]);
     sandbox.write("export/issues-3.json", format!("[{},", issue(3)));
@@ -198,12 +199,23 @@ fn what_stood_before_the_file_that_is_cut_short_stays_and_is_not_read_again() {
     let ran = sandbox.cdm(["ingest", "issues", "--parallel", "1"]);
     assert!(ran.error(1).contains("issues-3.json"), "{ran:?}");
     let run = &ran.json()["runs"][0];
-    assert_eq!((&run["read"], &run["slices"]), (&1.into(), &1.into()));
-    assert_eq!((loaded(&sandbox).as_str(), files_read(&sandbox).as_str()), ("1 2", "issues-1.jsonl issues-2.jsonl"));
+    assert_eq!((&run["read"], &run["slices"]), (&2.into(), &2.into()));
+    assert_eq!((loaded(&sandbox).as_str(), files_read(&sandbox).as_str()), ("1 2 4", "issues-1.jsonl issues-2.jsonl"));
 
+    // Several are named by one run, and what is new beside them is loaded.
+    symlink("gone", sandbox.path("export/issues-5.jsonl")).unwrap();
+    sandbox.export("issues-6.jsonl", &[&issue(6)]);
+    let ran = sandbox.cdm(["ingest", "issues"]);
+    let error = ran.error(1);
+    assert!(error.contains("2 parts of the source cannot be read, and everything else was loaded"), "{error}");
+    assert!(error.contains("issues-3.json") && error.contains("issues-5.jsonl"), "{error}");
+    assert_eq!(loaded(&sandbox), "1 2 4 6");
+
+    fs::remove_file(sandbox.path("export/issues-5.jsonl")).unwrap();
     sandbox.write("export/issues-3.json", format!("[{}]", issue(3)));
-    let run = &sandbox.ingest(&["issues"])[0];
-    assert_eq!((&run["read"], loaded(&sandbox).as_str()), (&2.into(), "1 2 3 4"));
+    sandbox.ingest(&["issues"]);
+    assert_eq!(loaded(&sandbox), "1 2 3 4 6");
+    assert_eq!(sandbox.ingest(&["issues"])[0]["read"], 0);
 }
 
 #[test]

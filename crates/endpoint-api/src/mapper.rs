@@ -81,6 +81,11 @@ pub enum Note {
     /// The record names another record in this member by a key alone, and the export has none, or more than one,
     /// with that key: the reference is null in the row, and the key is kept in `raw_source` or `properties`.
     Unresolved(&'static str),
+    /// The object in this member shows no id of what it names, such as a user with a name to show alone: the reference
+    /// is null in the row, and the object is kept in `raw_source`.
+    Unidentified(&'static str),
+    /// The time of the last change in this member cannot be read: the record does not replace one whose time is known.
+    Undated(&'static str),
 }
 
 impl Note {
@@ -97,6 +102,13 @@ impl Note {
             Self::Unresolved(_) => {
                 "names issues by keys that no issue of the export has, or more than one; the references are null"
             }
+            Self::Unidentified(_) => {
+                "names users or projects without an id; the references are null, and what is there is kept in `raw_source`"
+            }
+            Self::Undated(_) => {
+                "has records whose time of change cannot be read; they do not replace rows whose time is known, and count \
+                 as stale then"
+            }
         }
     }
 
@@ -104,9 +116,12 @@ impl Note {
     pub fn member(&self) -> Option<&str> {
         match self {
             Self::Unreadable(member) => Some(member),
-            Self::PartlyRead(member) | Self::Lacking(member) | Self::Unresolved(member) | Self::Restricted(member) => {
-                Some(member)
-            }
+            Self::PartlyRead(member)
+            | Self::Lacking(member)
+            | Self::Unresolved(member)
+            | Self::Restricted(member)
+            | Self::Unidentified(member)
+            | Self::Undated(member) => Some(member),
             Self::TooDeep => None,
         }
     }

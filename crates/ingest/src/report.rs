@@ -46,6 +46,8 @@ pub struct RunReport {
     pub error: Option<Error>,
     /// Whether it failed because of its rejects: there were more than allowed, or there was nothing else.
     pub too_many_rejects: bool,
+    /// Whether it failed because the source could not read some of its slices, and loaded all others.
+    pub(crate) is_partly_unreadable: bool,
     /// Whether another run of the ingestion is alive and it was to do nothing then.
     pub(crate) is_skipped: bool,
     /// What became of the records, of the whole run, also of its parts in earlier processes.
@@ -73,6 +75,7 @@ impl RunReport {
             status: RunStatus::Failed,
             error: None,
             too_many_rejects: false,
+            is_partly_unreadable: false,
             is_skipped: false,
             counts: Counts::default(),
             incomplete: Vec::new(),

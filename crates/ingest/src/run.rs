@@ -1,8 +1,7 @@
 use std::time::{Duration, Instant};
 
 use endpoint_api::{
-    Checkpoint, Error, ErrorKind, LoadReceipt, PlanRequest, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec,
-    Slice,
+    Checkpoint, Error, ErrorKind, PlanRequest, Result, Resume, Run, RunEnd, RunId, RunReceipt, RunSpec, Slice,
 };
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
@@ -120,7 +119,8 @@ async fn carry_out(
     }
     let is_complete = loaded.is_ok() && report.is_complete();
     let mut outcome = loaded.and_then(|()| verdict::judge(job, report));
-    let mut end = end_of(&outcome, is_complete, report.too_many_rejects);
+    let is_given_up = report.too_many_rejects || report.is_partly_unreadable;
+    let mut end = end_of(&outcome, is_complete, is_given_up);
     let mut messages = Vec::new();
     if let Some(chronicle) = &chronicle {
         match chronicle.of_end(told_end_of(&outcome), &report.counts, outcome.as_ref().err()).await {
@@ -178,11 +178,12 @@ fn is_complete(resume: &Resume) -> bool {
 }
 
 /// How the run ends in the sink: a run is over once every slice of its plan is committed, whatever its verdict.
-fn end_of(outcome: &Result<()>, is_complete: bool, too_many_rejects: bool) -> RunEnd {
+fn end_of(outcome: &Result<()>, is_complete: bool, is_given_up: bool) -> RunEnd {
     match told_end_of(outcome) {
         _ if is_complete => RunEnd::Succeeded,
-        // Whoever replaces the export must not be held to the rejects of the old one.
-        RunEnd::Failed if too_many_rejects => RunEnd::Abandoned,
+        // Whoever replaces the export must not be held to the rejects or the damage of the old one, and what is new
+        // beside a damaged file is to be loaded.
+        RunEnd::Failed if is_given_up => RunEnd::Abandoned,
         end => end,
     }
 }
@@ -210,7 +211,8 @@ pub(crate) struct Work<'w, 'j> {
     pub(crate) places: &'w Semaphore,
 }
 
-/// Loads every slice of the plan that is not committed yet.
+/// Loads every slice of the plan that is not committed yet. Slices that the source cannot read do not keep the others
+/// from being loaded, and then fail the run.
 async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> {
     let Work { job, run, observer, cancel, .. } = *work;
     if let Some(chronicle) = work.chronicle {
@@ -240,6 +242,7 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
     let stop = cancel.child_token();
     let mut loading = FuturesUnordered::new();
     let mut outcome = Ok(());
+    let mut unreadable = Vec::new();
     loop {
         while outcome.is_ok() && loading.len() < at_once && open.peek().is_some() {
             outcome = verdict::stop_if_hopeless(job, report);
@@ -255,21 +258,22 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
             }
         }
         match loading.next().await {
-            Some(Ok(receipt)) => {
+            Some(Ok(slice::Outcome::Committed(receipt))) => {
                 report.add(&receipt);
                 observer.committed(&report.counts);
             }
+            Some(Ok(slice::Outcome::Unreadable(error))) => unreadable.push(error),
             Some(Err(error)) => {
                 stop.cancel();
                 outcome = outcome.and(Err(error));
             }
-            None => return outcome,
+            None => return outcome.and_then(|()| verdict::judge_unreadable(unreadable, report)),
         }
     }
 }
 
 /// Loads a slice, again and again while it fails for a passing reason.
-async fn load_slice(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+async fn load_slice(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<slice::Outcome> {
     let attempt = async || slice::load(work, slice, stop).await;
     let load = retry("loading the slice", work.job.options.retry_for, stop, attempt);
     load.instrument(error_span!("slice", slice = slice.index)).await

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
 use tokio::time::Instant;
@@ -13,21 +15,33 @@ struct Handed {
     incomplete: Vec<Incomplete>,
 }
 
+/// What became of a slice.
+pub(crate) enum Outcome {
+    /// It is committed.
+    Committed(LoadReceipt),
+    /// The source cannot read it, and trying again does not help: a damaged file, or one that may not be read. Nothing
+    /// of it was loaded, and the other slices are not concerned.
+    Unreadable(Error),
+}
+
 /// Loads one slice: reads it into a stage and takes it from there into the sink. It waits for a place among those
 /// that are loaded at once, and is not begun after `stop`.
-pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+pub(crate) async fn load(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<Outcome> {
     let began = Instant::now();
-    let receipt = load_into_sink(work, slice, stop).await?;
+    let receipt = match load_into_sink(work, slice, stop).await? {
+        Outcome::Committed(receipt) => receipt,
+        unreadable => return Ok(unreadable),
+    };
     let (counts, milliseconds) = (&receipt.counts, began.elapsed().as_millis());
     let written = counts.inserted + counts.updated;
     tracing::info!(records = counts.total(), written, rejected = counts.rejected, milliseconds, "slice committed");
     if let Some(chronicle) = work.chronicle {
         chronicle.loaded(slice.index, receipt.counts.total()).await?;
     }
-    Ok(receipt)
+    Ok(Outcome::Committed(receipt))
 }
 
-async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<LoadReceipt> {
+async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationToken) -> Result<Outcome> {
     let Work { job, run, observer, cancel, .. } = *work;
     let place = work.places.acquire().await;
     if stop.is_cancelled() {
@@ -35,14 +49,15 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
     }
     let mut load = match run.begin(slice).await? {
         Begun::Load(load) => load,
-        Begun::Committed(receipt) => return Ok(receipt),
+        Begun::Committed(receipt) => return Ok(Outcome::Committed(receipt)),
     };
     let (writer, reader) = job.staging.open(&run.resume().run_id, slice.index).await?;
+    let is_of_source = AtomicBool::new(false);
     let handed = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(interrupted()),
         handed = async {
-            let reading = read(job, slice, writer, observer);
+            let reading = read(job, slice, writer, observer, &is_of_source);
             let portions = Portions::of(job.mapping.as_ref(), reader);
             let (handed, ()) = futures::try_join!(hand_over(load.as_mut(), portions), reading)?;
             Ok(handed)
@@ -54,7 +69,12 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
             if let Err(second) = load.abort().await {
                 tracing::debug!(error = %second, "the load could not be aborted in good order");
             }
-            return Err(error);
+            let is_unreadable = matches!(error.kind(), ErrorKind::Data | ErrorKind::Denied);
+            return if is_unreadable && is_of_source.into_inner() {
+                Ok(Outcome::Unreadable(error))
+            } else {
+                Err(error)
+            };
         }
     };
     drop(place);
@@ -68,14 +88,20 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
         let message = format!("{} records were read, and {accounted} are accounted for", handed.records);
         return Err(Error::new(ErrorKind::Internal, "account", message).with("slice", slice.index));
     }
-    Ok(receipt)
+    Ok(Outcome::Committed(receipt))
 }
 
-/// Reads the slice into its stage.
-async fn read(job: &Job<'_>, slice: &Slice, mut stage: Box<dyn StageWriter>, observer: &dyn Observer) -> Result<()> {
+/// Reads the slice into its stage. An error of the source sets `is_of_source`.
+async fn read(
+    job: &Job<'_>,
+    slice: &Slice,
+    mut stage: Box<dyn StageWriter>,
+    observer: &dyn Observer,
+    is_of_source: &AtomicBool,
+) -> Result<()> {
     let mut batches = job.source.read(&job.ingestion.unit, slice);
     while let Some(batch) = batches.next().await {
-        let batch = batch?;
+        let batch = batch.inspect_err(|_| is_of_source.store(true, Ordering::Relaxed))?;
         let records = batch.len() + batch.rejects().len();
         observer.read(number(records), number(batch.bytes()));
         stage.put(batch).await?;

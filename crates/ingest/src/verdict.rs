@@ -1,5 +1,7 @@
 //! Whether the records of a run came out well enough for it to have succeeded.
 
+use std::collections::BTreeMap;
+
 use endpoint_api::{Error, ErrorKind, Result};
 
 use crate::{Job, RunReport};
@@ -33,6 +35,28 @@ pub(crate) fn stop_if_hopeless(job: &Job<'_>, report: &mut RunReport) -> Result<
         }
         _ => Ok(()),
     }
+}
+
+/// So many slices that cannot be read are named one by one.
+const NAMED: usize = 20;
+
+/// Fails when the source could not read some slices of a run that has loaded all others.
+pub(crate) fn judge_unreadable(errors: Vec<Error>, report: &mut RunReport) -> Result<()> {
+    report.is_partly_unreadable = !errors.is_empty();
+    let is_denied = errors.iter().all(|error| error.kind() == ErrorKind::Denied);
+    // Slices come to their ends in any order, and several may be of one file.
+    let by_message: BTreeMap<String, Error> = errors.into_iter().map(|error| (error.to_string(), error)).collect();
+    let total = by_message.len();
+    if total < 2 {
+        return by_message.into_values().next().map_or(Ok(()), Err);
+    }
+    let mut named = by_message.into_keys().take(NAMED).collect::<Vec<_>>().join("; ");
+    if total > NAMED {
+        named.push_str(&format!("; and {} more", total - NAMED));
+    }
+    let kind = if is_denied { ErrorKind::Denied } else { ErrorKind::Data };
+    let message = format!("{total} parts of the source cannot be read, and everything else was loaded: {named}");
+    Err(Error::new(kind, "read", message))
 }
 
 fn over_the_limit(job: &Job<'_>, report: &mut RunReport, limit: crate::MaxRejects) -> Error {

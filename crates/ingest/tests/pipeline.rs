@@ -251,6 +251,32 @@ async fn a_run_stops_at_too_many_rejects_and_the_next_one_reads_the_rest() {
 }
 
 #[tokio::test]
+async fn a_slice_that_the_source_cannot_read_keeps_no_other_from_being_loaded_and_fails_the_run() {
+    let damaged = |name: &str| Some(Error::new(ErrorKind::Data, "read", "damaged").with("file", name));
+    let slices: &[&[&str]] = &[&[A], &[B], &[C]];
+    for (failures, slices_loaded, expected) in [
+        (vec![None, damaged("b")], 2, "damaged (file: b)"),
+        (
+            vec![damaged("a"), damaged("b")],
+            1,
+            "2 parts of the source cannot be read, and everything else was loaded: damaged (file: a); damaged (file: b)",
+        ),
+        (vec![damaged("a"), damaged("a")], 1, "damaged (file: a)"),
+    ] {
+        let (source, sink) = (TestSource::new(slices), TestSink::default());
+        source.failures.lock().unwrap().extend(failures);
+        let report = run(&source, &sink, Mode::Cdm, options()).await;
+        assert_eq!((report.status, report.slices, report.planned), (RunStatus::Failed, slices_loaded, Some(3)));
+        assert_eq!(report.error.unwrap().to_string(), expected);
+        assert_eq!(sink.state.lock().unwrap().rows.len(), slices_loaded as usize);
+        assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Abandoned], "the next run plans anew");
+        source.slices.lock().unwrap().push(vec![r#"{"id":"new"}"#.to_owned()]);
+        let next = run(&source, &sink, Mode::Cdm, options()).await;
+        assert_eq!((next.status, sink.state.lock().unwrap().rows.len()), (RunStatus::Succeeded, 4));
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_has_loaded_everything_is_over_whatever_its_verdict() {
     for limit in ["1", "50%"] {
         let (source, sink) = (TestSource::new(&[&[A, "!1", "!2"]]), TestSink::default());

@@ -7,15 +7,16 @@ use endpoint_api::{
 
 use crate::{
     expected::Expected,
-    ids::{Ids, USER_IDS, shown},
+    ids::{Ids, USER_IDS},
     keep::{Properties, RawObject},
+    kind::reject_other,
     lineage,
     odd::Odd,
     on_issue::{drop_issue_id, issue_id, issue_key},
     record::Record,
     rich_text::RichText,
     url::Site,
-    values::{required_id, string, time},
+    values::{required_id, string, time, updated},
     visibility::visibility,
 };
 
@@ -30,7 +31,7 @@ static EXPECTED: Expected = Expected::new(JiraComments::EXPECTED);
 
 impl Mapper for JiraComments {
     const UNIT: &'static str = "jira.comments";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const LINEAGE: Lineage = lineage::COMMENTS;
     const EXPECTED: &'static [&'static str] = &["body", "created", "updated"];
     type Model<'a> = Comment<'a>;
@@ -49,6 +50,9 @@ impl Mapper for JiraComments {
         notes: &mut Vec<Note>,
     ) -> Result<Mapped<Comment<'a>>, Rejection> {
         let mut comment = Record::parse(record.json, &EXPECTED)?;
+        if comment.get("body").is_none() {
+            reject_other(&comment, "a comment")?;
+        }
         let comment_id = required_id(comment.take("id"), "id")?;
         let mut odd = Odd::new(notes);
         let row = issue_id(record.parent)
@@ -83,16 +87,15 @@ impl JiraComments {
         let body = RichText::take(&mut comment, "body", "body", &mut raw, odd);
         properties.keep_without("updateAuthor", comment.take("updateAuthor"), &["avatarUrls"], &mut raw);
         drop_issue_id(&mut comment, issue_id);
-        let author = author.and_then(|author| shown(author, USER_IDS));
         Ok(Comment {
             cdm_id: self.0.of("comment", &[issue_id, &comment_id]),
             source_system: self.0.system().into(),
             item_cdm_id: self.0.of("item", &[issue_id]),
-            author_cdm_id: self.0.of_user(author, AUTHOR_IDS, record.aliases, odd),
+            author_cdm_id: self.0.of_user_in(author, AUTHOR_IDS, record.aliases, odd),
             body,
             visibility: visibility(&mut comment, &mut raw, odd),
             created_at: time(comment.take("created"), "created", odd),
-            updated_at: time(comment.take("updated"), "updated", odd),
+            updated_at: updated(comment.take("updated"), "updated", odd),
             source_url: site.and_then(|site| site.comment(issue_key(record.parent)?, &comment_id)).map(Cow::Owned),
             source_comment_id: comment_id,
             properties: {

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use cdm_models::{cdm_id, json::members};
-use endpoint_api::{Error, ErrorKind, Result, SourceIdentity, batch::Aliases};
+use endpoint_api::{Error, ErrorKind, Note, Result, SourceIdentity, batch::Aliases};
 
 use crate::{
     odd::Odd,
@@ -71,13 +71,37 @@ impl Ids {
         aliases: Aliases<'a>,
         odd: &mut Odd<'a, '_>,
     ) -> Option<Cow<'static, str>> {
-        for ((member, field), user_id) in USER_IDS.into_iter().zip(fields).zip(shown?) {
+        let shown = shown?;
+        for ((member, field), user_id) in USER_IDS.into_iter().zip(fields).zip(shown) {
             if let Some(user_id) = id(user_id, field, odd) {
                 return Some(self.of("user", &[aliases.get(member, &user_id).unwrap_or(&user_id)]));
             }
         }
+        let [field, ..] = fields;
+        odd.note(Note::Unidentified(object_of(field)));
         None
     }
+
+    /// As [`of_user`](Self::of_user), of a member whose value is kept elsewhere.
+    pub(crate) fn of_user_in<'a>(
+        &self,
+        value: Option<&'a str>,
+        fields: [&'static str; USER_IDS.len()],
+        aliases: Aliases<'a>,
+        odd: &mut Odd<'a, '_>,
+    ) -> Option<Cow<'static, str>> {
+        let user = shown(value?, USER_IDS);
+        if user.is_none() {
+            let [field, ..] = fields;
+            odd.add_kept(object_of(field));
+        }
+        self.of_user(user, fields, aliases, odd)
+    }
+}
+
+/// The path of the object in which the member at a dotted path stands.
+fn object_of(field: &'static str) -> &'static str {
+    field.rsplit_once('.').map_or(field, |(object, _)| object)
 }
 
 /// The id that the best of these members of an object tells, behind the place of the member in `names`; of a member

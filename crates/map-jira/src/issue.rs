@@ -12,12 +12,13 @@ use crate::{
     expected::Expected,
     ids::{Ids, USER_IDS, shown},
     keep::{Properties, RawObject},
+    kind::reject_other,
     lineage,
     odd::Odd,
     record::Record,
     rich_text::RichText,
     url::Site,
-    values::{date, required_id, string, text, texts, time},
+    values::{date, required_id, string, text, texts, time, updated},
 };
 
 /// The property under which the members of the issue itself stand, beside those of its `fields`.
@@ -36,7 +37,7 @@ static EXPECTED_FIELDS: Expected = Expected::new(JiraIssues::EXPECTED.split_at(2
 
 impl Mapper for JiraIssues {
     const UNIT: &'static str = "jira.issues";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const LINEAGE: Lineage = lineage::ISSUES;
     const EXPECTED: &'static [&'static str] = &[
         "key",
@@ -64,6 +65,9 @@ impl Mapper for JiraIssues {
 
     fn map_noting<'a>(&'a self, record: &RawRecord<'a>, notes: &mut Vec<Note>) -> Result<Mapped<Item<'a>>, Rejection> {
         let (mut issue, fields) = Record::parse_nested(record.json, "fields", &EXPECTED, &EXPECTED_FIELDS)?;
+        if fields.is_empty() {
+            reject_other(&issue, "an issue")?;
+        }
         let issue_id = required_id(issue.take("id"), "id")?;
         let row = self
             .row(issue_id.clone(), record, issue, fields, &mut Odd::new(notes))
@@ -128,7 +132,12 @@ impl JiraIssues {
             creator_cdm_id: user(creator, creator_ids),
             source_url: site.and_then(|site| site.page(key.as_deref()?)).map(Cow::Owned),
             source_issue_key: key,
-            project_cdm_id: self.0.of_object("project", project, "fields.project.id", odd),
+            project_cdm_id: {
+                if project == Some([None]) {
+                    odd.note(Note::Unidentified("fields.project"));
+                }
+                self.0.of_object("project", project, "fields.project.id", odd)
+            },
             parent_cdm_id: self.parent(parent, record.parent, epic, odd),
             issue_type: name_of(issue_type, "fields.issuetype.name", odd),
             status,
@@ -140,7 +149,7 @@ impl JiraIssues {
             description: RichText::take(&mut fields, "description", "fields.description", &mut raw_fields, odd),
             labels: texts(fields.take("labels"), "fields.labels", odd),
             created_at: time(fields.take("created"), "fields.created", odd),
-            updated_at: time(fields.take("updated"), "fields.updated", odd),
+            updated_at: updated(fields.take("updated"), "fields.updated", odd),
             due_on: date(fields.take("duedate"), "fields.duedate", odd),
             closed_at: time(fields.take("resolutiondate"), "fields.resolutiondate", odd),
             properties: {
@@ -230,8 +239,8 @@ fn note_lacking(issue: &Record<'_>, fields: &Record<'_>, odd: &mut Odd<'_, '_>) 
 /// is something else stays.
 fn drop_page(fields: &mut Record<'_>, name: &str, records: &str) {
     let is_page = fields.get(name).is_some_and(|value| {
-        let json = value;
-        json.starts_with('[') || Record::object(json).is_some_and(|page| page.get(records).is_some())
+        let is_list = |json: &str| json.starts_with('[');
+        is_list(value) || Record::object(value).is_some_and(|page| page.get(records).is_some_and(is_list))
     });
     if is_page {
         fields.discard(name);

@@ -3,7 +3,7 @@
 //! Cloud (REST v3, rich text as ADF documents) and Server or Data Center (REST v2, text as it was
 //! typed) are read alike, with every member allowed to be null or absent. A value that cannot be read is null in
 //! the row, stays in `raw_source`, and is noted for the run's report. Only a record that is no JSON object, has no
-//! id, or needs an issue and names none is rejected.
+//! id, is of another kind, or needs an issue and names none is rejected.
 //!
 //! | unit | model |
 //! | --- | --- |
@@ -25,6 +25,7 @@ mod expected;
 mod ids;
 mod issue;
 mod keep;
+mod kind;
 mod lineage;
 mod odd;
 mod on_issue;

@@ -7,8 +7,9 @@ use endpoint_api::{
 
 use crate::{
     expected::Expected,
-    ids::{Ids, USER_IDS, shown},
+    ids::Ids,
     keep::{Properties, RawObject},
+    kind::reject_other,
     lineage,
     odd::Odd,
     record::Record,
@@ -25,7 +26,7 @@ static EXPECTED: Expected = Expected::new(JiraProjects::EXPECTED);
 
 impl Mapper for JiraProjects {
     const UNIT: &'static str = "jira.projects";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const LINEAGE: Lineage = lineage::PROJECTS;
     const EXPECTED: &'static [&'static str] = &["key", "name"];
     type Model<'a> = Project<'a>;
@@ -44,6 +45,9 @@ impl Mapper for JiraProjects {
         notes: &mut Vec<Note>,
     ) -> Result<Mapped<Project<'a>>, Rejection> {
         let mut project = Record::parse(record.json, &EXPECTED)?;
+        if project.get("projectTypeKey").is_none() {
+            reject_other(&project, "a project")?;
+        }
         let project_id = required_id(project.take("id"), "id")?;
         let row = self
             .row(record, project_id.clone(), project, &mut Odd::new(notes))
@@ -77,7 +81,6 @@ impl JiraProjects {
         let site = Site::of(self.0.site_url(), resource.as_deref());
         let lead = project.take("lead");
         raw.keep_without("lead", lead, &["avatarUrls"]);
-        let lead = lead.and_then(|lead| shown(lead, USER_IDS));
         let lead_ids = ["lead.accountId", "lead.key", "lead.name"];
         Ok(Project {
             cdm_id: self.0.of("project", &[&project_id]),
@@ -87,7 +90,7 @@ impl JiraProjects {
             description: RichText::take(&mut project, "description", "description", &mut raw, odd),
             url: text(project.take("url"), "url", odd),
             project_type: text(project.take("projectTypeKey"), "projectTypeKey", odd),
-            lead_cdm_id: self.0.of_user(lead, lead_ids, record.aliases, odd),
+            lead_cdm_id: self.0.of_user_in(lead, lead_ids, record.aliases, odd),
             archived: bool(project.take("archived"), "archived", odd),
             source_url: site.and_then(|site| site.page(key.as_deref()?)).map(Cow::Owned),
             source_project_key: key,

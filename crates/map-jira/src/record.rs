@@ -132,6 +132,20 @@ impl<'a> Record<'a> {
         &self.superseded
     }
 
+    /// The value of a member that is not null and stands last, also when null follows it; it is taken out.
+    pub(crate) fn take_any(&mut self, name: &str) -> Option<&'a str> {
+        self.take(name).or_else(|| self.superseded_of(name).last())
+    }
+
+    /// All values of a member that are not null.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.superseded_of(name).chain(self.get(name))
+    }
+
+    fn superseded_of(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.superseded.iter().filter(move |(known, _)| known == name).map(|(_, value)| *value)
+    }
+
     /// The expected members that the object lacks; one that is null is not lacking.
     pub(crate) fn lacking(&self) -> impl Iterator<Item = &'static str> {
         self.present.lacking(self.expected)

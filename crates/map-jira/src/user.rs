@@ -9,6 +9,7 @@ use crate::{
     expected::Expected,
     ids::{Ids, USER_IDS, best_id},
     keep::{Properties, RawObject},
+    kind::reject_other,
     lineage,
     odd::Odd,
     record::Record,
@@ -28,7 +29,7 @@ static EXPECTED: Expected = Expected::new(JiraUsers::EXPECTED);
 
 impl Mapper for JiraUsers {
     const UNIT: &'static str = "jira.users";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const LINEAGE: Lineage = lineage::USERS;
     const EXPECTED: &'static [&'static str] = &["displayName", "active"];
     type Model<'a> = User<'a>;
@@ -43,6 +44,9 @@ impl Mapper for JiraUsers {
 
     fn map_noting<'a>(&'a self, record: &RawRecord<'a>, notes: &mut Vec<Note>) -> Result<Mapped<User<'a>>, Rejection> {
         let mut user = Record::parse(record.json, &EXPECTED)?;
+        if user.get("displayName").is_none() {
+            reject_other(&user, "a user")?;
+        }
         let mut odd = Odd::new(notes);
         let account_id = user.get("accountId").and_then(string);
         let name = user.get("name").and_then(string);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use cdm_models::{Date, Timestamp};
-use endpoint_api::Rejection;
+use endpoint_api::{Note, Rejection};
 use serde_json::value::RawValue;
 
 use crate::odd::Odd;
@@ -31,7 +31,7 @@ pub(crate) fn text<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Od
     read(value, field, odd, string)
 }
 
-/// An id: a text that is not empty, or a whole number, whose digits are the text.
+/// An id: a text that is not empty, or a whole number, whose digits are the text; a fraction of zeros does not count.
 pub(crate) fn id<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Odd<'a, '_>) -> Option<Cow<'a, str>> {
     read(value, field, odd, |value| {
         let id = id_of(value)?;
@@ -42,8 +42,14 @@ pub(crate) fn id<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Odd<
 
 /// The id that a value is, which may be empty; `None` when it is none.
 pub(crate) fn id_of(value: &str) -> Option<Cow<'_, str>> {
-    let is_whole = value.bytes().all(|byte| byte.is_ascii_digit());
-    string(value).or_else(|| is_whole.then_some(Cow::Borrowed(value)))
+    string(value).or_else(|| digits_of(value).map(Cow::Borrowed))
+}
+
+/// The digits of a number that is whole and not negative, without a fraction of zeros.
+fn digits_of(number: &str) -> Option<&str> {
+    let (digits, zeros) = number.split_once('.').unwrap_or((number, "0"));
+    let is_whole = !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0');
+    (is_whole && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
 }
 
 /// The id without which a record has no row.
@@ -88,6 +94,16 @@ pub(crate) fn time<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Od
     })
 }
 
+/// The time of the last change. Where it cannot be read, what becomes of the record is noted as well.
+pub(crate) fn updated<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Odd<'a, '_>) -> Option<Timestamp> {
+    let value = value.filter(|value| !is_blank(value));
+    let found = time(value, field, odd);
+    if found.is_none() && value.is_some() {
+        odd.note(Note::Undated(field));
+    }
+    found
+}
+
 fn epoch_milliseconds(value: &str) -> Option<Timestamp> {
     let milliseconds = whole(value)?;
     let digits = usize::try_from(milliseconds.checked_ilog10()?).ok()? + 1;
@@ -110,8 +126,8 @@ pub(crate) fn date<'a>(value: Option<&'a str>, field: &'static str, odd: &mut Od
 fn day_at_midnight(text: &str) -> Option<Date> {
     let (day, time) = text.split_once(['T', ' '])?;
     let clock = time.split(['+', '-', 'Z']).next().unwrap_or(time);
-    // The whole is a time, so that no other text passes.
-    let is_time = Timestamp::parse(text).is_ok() || Timestamp::parse(&format!("{text}Z")).is_ok();
+    // What follows the day is a time, so that no other text passes. The last days of the calendar are none in UTC.
+    let is_time = ["", "Z"].iter().any(|zone| Timestamp::parse(&format!("2000-01-01T{time}{zone}")).is_ok());
     let is_midnight = clock.bytes().all(|byte| matches!(byte, b'0' | b':' | b'.'));
     (is_time && is_midnight).then(|| Date::parse(day).ok()).flatten()
 }
@@ -181,6 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_a_text_or_a_whole_number_and_no_list() {
+        let read = |value| id_of(value).map(Cow::into_owned);
+        for value in [r#""10001""#, "10001", "10001.0", "10001.00"] {
+            assert_eq!(read(value).as_deref(), Some("10001"), "{value}");
+        }
+        for value in ["[5,7]", "[5]", "{}", "10001.5", "10001.", ".0", "-1", "1e3", "true", ""] {
+            assert_eq!(read(value), None, "{value}");
+        }
+    }
+
+    #[test]
     fn a_day_may_be_empty_or_a_time_at_midnight() {
         let read = |value| {
             let (day, is_odd) = reading(value, date);
@@ -198,6 +225,9 @@ mod tests {
         }
         for value in [r#""""#, r#""  ""#] {
             assert_eq!(read(value), (None, false), "{value}");
+        }
+        for value in [r#""9999-12-31""#, r#""9999-12-31T00:00:00.000+0000""#, r#""9999-12-31 00:00:00""#] {
+            assert_eq!(read(value), (Some("9999-12-31".to_owned()), false), "{value}");
         }
         for value in [r#""2021-03-04T07:00:00.000+0000""#, r#""2021-02-30""#, r#""soon""#, "5", "[]", "1614834367000"] {
             assert_eq!(read(value), (None, true), "{value}");

@@ -1,6 +1,7 @@
 //! Who may read a comment or a worklog.
 //!
-//! A restriction that is there and cannot be read is said to be one: it never looks like none.
+//! A restriction that is there and cannot be read is said to be one: it never looks like none. Where a member is
+//! repeated, null does not take a restriction back.
 
 use std::borrow::Cow;
 
@@ -32,7 +33,7 @@ pub(crate) fn visibility<'a>(
     raw: &mut RawObject<'_>,
     odd: &mut Odd<'a, '_>,
 ) -> Option<Cow<'a, str>> {
-    let value = record.take("visibility");
+    let value = record.take_any("visibility");
     raw.keep_odd("visibility", value);
     let restriction = match value {
         Some(value) => restriction(value).or_else(|| {
@@ -55,7 +56,7 @@ fn restriction<'a>(value: &'a str) -> Option<Cow<'a, str>> {
 /// The form of the first versions of the REST API.
 fn level<'a>(record: &mut Record<'a>, odd: &mut Odd<'a, '_>) -> Option<Cow<'a, str>> {
     for (member, kind) in [("roleLevel", "role"), ("groupLevel", "group")] {
-        let Some(value) = record.take(member) else { continue };
+        let Some(value) = record.take_any(member) else { continue };
         return match told(value) {
             Some(name) => Some(format!("{kind}:{name}").into()),
             None => {
@@ -76,8 +77,8 @@ fn told(value: &str) -> Option<Cow<'_, str>> {
 /// Whether a record is marked as an internal note; a mark that cannot be read counts as one.
 fn is_internal(record: &Record<'_>) -> bool {
     let says_public = |value: &str| value == "true" || string(value).is_some_and(|text| text == "true");
-    let is_marked = record.get("jsdPublic").is_some_and(|value| !says_public(value));
-    is_marked || record.get("properties").is_some_and(has_internal_property)
+    let is_marked = record.all("jsdPublic").any(|value| !says_public(value));
+    is_marked || record.all("properties").any(has_internal_property)
 }
 
 /// Whether a list of properties holds `{"key": "sd.public.comment", "value": {"internal": true}}`.
@@ -87,10 +88,13 @@ fn has_internal_property(properties: &str) -> bool {
     }
     let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(properties) else { return true };
     list.into_iter().any(|property| {
-        let Some([Some(key), value]) = shown(property.get(), ["key", "value"]) else { return false };
+        // What names the property and is not one may be a mark.
+        let names_it = || property.get().contains(NOTE_PROPERTY);
+        let Some([Some(key), value]) = shown(property.get(), ["key", "value"]) else { return names_it() };
+        let Some(key) = string(key) else { return names_it() };
         let is_public = value
             .and_then(|value| shown(value, ["internal"]))
             .is_some_and(|[internal]| internal.is_none_or(|internal| internal == "false" || internal == "\"false\""));
-        string(key).is_some_and(|key| key == NOTE_PROPERTY) && !is_public
+        key == NOTE_PROPERTY && !is_public
     })
 }

@@ -8,15 +8,16 @@ use endpoint_api::{
 use crate::{
     comment::AUTHOR_IDS,
     expected::Expected,
-    ids::{Ids, USER_IDS, shown},
+    ids::Ids,
     keep::{Properties, RawObject},
+    kind::reject_other,
     lineage,
     odd::Odd,
     on_issue::{drop_issue_id, issue_id, issue_key},
     record::Record,
     rich_text::RichText,
     url::Site,
-    values::{required_id, string, time, whole_number},
+    values::{required_id, string, time, updated, whole_number},
     visibility::visibility,
 };
 
@@ -28,7 +29,7 @@ static EXPECTED: Expected = Expected::new(JiraWorklogs::EXPECTED);
 
 impl Mapper for JiraWorklogs {
     const UNIT: &'static str = "jira.worklogs";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const LINEAGE: Lineage = lineage::WORKLOGS;
     const EXPECTED: &'static [&'static str] = &["started", "timeSpentSeconds", "created", "updated"];
     type Model<'a> = Worklog<'a>;
@@ -47,6 +48,9 @@ impl Mapper for JiraWorklogs {
         notes: &mut Vec<Note>,
     ) -> Result<Mapped<Worklog<'a>>, Rejection> {
         let mut worklog = Record::parse(record.json, &EXPECTED)?;
+        if worklog.get("timeSpentSeconds").is_none() {
+            reject_other(&worklog, "a worklog")?;
+        }
         let worklog_id = required_id(worklog.take("id"), "id")?;
         let mut odd = Odd::new(notes);
         let row = issue_id(record.parent)
@@ -81,18 +85,17 @@ impl JiraWorklogs {
         let comment = RichText::take(&mut worklog, "comment", "comment", &mut raw, odd);
         properties.keep_without("updateAuthor", worklog.take("updateAuthor"), &["avatarUrls"], &mut raw);
         drop_issue_id(&mut worklog, issue_id);
-        let author = author.and_then(|author| shown(author, USER_IDS));
         Ok(Worklog {
             cdm_id: self.0.of("worklog", &[issue_id, &worklog_id]),
             source_system: self.0.system().into(),
             item_cdm_id: self.0.of("item", &[issue_id]),
-            author_cdm_id: self.0.of_user(author, AUTHOR_IDS, record.aliases, odd),
+            author_cdm_id: self.0.of_user_in(author, AUTHOR_IDS, record.aliases, odd),
             started_at: time(worklog.take("started"), "started", odd),
             time_spent_seconds: whole_number(worklog.take("timeSpentSeconds"), "timeSpentSeconds", odd),
             comment,
             visibility: visibility(&mut worklog, &mut raw, odd),
             created_at: time(worklog.take("created"), "created", odd),
-            updated_at: time(worklog.take("updated"), "updated", odd),
+            updated_at: updated(worklog.take("updated"), "updated", odd),
             source_url: site.and_then(|site| site.worklog(issue_key(record.parent)?, &worklog_id)).map(Cow::Owned),
             source_worklog_id: worklog_id,
             properties: {

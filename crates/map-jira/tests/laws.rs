@@ -5,7 +5,7 @@ mod common;
 
 use common::{
     ON_ISSUE,
-    generators::{anything, identified_user, issue, project, said},
+    generators::{anything, comment, identified_user, issue, project, worklog},
     leaves::{is_direct_null, leaves, without},
     map,
 };
@@ -27,13 +27,13 @@ proptest! {
 
     #[test]
     fn a_member_that_is_null_is_as_good_as_one_that_is_absent(
-        issue in issue(), project in project(), user in identified_user(), said in said(),
+        issue in issue(), project in project(), user in identified_user(), comment in comment(), worklog in worklog(),
     ) {
         null_is_as_good_as_absent::<JiraIssues>(&issue)?;
         null_is_as_good_as_absent::<JiraProjects>(&project)?;
         null_is_as_good_as_absent::<JiraUsers>(&user)?;
-        null_is_as_good_as_absent::<JiraComments>(&said)?;
-        null_is_as_good_as_absent::<JiraWorklogs>(&said)?;
+        null_is_as_good_as_absent::<JiraComments>(&comment)?;
+        null_is_as_good_as_absent::<JiraWorklogs>(&worklog)?;
     }
 
     /// Whatever is thrown at a mapper, it answers with a row or a rejection.

@@ -8,7 +8,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use common::{
     ON_ISSUE,
-    generators::{identified_user, issue, project, said},
+    generators::{comment, identified_user, issue, project, worklog},
     observed::Observed,
     verdict::{Seen, judge},
 };
@@ -136,6 +136,6 @@ on_each_mapper! {
     JiraIssues issue(), "issues", None, the_lineage_of_issues_is_true a_wrong_lineage_of_issues_is_found;
     JiraProjects project(), "projects", None, the_lineage_of_projects_is_true a_wrong_lineage_of_projects_is_found;
     JiraUsers identified_user(), "users", None, the_lineage_of_users_is_true a_wrong_lineage_of_users_is_found;
-    JiraComments said(), "comments", ON_ISSUE, the_lineage_of_comments_is_true a_wrong_lineage_of_comments_is_found;
-    JiraWorklogs said(), "worklogs", ON_ISSUE, the_lineage_of_worklogs_is_true a_wrong_lineage_of_worklogs_is_found;
+    JiraComments comment(), "comments", ON_ISSUE, the_lineage_of_comments_is_true a_wrong_lineage_of_comments_is_found;
+    JiraWorklogs worklog(), "worklogs", ON_ISSUE, the_lineage_of_worklogs_is_true a_wrong_lineage_of_worklogs_is_found;
 }

@@ -43,6 +43,9 @@ fn a_restriction_that_cannot_be_read_is_never_shown_as_public() {
         (json!({ "properties": [{ "key": "sd.public.comment", "value": "?" }] }), "internal"),
         (json!({ "jsdPublic": false, "visibility": { "type": "group", "value": "staff" } }), "group:staff"),
         (json!({ "jsdPublic": false, "visibility": {} }), "restricted:unreadable"),
+        (json!({ "properties": ["sd.public.comment"] }), "internal"),
+        (json!({ "properties": [{ "key": ["sd.public.comment"] }] }), "internal"),
+        (json!({ "properties": { "sd.public.comment": { "internal": true } } }), "internal"),
     ] {
         assert_eq!(visibility(restriction.clone()).as_deref(), Some(expected), "{restriction}");
     }
@@ -56,6 +59,123 @@ fn a_restriction_that_cannot_be_read_is_never_shown_as_public() {
         json!({ "properties": [{ "key": "other", "value": { "internal": true } }] }),
     ] {
         assert_eq!(visibility(public.clone()), None, "{public}");
+    }
+}
+
+#[test]
+fn null_behind_a_restriction_does_not_take_it_back() {
+    for (members, expected) in [
+        (r#""visibility":{"type":"role","value":"staff"},"visibility":null"#, "role:staff"),
+        (r#""visibility":{},"visibility":null"#, "restricted:unreadable"),
+        (r#""roleLevel":"staff","roleLevel":null"#, "role:staff"),
+        (r#""groupLevel":"staff","groupLevel":null,"roleLevel":null"#, "group:staff"),
+        (r#""jsdPublic":false,"jsdPublic":null"#, "internal"),
+        (r#""jsdPublic":false,"jsdPublic":true"#, "internal"),
+        (r#""properties":[{"key":"sd.public.comment","value":{"internal":true}}],"properties":[]"#, "internal"),
+    ] {
+        let json = format!(r#"{{"id":"5",{members}}}"#);
+        assert_eq!(map::<JiraComments>(&json, ON_ISSUE).unwrap().0["visibility"], expected, "{json}");
+        assert_eq!(map::<JiraWorklogs>(&json, ON_ISSUE).unwrap().0["visibility"], expected, "{json}");
+    }
+}
+
+#[test]
+fn a_record_of_another_kind_is_rejected_and_one_that_lacks_members_is_not() {
+    let comment = r#"{"id":"5","author":{"accountId":"a"},"body":"b"}"#;
+    let worklog = r#"{"id":"5","author":{"accountId":"a"},"timeSpentSeconds":60,"comment":"c"}"#;
+    let issue = r#"{"id":"5","key":"AB-1","fields":{"summary":"s"}}"#;
+    let project = r#"{"id":"5","key":"AB","name":"N","projectTypeKey":"software"}"#;
+    let user = r#"{"id":"5","key":"k","accountId":"a","emailAddress":"a@x.example"}"#;
+    fn reason<M: endpoint_api::Mapper>(json: &str) -> Option<String> {
+        map::<M>(json, ON_ISSUE).err().map(|rejection| rejection.reason)
+    }
+    let other = |expected: &str, found: &str| {
+        Some(format!("expected {expected}, found {found}; put it into a file of its own kind"))
+    };
+    for (json, found) in
+        [(comment, "a comment"), (worklog, "a worklog"), (issue, "an issue"), (project, "a project"), (user, "a user")]
+    {
+        for (expected, reason) in [
+            ("an issue", reason::<JiraIssues>(json)),
+            ("a comment", reason::<JiraComments>(json)),
+            ("a worklog", reason::<JiraWorklogs>(json)),
+            ("a project", reason::<JiraProjects>(json)),
+            ("a user", reason::<JiraUsers>(json)),
+        ] {
+            assert_eq!(reason, if expected == found { None } else { other(expected, found) }, "{json}");
+        }
+    }
+    for few in [r#"{"id":"5"}"#, r#"{"id":"5","key":"AB-1","name":"n"}"#] {
+        assert_eq!([reason::<JiraIssues>(few), reason::<JiraComments>(few)], [None, None]);
+        assert_eq!([reason::<JiraWorklogs>(few), reason::<JiraProjects>(few)], [None, None]);
+    }
+}
+
+#[test]
+fn who_or_what_is_named_without_an_id_is_noted_and_kept() {
+    let unidentified = |member: &str| {
+        format!(
+            "names users or projects without an id; the references are null, and what is there is kept in `raw_source` \
+             (`{member}`)"
+        )
+    };
+    let unreadable = |member: &str| {
+        format!("has values that cannot be read; they are null in the rows and kept in `raw_source` (`{member}`)")
+    };
+    for (user, expected) in [
+        (json!({ "displayName": "Ada" }), unidentified as fn(&str) -> String),
+        (json!({ "accountId": "" }), unidentified),
+        (json!("ada"), unreadable),
+        (json!(["ada"]), unreadable),
+    ] {
+        let comment = json!({ "id": "5", "body": "b", "author": user }).to_string();
+        let worklog = json!({ "id": "5", "timeSpentSeconds": 1, "author": user }).to_string();
+        let project = json!({ "id": "5", "lead": user }).to_string();
+        let issue = json!({ "id": "5", "fields": { "assignee": user } }).to_string();
+        for (field, (row, notes)) in [
+            ("author", map_noting::<JiraComments>(&record(&comment, ON_ISSUE))),
+            ("author", map_noting::<JiraWorklogs>(&record(&worklog, ON_ISSUE))),
+            ("lead", map_noting::<JiraProjects>(&record(&project, None))),
+            ("fields.assignee", map_noting::<JiraIssues>(&record(&issue, None))),
+        ] {
+            assert!(notes.contains(&expected(field)), "{user} {notes:?}");
+            assert!(row["raw_source"].to_string().contains(&user.to_string()), "{row}");
+        }
+    }
+    let issue =
+        json!({ "id": "5", "fields": { "project": { "key": "AB" }, "assignee": null, "reporter": { "name": "a" } } });
+    let (_, notes) = map_noting::<JiraIssues>(&record(&issue.to_string(), None));
+    let noted: Vec<&String> = notes.iter().filter(|note| note.contains("without an id")).collect();
+    assert_eq!(noted, [&unidentified("fields.project")]);
+}
+
+#[test]
+fn a_time_of_change_that_cannot_be_read_says_what_becomes_of_the_record() {
+    let undated = |notes: Vec<String>| notes.iter().any(|note| note.starts_with("has records whose time of change"));
+    let issue = |updated: Value| {
+        let issue = json!({ "id": "5", "fields": { "updated": updated } }).to_string();
+        undated(map_noting::<JiraIssues>(&record(&issue, None)).1)
+    };
+    assert!(issue(json!("soon")) && issue(json!(5)));
+    assert!(!issue(json!(null)) && !issue(json!("")) && !issue(json!("2021-03-04T05:06:07.000+0000")));
+    let comment = json!({ "id": "5", "body": "b", "updated": "soon" }).to_string();
+    assert!(undated(map_noting::<JiraComments>(&record(&comment, ON_ISSUE)).1));
+    let worklog = json!({ "id": "5", "updated": "soon" }).to_string();
+    assert!(undated(map_noting::<JiraWorklogs>(&record(&worklog, ON_ISSUE)).1));
+}
+
+#[test]
+fn a_page_of_comments_that_has_no_list_stays_in_the_row() {
+    for (comment, is_kept) in [
+        (json!({ "comments": [], "total": 0 }), false),
+        (json!([]), false),
+        (json!({ "comments": "none" }), true),
+        (json!("none"), true),
+        (json!({ "total": 3 }), true),
+    ] {
+        let issue = json!({ "id": "5", "fields": { "comment": comment, "worklog": comment } }).to_string();
+        let (row, _) = map::<JiraIssues>(&issue, None).unwrap();
+        assert_eq!(row["properties"].get("comment").is_some(), is_kept, "{comment}");
     }
 }
 

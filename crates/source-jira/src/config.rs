@@ -42,7 +42,8 @@ pub struct Config {
     #[schemars(with = "Option<String>")]
     pub(crate) same_site_as: Option<EndpointId>,
     /// The id of the field that holds the key of an issue's epic, such as `customfield_10014`. The epic becomes the
-    /// issue's parent where the issue has no other one. On Cloud the `parent` tells it, and this is not needed.
+    /// issue's parent where the issue has no other one. It is not needed on Cloud, where `parent` tells it, and
+    /// where pages hold the `schema` of the fields, as the search gives it with `expand=schema`.
     #[serde(default)]
     #[schemars(regex(pattern = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"))]
     pub(crate) epic_link_field: Option<String>,

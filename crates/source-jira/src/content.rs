@@ -9,6 +9,9 @@ use crate::{
 /// So much of a text is looked at to see what is in it.
 pub(crate) const LOOKED_AT_BYTES: usize = 64 * 1024;
 
+/// The members of an answer that only tells of errors.
+const OF_ERRORS: [&str; 6] = ["errorMessages", "errors", "warningMessages", "status", "status-code", "message"];
+
 /// What the beginning of a text says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content {
@@ -54,9 +57,57 @@ pub(crate) fn look(head: &[u8], named: Form) -> Content {
             };
             Content { form, unit }
         }
-        Some(b'{') => Content { form: form_of(text, named), unit: of_object(text) },
-        Some(_) => Content { form: None, unit: Seen::Other },
+        Some(b'{') => {
+            let form = form_of(text, named);
+            let unit = match of_object(text) {
+                // What one line does not tell, a later one may.
+                Seen::Nothing | Seen::Possible(&[]) if form == Some(Form::Lines) => {
+                    let rest = after_line(text);
+                    certain_line(rest).unwrap_or_else(|| of_object(text))
+                }
+                // An answer that only tells of errors says nothing of what follows.
+                Seen::Nothing => match start(text).end.map(|end| trimmed(text.get(end..).unwrap_or_default())) {
+                    Some(rest) if rest.first() == Some(&b'{') => look(rest, named).unit,
+                    _ => Seen::Nothing,
+                },
+                unit => unit,
+            };
+            Content { form, unit }
+        }
+        // A line that is no JSON costs itself only, and the next one may tell.
+        Some(_) => match line_with_object(after_line(text)) {
+            Some(rest) if named == Form::Lines => look(rest, named),
+            _ => Content { form: None, unit: Seen::Other },
+        },
     }
+}
+
+/// What follows the first line.
+fn after_line(text: &[u8]) -> &[u8] {
+    memchr::memchr(b'\n', text).and_then(|line| text.get(line + 1..)).unwrap_or_default()
+}
+
+/// The text from the first line on that begins an object.
+fn line_with_object(mut text: &[u8]) -> Option<&[u8]> {
+    while !text.is_empty() {
+        let line = trimmed(text);
+        if line.first() == Some(&b'{') {
+            return Some(line);
+        }
+        text = after_line(line);
+    }
+    None
+}
+
+/// The unit of the first line that certainly is of one.
+fn certain_line(mut text: &[u8]) -> Option<Seen> {
+    while let Some(line) = line_with_object(text) {
+        match of_object(line) {
+            unit @ Seen::Certain(_) => return Some(unit),
+            _ => text = after_line(line),
+        }
+    }
+    None
 }
 
 /// The text without the white space and the byte order marks that it begins with.
@@ -131,6 +182,8 @@ fn of_members(names: &[&str]) -> Seen {
         Seen::Certain(Unit::Users)
     } else if has("projectTypeKey") {
         Seen::Certain(Unit::Projects)
+    } else if !names.is_empty() && names.iter().all(|name| OF_ERRORS.contains(name)) {
+        Seen::Nothing
     } else if has_any(&["errorMessages", "navigable", "searchable", "subtask", "statusCategory"]) {
         Seen::Other
     } else if has("displayName") {
@@ -220,10 +273,23 @@ mod tests {
         assert_eq!(unit(r#"{"id":"1","key":"AB-1"}"#), Seen::Possible(&[Unit::Issues, Unit::Projects, Unit::Users]));
         assert_eq!(unit(r#"[{"id":"1","name":"Bug"}]"#), Seen::Possible(&[]));
         assert_eq!(unit(r#"[{"id":"x","key":"x","name":"X","navigable":true}]"#), Seen::Other);
-        assert_eq!(unit(r#"{"errorMessages":["no"]}"#), Seen::Other);
+        assert_eq!(unit(r#"{"errorMessages":["no"],"errors":{}}"#), Seen::Nothing);
+        assert_eq!(unit(r#"{"errorMessages":["no"]} {"issues":[]}"#), Seen::Certain(Unit::Issues));
         assert_eq!(unit("[]"), Seen::Nothing);
         assert_eq!(unit(r#"{"values":[]}"#), Seen::Nothing);
         assert_eq!(unit("17"), Seen::Other);
+    }
+
+    #[test]
+    fn a_line_that_tells_nothing_does_not_hide_the_next_ones() {
+        let unit = |text: &str| look(text.as_bytes(), Form::Lines).unit;
+        let issue = r#"{"id":"1","fields":{}}"#;
+        for first in ["garbage", "17", "\"x\"", "{\"id\":\"0\"}", "{}", "{garbage}", r#"{"errorMessages":["no"]}"#] {
+            assert_eq!(unit(&format!("{first}\n{issue}\n")), Seen::Certain(Unit::Issues), "{first}");
+            assert_eq!(unit(&format!("{first}\n\ngarbage\n{issue}\n")), Seen::Certain(Unit::Issues), "{first}");
+        }
+        assert_eq!(unit("garbage\nmore garbage"), Seen::Other);
+        assert_eq!(look(format!("garbage\n{issue}\n{issue}").as_bytes(), Form::Lines).form, Some(Form::Lines));
     }
 
     #[test]

@@ -257,10 +257,11 @@ impl<R: Read> Elements<R> {
                 self.place = Place::List { is_first: true, in_array };
                 Ok(())
             }
-            Some(Member::OtherList) if is_array => {
-                self.page.note_other_list();
+            Some(Member::OtherList(name)) if is_array => {
                 self.place = Place::Page { is_first: false, in_array };
-                self.pass_value(keep)
+                self.pass_value_aside(NAME_BYTES, keep)?;
+                self.page.note_other_list(name, self.side.whole());
+                Ok(())
             }
             Some(Member::OfPage(name)) => {
                 self.pass_value_aside(MEMBER_BYTES, keep)?;

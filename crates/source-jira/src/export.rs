@@ -33,7 +33,7 @@ pub(crate) struct Export {
     pub(crate) paths: Vec<ConfiguredPath>,
     /// The size in bytes above which a record is rejected.
     pub(crate) record_limit: usize,
-    slice_bytes: u64,
+    pub(crate) slice_bytes: u64,
     pub(crate) follow_links: bool,
     looks: Looks,
     /// The files when they were last listed, so that not each slice lists them all again.
@@ -42,6 +42,8 @@ pub(crate) struct Export {
     pub(crate) issue_keys: IssueKeys,
     user_index: UserIndex,
     epic_link_field: Option<String>,
+    /// The one site that the beginnings of the files name, once they were looked at.
+    found_site: Mutex<Option<String>>,
 }
 
 impl Export {
@@ -61,6 +63,7 @@ impl Export {
             issue_keys: IssueKeys::new(ISSUE_KEY_BYTES),
             user_index: UserIndex::new(USER_ID_BYTES),
             epic_link_field: config.epic_link_field,
+            found_site: Mutex::default(),
         }
     }
 
@@ -71,6 +74,14 @@ impl Export {
     /// The field of an issue that holds the key of its epic, where it is known.
     pub(crate) fn epic_link_field(&self) -> Option<&str> {
         self.epic_link_field.as_deref()
+    }
+
+    pub(crate) fn found_site(&self) -> Option<String> {
+        self.found_site.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_found_site(&self, site: Option<String>) {
+        *self.found_site.lock().unwrap_or_else(PoisonError::into_inner) = site;
     }
 
     /// What its users' records tell of their ids.
@@ -109,17 +120,16 @@ impl Export {
     pub(crate) fn plan(&self, unit: Unit, request: &PlanRequest, stop: &Stop) -> Result<Vec<Slice>> {
         let listing = self.listing()?;
         if listing.files.is_empty() {
-            let message = match listing.unread.first() {
-                Some(Unread { name, reason, .. }) => format!("{NO_FILES}. `{name}` {reason}"),
-                None => NO_FILES.to_owned(),
-            };
+            let named = listing.unread.iter().take(NAMED_FILES);
+            let named = named.map(|Unread { name, reason, .. }| format!(". `{name}` {reason}")).collect::<String>();
+            let message = format!("{NO_FILES}{named}");
             return Err(Error::new(ErrorKind::Config, "plan", message).with("key", "path"));
         }
         if plan::files_of(&listing.files, unit, request.mode).next().is_none() {
             let (unit, mode) = (unit.id(), request.mode);
             tracing::warn!(endpoint = %self.endpoint(), %unit, %mode, "the export has no file that the unit reads");
         }
-        let slices = plan::plan(&listing, unit, request, self.slice_bytes, stop)?;
+        let slices = plan::plan(self, &listing, unit, request, stop)?;
         if let ([], [first, ..]) = (slices.as_slice(), notes::of_unread(&listing, unit).as_slice()) {
             let (endpoint, files) = (self.endpoint(), listing.unread.len());
             let first = format!("{} {}", first.resource, first.what);
@@ -141,6 +151,9 @@ impl Export {
         units
     }
 }
+
+/// So many files that are not read are named where no other file is there.
+const NAMED_FILES: usize = 20;
 
 /// What to say of paths at which there is no file of an export.
 pub(crate) const NO_FILES: &str =

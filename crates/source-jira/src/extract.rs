@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{error::Error as _, fs, io, sync::Arc};
 
 use endpoint_api::{Error, ErrorKind, Incomplete, Mode, RawBatch, Reject, Result, Slice, UnitId};
 
@@ -7,21 +7,27 @@ use memchr::memmem;
 use crate::{
     batches::{Batches, Envelope, FoundRecord, Lookup},
     buffer::{Content, Piece},
-    error::{outdated, stopped},
+    error::{damaged, failed, outdated, stopped},
     export::Export,
     files::{ExportFile, Form},
+    fingerprint::survey,
     gather::{Embedded, FEWER_CHANGES, changelog_is_cut, gather},
     issue_parent::ParentKeys,
     json,
     parent::IssueRef,
     pieces::{Pieces, origin},
     plan::{Records, SliceSpec},
+    site::SiteWatch,
     stop::Stop,
     units::Unit,
 };
 
 const NO_RECORDS: &str = "holds lines that are no records";
 const USERS_CUT: &str = "the export has more users with several ids than are kept in memory; some may appear as two";
+const USERS_UNREAD: &str =
+    "cannot be read: users that it knows by several ids may appear as two; repair it and load with --full";
+const OTHER_SITE: &str = "under one source_system, rows of two sites replace each other: give each site an endpoint and a \
+                          source_system of its own, or set site_url if both are addresses of one site";
 const NO_OBJECTS: &str = "holds no line that begins with `{`; is it one JSON value on many lines, or no JSON? A file of lines \
                           has one record a line, any other is called `.json`";
 const OVERSIZED: &str = "holds records larger than `max_record_bytes`";
@@ -40,6 +46,9 @@ pub(crate) fn extract(
     if spec.records == Records::Notes {
         return hand_over_notes(export, unit, spec, hand_over);
     }
+    if spec.records == Records::Unreadable {
+        return Err(why_unreadable(export, &spec.file, stop));
+    }
     let file = export.file(&spec.file).map_err(|error| match error.kind() {
         ErrorKind::Config => outdated(&spec.file, "the export has been moved or removed").caused_by(error),
         _ => error,
@@ -51,7 +60,7 @@ pub(crate) fn extract(
     let is_of_unit = match spec.records {
         Records::Own => file.unit == unit,
         Records::Embedded => unit.embedded_in().contains(&file.unit),
-        Records::Notes => false,
+        Records::Notes | Records::Unreadable => false,
     };
     if !is_of_unit {
         let message = "the slice is one of another unit";
@@ -60,8 +69,9 @@ pub(crate) fn extract(
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
     let is_mapped = spec.mode == Mode::Cdm;
-    let users = if is_mapped { Some(export.users(stop)?) } else { None };
+let users = if is_mapped { Some(export.users(stop)?) } else { None };
     let are_users_cut = users.as_ref().is_some_and(|users| users.is_cut());
+    let unread_users = users.as_ref().and_then(|users| users.unreadable.clone());
     let envelope = Envelope { unit, endpoint: export.endpoint().clone(), resource, unchecked, users };
     let names_issues = unit.is_of_an_issue() || unit == Unit::Issues;
     let lookup = (is_mapped && names_issues).then(|| Lookup::new(export, stop));
@@ -69,13 +79,46 @@ pub(crate) fn extract(
     if are_users_cut {
         batches.incomplete(Incomplete::new(&file.name, USERS_CUT, &file.name));
     }
+    if let Some(unread) = unread_users.filter(|_| unit != Unit::Users) {
+        batches.incomplete(Incomplete::new(&unread, USERS_UNREAD, &unread));
+    }
+    let sites = if is_mapped { SiteWatch::new(export) } else { None };
     let history = memmem::Finder::new(b"\"changelog\"");
-    let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field()));
+    let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field().or(spec.epic_link.as_deref())));
     let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, history, stop };
     // What is wrong with a file that has changed does not matter.
-    extraction.run(&mut batches).or_else(|error| confirm().and(Err(error)))?;
+    extraction.run(sites, &mut batches).or_else(|error| confirm().and(Err(error)))?;
     confirm()?;
     batches.finish(spec.resume_at)
+}
+
+/// Why a file cannot be read that could not be read when the plan was made.
+fn why_unreadable(export: &Export, name: &str, stop: &Stop) -> Error {
+    let file = match export.file(name) {
+        Ok(Some(file)) => file,
+        Ok(None) => return outdated(name, "the file has been removed"),
+        Err(error) => return error,
+    };
+    let is_link = file.path.is_symlink();
+    let error = match fs::metadata(&file.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_link => {
+            return damaged(name, "the link leads to nothing; put the file in its place, or remove the link");
+        }
+        Err(error) => failed("read", "look at the file", name, error),
+        Ok(_) => match survey(&file, export.slice_bytes, stop) {
+            Ok(_) => return outdated(name, "the file has become readable"),
+            Err(error) => error,
+        },
+    };
+    if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Config) {
+        return error;
+    }
+    // It has not passed since the plan was made, so that it is not tried again and again.
+    let unreadable = Error::new(ErrorKind::Data, "read", error.message().to_owned()).with("file", name);
+    match error.source() {
+        Some(cause) => unreadable.caused_by(cause.to_string()),
+        None => unreadable,
+    }
 }
 
 /// Hands over a batch without records that says what is missing in the export as a whole.
@@ -115,7 +158,7 @@ struct Extraction<'e> {
 }
 
 impl Extraction<'_> {
-    fn run(&self, batches: &mut Batches<'_>) -> Result<()> {
+    fn run(&self, mut sites: Option<SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
         let mut pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
         let (mut count, mut objects) = (0_u64, 0_u64);
         let mut first_at = None;
@@ -127,9 +170,9 @@ impl Extraction<'_> {
             objects += u64::from(piece.begins_an_object());
             first_at.get_or_insert(piece.line);
             match self.spec.records {
-                Records::Own => self.take_record(&piece, batches)?,
+                Records::Own => self.take_record(&piece, sites.as_mut(), batches)?,
                 Records::Embedded => self.take_embedded(&piece, batches)?,
-                Records::Notes => {}
+                Records::Notes | Records::Unreadable => {}
             }
         }
         if let (0, Some(line), Form::Lines, Records::Own) = (objects, first_at, self.file.form, self.spec.records) {
@@ -140,7 +183,7 @@ impl Extraction<'_> {
     }
 
     /// Each piece of an own file is a record or a reject.
-    fn take_record(&self, piece: &Piece<'_>, batches: &mut Batches<'_>) -> Result<()> {
+    fn take_record(&self, piece: &Piece<'_>, sites: Option<&mut SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
         let &Piece { line, ref content } = piece;
         let origin = origin(&self.file.name, line);
         match content {
@@ -148,6 +191,10 @@ impl Extraction<'_> {
                 Ok(json) => {
                     if self.unit == Unit::Issues && self.history.find(bytes).is_some() && changelog_is_cut(json) {
                         batches.incomplete(Incomplete::new(&self.file.name, FEWER_CHANGES, &origin));
+                    }
+                    if let Some(site) = sites.and_then(|sites| sites.other(json)) {
+                        let what = format!("holds records of another site (`{site}`); {OTHER_SITE}");
+                        batches.incomplete(Incomplete::new(&self.file.name, what, &origin));
                     }
                     let issue = self.issue_of(json);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
@@ -164,15 +211,9 @@ impl Extraction<'_> {
     /// The issue that a record belongs to: as the record says, and otherwise as the file's name does. Of an issue it is
     /// the parent, which only matters where records are mapped.
     fn issue_of<'p>(&'p self, json: &'p str) -> IssueRef<'p> {
-        let issue = match self.parents {
+        match self.parents {
             Some(parents) if self.unit == Unit::Issues => parents.of_issue(json),
-            _ => IssueRef::of_record(self.unit, json),
-        };
-        match (&self.file.issue_key, &issue) {
-            (Some(key), IssueRef { id: None, key: None }) if self.unit.is_of_an_issue() => {
-                IssueRef { id: None, key: Some(Cow::Borrowed(key.as_str())) }
-            }
-            _ => issue,
+            _ => IssueRef::of_record_in(self.file, self.unit, json),
         }
     }
 
@@ -198,7 +239,7 @@ impl Extraction<'_> {
             Embedded::Record { json, part, issue } => {
                 batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })
             }
-            Embedded::Fewer(what) => {
+            Embedded::Missing(what) => {
                 batches.incomplete(note(what));
                 Ok(())
             }

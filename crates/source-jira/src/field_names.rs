@@ -12,6 +12,9 @@ use crate::pages::FieldsMember;
 /// More fields than any Jira has; what comes after them is not kept.
 const MOST_FIELDS: usize = 20_000;
 
+/// The type of the field that holds the key of an issue's epic.
+const EPIC_LINK: &str = "\"com.pyxis.greenhopper.jira:gh-epic-link\"";
+
 /// What pages say of the fields of their issues (`names` and `schema`, which the search answers when it is asked
 /// to expand them): what `customfield_10016` is called, and what it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +43,12 @@ impl FieldNames {
                 known.schema = known.schema.take().or_else(|| field.schema.clone());
             }
         }
+    }
+
+    /// The field that holds the key of an issue's epic: the one of that type. Where several are, the first one.
+    pub(crate) fn epic_link(&self) -> Option<&str> {
+        let is_link = |field: &FieldName| field.schema.as_deref().is_some_and(|schema| schema.contains(EPIC_LINK));
+        self.0.iter().find(|(_, field)| is_link(field)).map(|(id, _)| id.as_str())
     }
 
     fn known(&mut self, id: &str) -> Option<&mut FieldName> {

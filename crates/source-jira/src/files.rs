@@ -47,6 +47,14 @@ pub(crate) struct Listing {
     pub(crate) unread: Vec<Unread>,
 }
 
+impl Listing {
+    /// The file with that name.
+    pub(crate) fn file(&self, name: &str) -> Option<&ExportFile> {
+        let place = self.files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?;
+        self.files.get(place)
+    }
+}
+
 /// How the records stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -167,7 +175,9 @@ impl Looks {
             },
             Err(error) => Look::Unreadable(error.to_string()),
         };
-        if let Some(stat) = stat.filter(FileStat::is_settled) {
+        // What keeps a file from being read may pass without a trace in its times.
+        let is_read = !matches!(look, Look::Unreadable(_));
+        if let Some(stat) = stat.filter(|stat| is_read && stat.is_settled()) {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(path.to_owned(), (stat, look.clone()));
         }
@@ -272,6 +282,7 @@ mod tests {
             ("export/issues-3.jsonl.bz2", "BZh"),
             ("export/._issues.json", ""),
             ("export/.git/issues.json", ""),
+            ("export/.cache/readme.txt", ""),
             ("export/deeper/0001.json", ISSUE),
             ("export/projects.jsonl/inside", ""),
             ("export/archive.json", "PK\u{3}\u{4}"),
@@ -286,6 +297,7 @@ mod tests {
             unread(&listing),
             [
                 ("._issues.json", &Reason::Hidden, Some(Unit::Issues)),
+                (".git", &Reason::HiddenFolder, None),
                 ("archive.json", &Reason::NoText(zip.into()), None),
                 ("issue-types.json", &Reason::NoUnit, Some(Unit::Issues)),
                 ("issues-3.jsonl.bz2", &Reason::Ending, None),
@@ -374,7 +386,13 @@ mod tests {
         assert_eq!(unread(&all), []);
 
         symlink("gone", at("projects.jsonl")).unwrap();
-        let error = find(&configured(&root, &["export"])).unwrap_err();
-        assert!(error.to_string().contains("projects.jsonl"), "{error}");
+        symlink("gone", at("AB-1.json")).unwrap();
+        symlink("gone", at("notes.txt")).unwrap();
+        let broken = listing(&root, &["export"]);
+        assert_eq!(broken.files.last().map(|file| file.name.as_str()), Some("projects.jsonl"));
+        assert!(
+            matches!(broken.unread[0], Unread { ref name, reason: Reason::Unreadable(_), .. } if name == "AB-1.json")
+        );
+        assert_eq!(broken.unread.len(), 3);
     }
 }

@@ -4,7 +4,7 @@ use endpoint_api::Result;
 use serde_json::value::RawValue;
 
 use crate::{
-    json::{each_element, members, text},
+    json::{each_element, id, members},
     parent::IssueRef,
     units::Unit,
 };
@@ -21,8 +21,8 @@ pub(crate) enum Embedded<'a> {
         /// The issue that it belongs to.
         issue: IssueRef<'a>,
     },
-    /// A page that says that there are more records than it holds.
-    Fewer(&'static str),
+    /// Records that are there and are not given, such as those that a page leaves out.
+    Missing(&'static str),
 }
 
 /// Where embedded records go.
@@ -31,8 +31,7 @@ type Found<'f, 'a> = &'f mut dyn FnMut(Embedded<'a>) -> Result<()>;
 /// Shows `found` each record of `unit` that a record of `from` embeds. `false` when `json` is no
 /// object.
 ///
-/// A shape other than Jira's, such as a page without a list, embeds nothing; a list in the place of
-/// a page is taken as the list.
+/// A list in the place of a page is taken as the list. A shape other than these embeds nothing, and is said to be missing.
 pub(crate) fn gather<'a>(unit: Unit, from: Unit, json: &'a str, found: Found<'_, 'a>) -> Result<bool> {
     match (unit, from) {
         (Unit::Users, Unit::Issues) => users_of_issue(json, found),
@@ -49,13 +48,13 @@ fn users_of_issue<'a>(json: &'a str, found: Found<'_, 'a>) -> Result<bool> {
     users(fields, "/fields", ["assignee", "reporter", "creator"], found)?;
     for list in [COMMENTS, WORKLOGS] {
         let mut held = 0;
-        let total = list.each(fields, &mut |part, json| {
+        let Listed { total, .. } = list.each(fields, &mut |part, json| {
             held += 1;
             users(json, &part, ["author", "updateAuthor"], found)?;
             Ok(())
         })?;
         if total > held {
-            found(Embedded::Fewer(list.fewer))?;
+            found(Embedded::Missing(list.fewer))?;
         }
     }
     Ok(true)
@@ -96,7 +95,7 @@ fn users<'a, const N: usize>(json: &'a str, place: &str, names: [&str; N], found
 /// Whether an object says which user it is; a name to show does not.
 fn is_user(json: &str) -> bool {
     let ids = members(json, ["accountId", "key", "name"]).unwrap_or_default();
-    ids.into_iter().flatten().any(|id| text(id).is_some())
+    ids.into_iter().flatten().any(|value| id(value).is_some())
 }
 
 fn parts_of_issue<'a>(unit: Unit, json: &'a str, found: Found<'_, 'a>) -> Result<bool> {
@@ -104,12 +103,15 @@ fn parts_of_issue<'a>(unit: Unit, json: &'a str, found: Found<'_, 'a>) -> Result
     let Some([id, key, fields]) = members(json, ["id", "key", "fields"]) else { return Ok(false) };
     let Some(fields) = fields.map(RawValue::get) else { return Ok(true) };
     let mut held = 0;
-    let total = list.each(fields, &mut |part, json| {
+    let Listed { total, is_odd } = list.each(fields, &mut |part, json| {
         held += 1;
         found(Embedded::Record { json, part: part.into(), issue: IssueRef::of_members(id, key) })
     })?;
+    if is_odd {
+        found(Embedded::Missing(list.odd))?;
+    }
     if total > held {
-        found(Embedded::Fewer(list.fewer))?;
+        found(Embedded::Missing(list.fewer))?;
     }
     Ok(true)
 }
@@ -123,28 +125,56 @@ struct List {
     member: &'static str,
     /// What to say when the page says that there are more.
     fewer: &'static str,
+    /// What to say when there is something else than a page or a list.
+    odd: &'static str,
 }
 
-const COMMENTS: List = List { field: "comment", member: "comments", fewer: "embeds fewer comments than there are" };
-const WORKLOGS: List = List { field: "worklog", member: "worklogs", fewer: "embeds fewer worklogs than there are" };
+/// What a list says beside its records.
+struct Listed {
+    /// How many records there are in all, as far as the page tells.
+    total: u64,
+    /// Whether something there is no page, no list or no record.
+    is_odd: bool,
+}
+
+const COMMENTS: List = List {
+    field: "comment",
+    member: "comments",
+    fewer: "embeds fewer comments than there are",
+    odd: "has issues whose `comment` is not as Jira gives it; what is not an object in a list is not read",
+};
+const WORKLOGS: List = List {
+    field: "worklog",
+    member: "worklogs",
+    fewer: "embeds fewer worklogs than there are",
+    odd: "has issues whose `worklog` is not as Jira gives it; what is not an object in a list is not read",
+};
 
 impl List {
-    /// Shows `look` each record of the list in these fields, with its place in the issue, and says how
-    /// many there are in all, as far as the page tells.
-    fn each<'a>(self, fields: &'a str, look: &mut dyn FnMut(String, &'a str) -> Result<()>) -> Result<u64> {
+    /// Shows `look` each record of the list in these fields, with its place in the issue.
+    fn each<'a>(self, fields: &'a str, look: &mut dyn FnMut(String, &'a str) -> Result<()>) -> Result<Listed> {
         let Self { field, member, .. } = self;
-        let Some([Some(page)]) = members(fields, [field]) else { return Ok(0) };
+        let Some([Some(page)]) = members(fields, [field]) else { return Ok(Listed { total: 0, is_odd: false }) };
         let (list, place, total) = match members(page.get(), [member, "total"]) {
             Some([list, total]) => (list, format!("/fields/{field}/{member}"), total),
             None => (Some(page), format!("/fields/{field}"), None),
         };
+        let total = total.and_then(|total| total.get().parse().ok());
+        let mut is_odd = match list {
+            Some(list) => !list.get().starts_with('[') && list.get() != "\"\"",
+            // A page may leave the list out when nothing is in it.
+            None => total.is_none() && page.get().len() > "{}".len(),
+        };
         if let Some(list) = list {
             each_element(list.get(), &mut |index, json| match json.starts_with('{') {
                 true => look(format!("{place}/{index}"), json),
-                false => Ok(()),
+                false => {
+                    is_odd = true;
+                    Ok(())
+                }
             })?;
         }
-        Ok(total.and_then(|total| total.get().parse().ok()).unwrap_or(0))
+        Ok(Listed { total: total.unwrap_or(0), is_odd })
     }
 }
 
@@ -160,7 +190,7 @@ mod tests {
                 Embedded::Record { json, part, issue: IssueRef { id, key } } => {
                     format!("{part} {json} {} {}", id.unwrap_or_default(), key.unwrap_or_default()).trim_end().into()
                 }
-                Embedded::Fewer(what) => what.to_owned(),
+                Embedded::Missing(what) => what.to_owned(),
             });
             Ok(())
         })
@@ -228,7 +258,7 @@ mod tests {
             |fields: &str| found(Unit::Comments, Unit::Issues, &format!(r#"{{"id":10,"key":null,"fields":{fields}}}"#));
         assert_eq!(
             comments(r#"{"comment":[{"id":"7"},"x",{"id":"8"}]}"#),
-            ["/fields/comment/0 {\"id\":\"7\"} 10", "/fields/comment/2 {\"id\":\"8\"} 10"]
+            ["/fields/comment/0 {\"id\":\"7\"} 10", "/fields/comment/2 {\"id\":\"8\"} 10", COMMENTS.odd]
         );
         for fields in [
             "null",
@@ -236,13 +266,27 @@ mod tests {
             "\"x\"",
             "{}",
             r#"{"comment":null}"#,
-            r#"{"comment":"none"}"#,
-            r#"{"comment":{"comments":null}}"#,
-            r#"{"comment":{"comments":{"id":"7"}}}"#,
-            r#"{"comment":{"comments":[null,1,[]]}}"#,
+            r#"{"comment":""}"#,
+            r#"{"comment":[]}"#,
+            r#"{"comment":{}}"#,
+            r#"{"comment":{"comments":[]}}"#,
+            r#"{"comment":{"startAt":0,"total":0}}"#,
         ] {
             assert_eq!(comments(fields), [""; 0], "{fields}");
         }
+        for fields in [
+            r#"{"comment":"none"}"#,
+            r#"{"comment":5}"#,
+            r#"{"comment":{"comments":null}}"#,
+            r#"{"comment":{"self":"https://x.example/comment"}}"#,
+            r#"{"comment":{"comments":{"id":"7"}}}"#,
+            r#"{"comment":{"comments":"none"}}"#,
+            r#"{"comment":{"comments":[null,1,[]]}}"#,
+        ] {
+            assert_eq!(comments(fields), [COMMENTS.odd], "{fields}");
+        }
+        let worklog = found(Unit::Worklogs, Unit::Issues, r#"{"id":1,"fields":{"worklog":"none"}}"#);
+        assert_eq!(worklog, [WORKLOGS.odd]);
         assert_eq!(found(Unit::Comments, Unit::Issues, "{}"), [""; 0]);
         for no_object in ["[]", "17", "{", ""] {
             for unit in [Unit::Comments, Unit::Worklogs, Unit::Users] {
@@ -276,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_user_that_cannot_be_told_from_others_is_none() {
-        for user in [r#"{"displayName":"Ada"}"#, r#"{"accountId":"","key":null,"name":5}"#, r#""ada""#, "null", "[]"] {
+        for user in [r#"{"displayName":"Ada"}"#, r#"{"accountId":"","key":null,"name":5.5}"#, r#""ada""#, "null", "[]"]
+        {
             let issue = format!(r#"{{"fields":{{"assignee":{user}}}}}"#);
             assert_eq!(found(Unit::Users, Unit::Issues, &issue), [""; 0], "{user}");
         }

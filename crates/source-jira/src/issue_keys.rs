@@ -1,14 +1,13 @@
 use std::{
     collections::{HashMap, HashSet},
-    io,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use endpoint_api::Result;
+use endpoint_api::{ErrorKind, Result};
 
 use crate::{
     buffer::{Content, Piece},
-    error::{failed, outdated, stopped},
+    error::stopped,
     files::ExportFile,
     fingerprint::FileStat,
     json::members,
@@ -59,10 +58,18 @@ pub(crate) struct IssueKeys {
     all: Mutex<Option<All>>,
 }
 
+/// Files and what the file system says of them; `None` of one that cannot be looked at.
+pub(crate) type FileStates = Vec<(String, Option<FileStat>)>;
+
+/// Whether a later change of one of the files would show in what the file system says.
+pub(crate) fn are_settled(files: &FileStates) -> bool {
+    files.iter().all(|(_, stat)| stat.is_some_and(|stat| stat.is_settled()))
+}
+
 /// All keys, or that there are too many of them, of files in a certain state.
 #[derive(Debug)]
 struct All {
-    files: Vec<(String, FileStat)>,
+    files: FileStates,
     ids: Option<Arc<IssueIds>>,
 }
 
@@ -83,7 +90,7 @@ impl IssueKeys {
     pub(crate) fn all(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
         // Held while the files are read: who comes second would only read them again.
         let mut known = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = issues.state()?;
+        let files = issues.state();
         if let Some(all) = known.as_ref().filter(|all| all.files == files) {
             return Ok(all.ids.clone());
         }
@@ -94,7 +101,7 @@ impl IssueKeys {
         })?;
         let ids = (ids.bytes <= self.budget).then(|| Arc::new(ids));
         // A file that may yet change without a trace is not to be remembered.
-        *known = files.iter().all(|(_, stat)| stat.is_settled()).then(|| All { files, ids: ids.clone() });
+        *known = are_settled(&files).then(|| All { files, ids: ids.clone() });
         Ok(ids)
     }
 
@@ -117,15 +124,8 @@ impl<'s> RecordFiles<'s> {
         Self { files: files.iter().filter(|file| file.unit == unit).cloned().collect(), limit, stop }
     }
 
-    pub(crate) fn state(&self) -> Result<Vec<(String, FileStat)>> {
-        let state = |file: &ExportFile| {
-            let stat = FileStat::of(&file.path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => outdated(&file.name, "the file has been removed"),
-                _ => failed("read", "look at the file", &file.name, error),
-            })?;
-            Ok((file.name.clone(), stat))
-        };
-        self.files.iter().map(state).collect()
+    pub(crate) fn state(&self) -> FileStates {
+        self.files.iter().map(|file| (file.name.clone(), FileStat::of(&file.path).ok())).collect()
     }
 
     /// Shows `look` the key and the id of each issue until it has seen enough and says `false`.
@@ -137,24 +137,40 @@ impl<'s> RecordFiles<'s> {
                 _ => true,
             }
         })
+        .map(drop)
     }
 
-    /// Shows `look` each record until it has seen enough and says `false`.
-    pub(crate) fn each(&self, look: &mut dyn FnMut(&str) -> bool) -> Result<()> {
+    /// Shows `look` each record until it has seen enough and says `false`. A file that cannot be read costs its own
+    /// records only, and whoever reads these says what is wrong; the answer is the first such file.
+    pub(crate) fn each(&self, look: &mut dyn FnMut(&str) -> bool) -> Result<Option<&str>> {
+        let mut unreadable = None;
         for file in &self.files {
-            let mut pieces = Pieces::open(file, None, self.limit, self.stop)?;
-            while let Some(Piece { content, .. }) = pieces.next()? {
-                if self.stop.is_set() {
-                    return Err(stopped());
+            match self.each_of(file, look) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Denied | ErrorKind::Config) => {
+                    unreadable = unreadable.or(Some(file.name.as_str()));
                 }
-                let Content::Whole(bytes) = content else { continue };
-                let Ok(json) = std::str::from_utf8(bytes) else { continue };
-                if !look(json) {
-                    return Ok(());
-                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(unreadable)
+    }
+
+    /// As [`each`](Self::each), of one file; whether `look` has not seen enough.
+    fn each_of(&self, file: &ExportFile, look: &mut dyn FnMut(&str) -> bool) -> Result<bool> {
+        let mut pieces = Pieces::open(file, None, self.limit, self.stop)?;
+        while let Some(Piece { content, .. }) = pieces.next()? {
+            if self.stop.is_set() {
+                return Err(stopped());
+            }
+            let Content::Whole(bytes) = content else { continue };
+            let Ok(json) = std::str::from_utf8(bytes) else { continue };
+            if !look(json) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

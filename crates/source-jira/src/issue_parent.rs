@@ -11,8 +11,8 @@ use crate::{
 /// Finds the parents of issues that are named only by a key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ParentKeys<'e> {
-    /// The member of `fields` that holds the key of the epic: what is configured. A page's `schema` tells it, too, as
-    /// the field of the type `com.pyxis.greenhopper.jira:gh-epic-link`; pages are not asked for it yet.
+    /// The member of `fields` that holds the key of the epic: what is configured, otherwise the field of the type
+    /// `com.pyxis.greenhopper.jira:gh-epic-link` in the `schema` of the file's pages.
     epic_link: Option<&'e str>,
 }
 

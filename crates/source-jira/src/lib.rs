@@ -12,8 +12,8 @@
 //!
 //! | name | what it tells |
 //! | --- | --- |
-//! | begins with `projects`, `users`, `issues`, `comments` or `worklogs`, and has besides only numbers and words such as `page`, `part` or `all`: `issues.jsonl`, `Issues-3.json`, `issues (2).json`, `issues-page-1.json`, `issues-2024-01.jsonl` | the unit, unless the contents are certainly of another one |
-//! | has one of these words, also in the singular, among others: `issues_ACME.jsonl`, `issue-AB-1.json`, `acme-comments.json` | the unit, if the contents bear it out |
+//! | begins with `projects`, `users`, `issues`, `comments` or `worklogs`, and has besides only numbers, project keys in capitals, and words such as `page`, `part` or `all`: `issues.jsonl`, `Issues-3.json`, `issues (2).json`, `issues-page-1.json`, `issues-ACME.jsonl` | the unit, unless the contents are certainly of another one |
+//! | has one of these words, also in the singular, among others: `issues-acme.jsonl`, `issue-AB-1.json`, `acme-comments.json` | the unit, if the contents bear it out |
 //! | has none of them, but its folder has: `comments/0001.json` | as if the folder's name were the file's |
 //! | none of these: `AB-1.json` | nothing: the contents decide |
 //! | has an issue's key: `comments-AB-1.json`, `AB-1/worklogs.json` | the issue of the comments and worklogs that do not name one |
@@ -31,7 +31,9 @@
 //!
 //! A data file that is not read is named by the check and by runs, with the reason: one that tells no unit, one whose
 //! name begins with a dot, one with another ending after `.json` or `.jsonl`, and a link that leads out of the export,
-//! unless `follow_links` is set. Folders whose names begin with a dot are not looked into.
+//! unless `follow_links` is set. Folders whose names begin with a dot are not looked into, and named when data files are
+//! in them. A file that cannot be read to its end gives none of its records: reading its slice is an error, and the
+//! other files are not concerned.
 //!
 //! # Records that others embed
 //!
@@ -40,17 +42,18 @@
 //! worklog that names its issue only by key gets the issue's id from the issues of the same export;
 //! where there is none, or more than one, it keeps the key alone, and mapping rejects it. In raw mode
 //! a unit is its own files. An issue that names its parent only by key (`parent`, `epic`, or the field that
-//! `epic_link_field` names) gets the parent's id likewise, and stays without one where it is not found. Users that
+//! `epic_link_field` or the `schema` of the file's pages names) gets the parent's id likewise, and stays without one where it is not found. Users that
 //! are named by a lesser id than the export's own users have get the better one as an alias in the envelope.
 //!
 //! # What is missing
 //!
 //! A plan begins with a slice without records when something is missing in the export as a whole
 //! ([`Incomplete`](endpoint_api::Incomplete)): pages that announce more records by their `total` than all pages of the
-//! unit hold, a last page that says that another one follows (`nextPageToken`, `isLast`), entries in `issueErrors`,
+//! unit hold, a last page that says that another one follows (`nextPageToken`, `isLast`), lists of other records beside the unit's own, entries in `issueErrors`,
 //! `errorMessages`, `errors`, `warningMessages` or `warnings`, a file that an earlier run has read and that is gone, and
 //! data files that are not read. The other slices say which issues embed fewer comments, worklogs or entries of the
-//! changelog than there are.
+//! changelog than there are, or embed them in another shape than Jira's, and which records are of another site than the
+//! export.
 //!
 //! What pages say of the fields of their issues (`names` and `schema`) becomes fields of the unit `jira.issues`:
 //! `fields.customfield_10016`, with the field's name and schema as the description.
@@ -60,6 +63,11 @@
 //! A checkpoint holds the fingerprints of the files that were read to their end. A later run reads the
 //! files whose contents have changed; a file whose modification time is as recorded is not even looked
 //! into, except for its first 64 KiB. A slice of a file that has changed since the plan was made is outdated.
+//!
+//! The rows of a file also depend on `site_url` and `epic_link_field`, and on records of other files: the users with
+//! several ids, and the ids and keys of issues. When a setting has changed, all files are read again. When only other
+//! files have changed, a full load (not a later run) counts the file as changed, if it has records to which that may
+//! matter.
 //!
 //! ```
 //! use endpoint_api::{Driver as _, Endpoint as _, EndpointId, Mode, OpenContext, PlanRequest, Source as _, UnitId};
@@ -96,6 +104,7 @@ mod config;
 mod content;
 mod cuts;
 mod decode;
+mod depends;
 mod driver;
 mod elements;
 mod error;
@@ -103,6 +112,7 @@ mod export;
 mod extract;
 mod field_names;
 mod files;
+mod files_read;
 mod fingerprint;
 mod gather;
 mod gzip;
@@ -119,6 +129,7 @@ mod plan;
 mod read;
 mod scan;
 mod site;
+mod spans;
 mod stop;
 mod survey;
 mod units;

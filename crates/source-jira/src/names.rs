@@ -63,11 +63,16 @@ fn strip_ending<'n>(name: &'n str, ending: &str) -> Option<&'n str> {
 }
 
 fn unit(stem: &str) -> Option<NamedUnit> {
-    let stem = stem.to_lowercase();
+    let has_small_letters = stem.chars().any(char::is_lowercase);
     let words = || stem.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     // Of several the last one tells what there is, as in `issue-comments`.
-    let unit = words().filter_map(unit_of_word).next_back()?;
-    let is_plain = words().next() == Some(unit.name()) && words().skip(1).all(|word| PLAIN_WORDS.contains(&word));
+    let unit = words().filter_map(|word| unit_of_word(&word.to_lowercase())).next_back()?;
+    let is_plain_word = |word: &str| {
+        let is_project_key = has_small_letters && word.len() > 1 && word.chars().all(char::is_uppercase);
+        is_project_key || PLAIN_WORDS.contains(&word.to_lowercase().as_str())
+    };
+    let is_plain =
+        words().next().is_some_and(|word| word.to_lowercase() == unit.name()) && words().skip(1).all(is_plain_word);
     Some(NamedUnit { unit, is_plain })
 }
 
@@ -119,10 +124,20 @@ mod tests {
             let unit = read(name).unwrap().unit?;
             Some((unit.unit, unit.is_plain))
         };
-        for name in ["issues.json", "Issues-3.json", "issues (2).json", "issues1.json", "issues-page-1.json"] {
+        for name in [
+            "issues.json",
+            "Issues-3.json",
+            "issues (2).json",
+            "issues1.json",
+            "issues-page-1.json",
+            "issues_ACME.jsonl",
+            "Issues-AB2.json",
+        ] {
             assert_eq!(plain(name), Some((Unit::Issues, true)), "{name}");
         }
-        for name in ["issues_ACME.jsonl", "issue-AB-1.json", "acme-issues.json", "issue-types.json"] {
+        for name in
+            ["issues-acme.jsonl", "ISSUES-STATUSES.JSON", "issue-AB-1.json", "acme-issues.json", "issue-types.json"]
+        {
             assert_eq!(plain(name), Some((Unit::Issues, false)), "{name}");
         }
         assert_eq!(plain("issues-2024-01.jsonl"), Some((Unit::Issues, true)));

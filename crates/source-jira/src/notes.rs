@@ -7,6 +7,7 @@ use crate::{
     files::{Listing, Unread},
     names,
     pages::Pages,
+    spans::Spans,
     units::Unit,
 };
 
@@ -52,6 +53,11 @@ pub(crate) fn of_pages(unit: Unit, files: &[(String, Pages)]) -> Vec<Incomplete>
             let what = format!("its pages tell of problems in `{member}`: records may be missing");
             notes.push(Incomplete { count: *entries, ..Incomplete::new(name, what, name) });
         }
+        for (list, count) in &pages.other_lists {
+            let what =
+                format!("its pages also hold a list of {list}, which is not read; put it into a file of its own");
+            notes.push(Incomplete { count: *count, ..Incomplete::new(name, what, name) });
+        }
         if pages.without_list > 0 {
             let what = format!("holds pages without a list of {}, which are not read", unit.name());
             notes.push(Incomplete { count: pages.without_list, ..Incomplete::new(name, what, name) });
@@ -78,7 +84,13 @@ fn of_totals(unit: Unit, files: &[(String, Pages)]) -> Option<Incomplete> {
         several => format!("the pages of this and {} more files announce", several - 1),
     };
     let were = if held == 1 { "was" } else { "were" };
-    let what = format!("{of_files} {announced} {} (`total`), {held} {were} found", unit.name());
+    let mut what = format!("{of_files} {announced} {} (`total`), {held} {were} found", unit.name());
+    let mut spans = Spans::default();
+    files.iter().for_each(|(_, pages)| spans.add_all(&pages.spans));
+    // With several listings, it is not known of which one a page is.
+    if let Some((start, end)) = spans.first_gap().filter(|_| sum(|pages| pages.starts) <= 1) {
+        what.push_str(&format!("; no page holds those from `startAt` {start} to {}", end - 1));
+    }
     Some(Incomplete::new(first, what, first).of(announced, held))
 }
 

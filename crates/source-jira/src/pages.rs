@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::json;
+use crate::{json, spans::Spans};
 
 /// What the pages of a file say about themselves and about what is not in them.
 ///
@@ -35,6 +35,15 @@ pub(crate) struct Pages {
     /// How many pages hold no list of the file's unit.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) without_list: u64,
+    /// How many pages hold, beside the list of the file's unit, a list of other records, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) other_lists: BTreeMap<String, u64>,
+    /// Which places of one listing the pages hold: where each stretch of records begins and ends.
+    #[serde(skip_serializing_if = "Spans::is_empty")]
+    pub(crate) spans: Spans,
+    /// The field that a page's `schema` says to hold the key of an issue's epic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epic_link: Option<String>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -59,6 +68,7 @@ pub(crate) struct Page {
     is_last: Option<bool>,
     has_token: bool,
     problems: BTreeMap<&'static str, u64>,
+    other_lists: Vec<&'static str>,
 }
 
 /// A member of an object that tells whether it is a page or a record.
@@ -67,7 +77,7 @@ pub(crate) enum Member {
     /// A list of the file's records, if its value is an array.
     List,
     /// A list of the records of another unit, if its value is an array.
-    OtherList,
+    OtherList(&'static str),
     /// Only a record has it.
     OfRecord,
     /// Says something about a page.
@@ -106,8 +116,8 @@ impl Member {
             "schema" => return Some(Self::OfFields(FieldsMember::Schema)),
             _ => {}
         }
-        if LISTS.contains(&name) {
-            return Some(Self::OtherList);
+        if let Some(other) = LISTS.into_iter().find(|other| *other == name) {
+            return Some(Self::OtherList(other));
         }
         if OF_RECORD.contains(&name) {
             return Some(Self::OfRecord);
@@ -146,9 +156,15 @@ impl Page {
         }
     }
 
-    /// Takes note of a list of another unit's records.
-    pub(crate) fn note_other_list(&mut self) {
+    /// Takes note of a list of another unit's records: its text, unless that is long.
+    pub(crate) fn note_other_list(&mut self, name: &'static str, list: Option<&[u8]>) {
         self.is_page = true;
+        let is_empty = list
+            .and_then(|list| list.strip_prefix(b"[")?.strip_suffix(b"]"))
+            .is_some_and(|inner| inner.trim_ascii().is_empty());
+        if !is_empty {
+            self.other_lists.push(name);
+        }
     }
 
     /// Whether the object is a page although it has no list.
@@ -168,11 +184,15 @@ impl Pages {
             }
             self.latest = self.latest.max(Some((start_at, total)));
             self.held += page.held;
+            self.spans.add(start_at, start_at.saturating_add(page.held));
         }
         let continues = page.is_last != Some(true) && (page.has_token || page.is_last == Some(false));
         if page.has_list {
             self.continues = continues;
             self.ends |= !continues;
+            for name in page.other_lists {
+                *self.other_lists.entry(name.to_owned()).or_default() += 1;
+            }
         } else {
             self.without_list += u64::from(page.problems.is_empty() && page.total != Some(0));
         }

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::{
+    files::ExportFile,
     json::{id, is_digits, members, text},
     units::Unit,
 };
@@ -41,6 +42,16 @@ impl<'a> IssueRef<'a> {
         match parent.and_then(|parent| members(parent.get(), ["id", "key"])) {
             Some([parent_id, Some(key)]) => found.filled(Self::of_members(parent_id, Some(key))),
             _ => found,
+        }
+    }
+
+    /// As [`of_record`](Self::of_record); where the record does not say it, as the name of its file does.
+    pub(crate) fn of_record_in(file: &'a ExportFile, unit: Unit, json: &'a str) -> Self {
+        match (&file.issue_key, Self::of_record(unit, json)) {
+            (Some(key), Self { id: None, key: None }) if unit.is_of_an_issue() => {
+                Self { id: None, key: Some(Cow::Borrowed(key.as_str())) }
+            }
+            (_, issue) => issue,
         }
     }
 

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cuts::Cuts,
+    depends::{LookedUp, Neighbours, settings},
     error::{failed, stopped},
+    export::Export,
     files::{ExportFile, Form, Listing},
+    files_read::{FileRead, FilesRead, unwritable},
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
     notes,
     pages::Pages,
@@ -18,31 +21,6 @@ use crate::{
 /// With more files to read than this, only the last slice says where to resume: each that says it
 /// names every file, and the plan would grow with the square of their number.
 const RESUMABLE_FILES: usize = 64;
-
-/// What a checkpoint holds: the files whose records have all been read, as they were then.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FilesRead {
-    pub(crate) files: BTreeMap<String, FileRead>,
-    /// A digest of what was said of data files that are not read: a run that has nothing else to say does not say it
-    /// again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) unread: Option<String>,
-}
-
-/// A file whose records have all been read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct FileRead {
-    #[serde(flatten)]
-    pub(crate) state: Fingerprint,
-    /// Into which ranges it fell, so that it need not be read to be cut once more. Only the end of a plan has
-    /// them: the plan would grow with the square of their number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cuts: Option<Cuts>,
-    /// What its pages say about themselves, so that pages in several files are counted together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) pages: Option<Pages>,
-}
 
 /// What a slice is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +38,9 @@ pub(crate) struct SliceSpec {
     /// From where to resume when this slice and all before it are committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resume_at: Option<Checkpoint>,
+    /// The field of the epic link, as the file's pages tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epic_link: Option<String>,
     /// What is missing in the export as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<Incomplete>,
@@ -75,34 +56,9 @@ pub(crate) enum Records {
     Embedded,
     /// None: the slice only says what is missing in the export.
     Notes,
-}
-
-impl FileRead {
-    /// What a survey of the file would find, where it is still as it was.
-    fn survey(&self, file: &ExportFile, stat: &FileStat, slice_bytes: u64) -> Option<(Fingerprint, Vec<LineRange>)> {
-        if !self.state.is_told_by(stat) {
-            return None;
-        }
-        let ranges = match (&self.cuts, file.has_ranges()) {
-            (_, false) => Vec::new(),
-            (Some(cuts), true) => cuts.ranges(file, self.state.bytes, slice_bytes)?,
-            (None, true) => return None,
-        };
-        Some((self.state.clone(), ranges))
-    }
-}
-
-impl FilesRead {
-    fn read(checkpoint: &Checkpoint) -> Result<Self> {
-        Self::deserialize(&checkpoint.0).map_err(|error| {
-            let message = "the checkpoint is not one of this driver's; read from the beginning";
-            Error::new(ErrorKind::Data, "plan", message).caused_by(error)
-        })
-    }
-
-    fn checkpoint(&self) -> Result<Checkpoint> {
-        serde_json::to_value(self).map(Checkpoint).map_err(|error| unwritable("the checkpoint", error))
-    }
+    /// None: the file could not be read when the plan was made. Reading the slice fails, so that the run does, after
+    /// it has loaded the other files.
+    Unreadable,
 }
 
 impl SliceSpec {
@@ -114,18 +70,30 @@ impl SliceSpec {
         })
     }
 
-    fn slice(&self, index: usize) -> Result<Slice> {
+    /// A slice without records.
+    fn empty(records: Records, mode: Mode) -> Self {
+        let state = Fingerprint { bytes: 0, xxh3: String::new(), modified_ns: None };
+        Self {
+            file: String::new(),
+            records,
+            mode,
+            state,
+            lines: None,
+            resume_at: None,
+            epic_link: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A slice of a file with this fingerprint.
+    fn slice(&self, index: usize, fingerprint: &str) -> Result<Slice> {
         let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
         let slice = Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec);
-        if self.records == Records::Notes {
+        if matches!(self.records, Records::Notes | Records::Unreadable) {
             return Ok(slice);
         }
-        Ok(slice.of(Resource { name: self.file.clone(), fingerprint: self.state.xxh3.clone() }))
+        Ok(slice.of(Resource { name: self.file.clone(), fingerprint: fingerprint.to_owned() }))
     }
-}
-
-fn unwritable(what: &str, error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, "plan", format!("{what} cannot be written")).caused_by(error)
 }
 
 /// A file that is to be read, and into which ranges it falls.
@@ -135,41 +103,59 @@ struct Changed {
     state: Fingerprint,
     ranges: Vec<LineRange>,
     pages: Option<Pages>,
+    looked_up: LookedUp,
 }
 
 /// Cuts what has changed since the checkpoint into slices: a unit's own files first, then those whose
 /// records embed its own, which only CDM mode reads. Before them comes a slice of notes, when something is
 /// missing in the export as a whole.
 pub(crate) fn plan(
+    export: &Export,
     listing: &Listing,
     unit: Unit,
     request: &PlanRequest,
-    slice_bytes: u64,
     stop: &Stop,
 ) -> Result<Vec<Slice>> {
-    let known = request.checkpoint.as_ref().map(FilesRead::read).transpose()?.unwrap_or_default();
+    let slice_bytes = export.slice_bytes;
+    let is_mapped = request.mode == Mode::Cdm;
+    let settings = if is_mapped { settings(export, unit) } else { None };
+    let mut known = request.checkpoint.as_ref().map(FilesRead::read).transpose()?.unwrap_or_default();
+    if known.settings != settings {
+        known.files.clear();
+    }
     // A checkpoint that cannot be read spares no work and is no reason not to read from the beginning.
     let earlier = request.known.as_ref().and_then(|known| FilesRead::read(known).ok()).unwrap_or_default();
-    let mut read = FilesRead::default();
-    let mut changed = Vec::new();
+    let mut read = FilesRead { settings, ..FilesRead::default() };
+    let (mut changed, mut unreadable) = (Vec::new(), Vec::new());
     for (file, records) in files_of(&listing.files, unit, request.mode) {
         if stop.is_set() {
             return Err(stopped());
         }
         let before = known.files.get(&file.name);
-        let stat = FileStat::of(&file.path).map_err(|error| failed("plan", "look at the file", &file.name, error))?;
-        if let Some(before) = before.filter(|before| before.state.is_told_by(&stat)) {
-            read.files.insert(file.name.clone(), before.clone());
-            continue;
-        }
-        let surveyed = earlier.files.get(&file.name).and_then(|before| before.survey(file, &stat, slice_bytes));
-        let (state, ranges) = surveyed.map_or_else(|| survey(file, slice_bytes, stop), Ok)?;
+        let (state, ranges) = match state_of(file, before, earlier.files.get(&file.name), slice_bytes, stop) {
+            Ok(State::Same(before)) => {
+                read.files.insert(file.name.clone(), before.clone());
+                continue;
+            }
+            Ok(State::Surveyed(state, ranges)) => (state, ranges),
+            // A file that is being written, or work that was given up.
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Interrupted) => return Err(error),
+            Err(_) if stop.is_set() => return Err(stopped()),
+            Err(_) => {
+                unreadable.push(file.name.clone());
+                continue;
+            }
+        };
         if let Some(before) = before.filter(|before| before.state.is_same_content(&state)) {
             read.files.insert(file.name.clone(), FileRead { state, ..before.clone() });
         } else {
             let pages = if has_pages(file, records) { pages_of(file, stop)? } else { None };
-            changed.push(Changed { name: file.name.clone(), records, state, ranges, pages });
+            let (name, looked_up) = (file.name.clone(), LookedUp::default());
+            changed.push(Changed { name, records, state, ranges, pages, looked_up });
         }
+    }
+    if is_mapped && !changed.is_empty() {
+        look_up(export, listing, unit, &earlier, &read, &mut changed, stop)?;
     }
     let unread = notes::of_unread(listing, unit);
     read.unread = notes::digest(&unread);
@@ -179,7 +165,59 @@ pub(crate) fn plan(
     if is_new {
         notes.extend(unread);
     }
-    slices(notes, changed, read, request.mode, slice_bytes)
+    let mut slices = slices(notes, changed, read, request.mode, slice_bytes)?;
+    for file in unreadable {
+        let spec = SliceSpec { file, ..SliceSpec::empty(Records::Unreadable, request.mode) };
+        slices.push(spec.slice(slices.len(), "")?);
+    }
+    Ok(slices)
+}
+
+/// What a file is like now.
+enum State<'k> {
+    /// As the checkpoint has it; this is told by the file system.
+    Same(&'k FileRead),
+    Surveyed(Fingerprint, Vec<LineRange>),
+}
+
+fn state_of<'k>(
+    file: &ExportFile,
+    before: Option<&'k FileRead>,
+    earlier: Option<&FileRead>,
+    slice_bytes: u64,
+    stop: &Stop,
+) -> Result<State<'k>> {
+    let stat = FileStat::of(&file.path).map_err(|error| failed("plan", "look at the file", &file.name, error))?;
+    if let Some(before) = before.filter(|before| before.state.is_told_by(&stat)) {
+        return Ok(State::Same(before));
+    }
+    let surveyed = earlier.and_then(|earlier| earlier.survey(file, &stat, slice_bytes));
+    let (state, ranges) = surveyed.map_or_else(|| survey(file, slice_bytes, stop), Ok)?;
+    Ok(State::Surveyed(state, ranges))
+}
+
+/// Finds out what the records of the changed files look up in other files.
+fn look_up(
+    export: &Export,
+    listing: &Listing,
+    unit: Unit,
+    earlier: &FilesRead,
+    read: &FilesRead,
+    changed: &mut [Changed],
+    stop: &Stop,
+) -> Result<()> {
+    let is_of_issues = |name: &str| listing.file(name).is_some_and(|file| file.unit == Unit::Issues);
+    let states = read.files.iter().map(|(name, file)| (name.as_str(), &file.state));
+    let states = states.chain(changed.iter().map(|file| (file.name.as_str(), &file.state)));
+    let issue_files = states.filter(|(name, _)| is_of_issues(name)).map(|(name, state)| (name, state.xxh3.as_str()));
+    let neighbours = Neighbours::new(export, unit, &issue_files.collect(), stop)?;
+    for changed in changed {
+        let Some(file) = listing.file(&changed.name) else { continue };
+        let epic_link = changed.pages.as_ref().and_then(|pages| pages.epic_link.as_deref());
+        let before = earlier.files.get(&changed.name).filter(|before| before.state.is_same_content(&changed.state));
+        changed.looked_up = neighbours.of(file, changed.records, epic_link, before.map(|before| &before.looked_up))?;
+    }
+    Ok(())
 }
 
 /// Whether what the pages of a file say is of interest.
@@ -252,25 +290,25 @@ fn slices(
     let mut left = changed.len();
     let mut slices = Vec::new();
     if !notes.is_empty() {
-        let state = Fingerprint { bytes: 0, xxh3: String::new(), modified_ns: None };
         let resume_at = (left == 0).then(|| read.checkpoint()).transpose()?;
-        let file = String::new();
-        let spec = SliceSpec { file, records: Records::Notes, mode, state, lines: None, resume_at, notes };
-        slices.push(spec.slice(0)?);
+        let spec = SliceSpec { resume_at, notes, ..SliceSpec::empty(Records::Notes, mode) };
+        slices.push(spec.slice(0, "")?);
     }
-    for Changed { name, records, state, ranges, pages } in changed {
+    for Changed { name, records, state, ranges, pages, looked_up } in changed {
         left -= 1;
-        let mut spec = SliceSpec { file: name, records, mode, state, lines: None, resume_at: None, notes: Vec::new() };
+        let fingerprint = looked_up.fingerprint(&state.xxh3, read.settings.as_deref());
+        let epic_link = pages.as_ref().and_then(|pages| pages.epic_link.clone());
+        let mut spec = SliceSpec { file: name, state, epic_link, ..SliceSpec::empty(records, mode) };
         let (last, before) = match ranges.split_last() {
             Some((last, before)) => (Some(*last), before),
             None => (None, ranges.as_slice()),
         };
         for range in before {
             spec.lines = Some(*range);
-            slices.push(spec.slice(slices.len())?);
+            slices.push(spec.slice(slices.len(), &fingerprint)?);
         }
         let pages = pages.filter(|pages| !pages.is_empty());
-        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None, pages });
+        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None, pages, looked_up });
         if left == 0 {
             for (name, cuts) in &cuts {
                 if let Some(file) = read.files.get_mut(name) {
@@ -282,7 +320,7 @@ fn slices(
         if resumable || left == 0 {
             spec.resume_at = Some(read.checkpoint()?);
         }
-        slices.push(spec.slice(slices.len())?);
+        slices.push(spec.slice(slices.len(), &fingerprint)?);
     }
     Ok(slices)
 }
@@ -298,12 +336,13 @@ mod tests {
     }
 
     fn file_read(hash: &str) -> FileRead {
-        FileRead { state: state(hash), cuts: None, pages: None }
+        FileRead { state: state(hash), cuts: None, pages: None, looked_up: LookedUp::default() }
     }
 
     fn changed(name: &str, ranges: &[(u64, u64)]) -> Changed {
         let ranges = ranges.iter().map(|&(start, end)| LineRange { start, end, first_line: 1 });
-        Changed { name: name.into(), records: Records::Own, state: state(name), ranges: ranges.collect(), pages: None }
+        let (ranges, looked_up) = (ranges.collect(), LookedUp::default());
+        Changed { name: name.into(), records: Records::Own, state: state(name), ranges, pages: None, looked_up }
     }
 
     fn resume_points(slices: &[Slice]) -> Vec<Option<Vec<String>>> {
@@ -316,7 +355,7 @@ mod tests {
 
     #[test]
     fn the_last_slice_of_each_file_says_what_has_been_read_by_then() {
-        let read = FilesRead { files: [("z".to_owned(), file_read("z"))].into(), unread: None };
+        let read = FilesRead { files: [("z".to_owned(), file_read("z"))].into(), ..FilesRead::default() };
         let files = vec![changed("a", &[(0, 5), (5, 10)]), changed("b", &[]), changed("c", &[(0, 0)])];
         let slices = slices(Vec::new(), files, read, Mode::Raw, 5).unwrap();
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
@@ -339,26 +378,6 @@ mod tests {
         let many = plan(RESUMABLE_FILES + 1);
         assert!(many[..RESUMABLE_FILES].iter().all(Option::is_none));
         assert_eq!(many[RESUMABLE_FILES].as_ref().unwrap().len(), RESUMABLE_FILES + 1);
-    }
-
-    #[test]
-    fn a_checkpoint_has_the_form_that_is_documented() {
-        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file_read("ab"))].into(), unread: None };
-        let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab" } } });
-        assert_eq!(read.checkpoint().unwrap().0, unsettled);
-        let file = read.files.get_mut("issues.jsonl").unwrap();
-        file.state.modified_ns = Some(7);
-        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab", "modified_ns": 7 } } });
-        assert_eq!(read.checkpoint().unwrap().0, settled);
-        let range = |start, end, first_line| LineRange { start, end, first_line };
-        read.files.get_mut("issues.jsonl").unwrap().cuts = Cuts::of(&[range(0, 6, 1), range(6, 10, 3)], 5);
-        let cut = json!({ "files": { "issues.jsonl": {
-            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
-        } } });
-        assert_eq!(read.checkpoint().unwrap().0, cut);
-        assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);
-        read.files.get_mut("issues.jsonl").unwrap().cuts = None;
-        assert_eq!(FilesRead::read(&Checkpoint(settled)).unwrap(), read);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Read as _};
 
 use endpoint_api::{Result, SourceSite};
+use memchr::memmem;
 
 use crate::{decode, export::Export, files::ExportFile, stop::Stop};
 
@@ -40,7 +41,49 @@ pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
         );
         return Ok(site.of_several(found.into_keys().collect()));
     }
-    Ok(site.at(found.into_keys().next()))
+    let found = found.into_keys().next();
+    export.set_found_site(found.clone());
+    Ok(site.at(found))
+}
+
+/// So many bytes of a record are searched for its own `self`, which stands near its beginning.
+const SEARCHED_BYTES: usize = 2048;
+
+/// Sees records of another site while they are read: the beginnings of the files do not tell of all of them.
+pub(crate) struct SiteWatch {
+    finder: memmem::Finder<'static>,
+    site: Option<String>,
+    /// How an address of the site begins, once one was seen.
+    prefix: Vec<u8>,
+}
+
+impl SiteWatch {
+    /// Watches for records that are of another site than the export; `None` where the site is configured.
+    pub(crate) fn new(export: &Export) -> Option<Self> {
+        let finder = memmem::Finder::new(b"\"self\"");
+        let site = export.found_site();
+        export.identity.site_url.is_none().then_some(Self { finder, site, prefix: Vec::new() })
+    }
+
+    /// The site of a record, if it is another one.
+    pub(crate) fn other(&mut self, record: &str) -> Option<String> {
+        let head = record.as_bytes().get(..SEARCHED_BYTES).unwrap_or(record.as_bytes());
+        let after = record.get(self.finder.find(head)? + b"\"self\"".len()..)?;
+        let url = after.trim_ascii_start().strip_prefix(':')?.trim_ascii_start().strip_prefix('"')?;
+        if !self.prefix.is_empty() && url.as_bytes().starts_with(&self.prefix) {
+            return None;
+        }
+        let url = url.split('"').next()?.replace("\\/", "/");
+        let site = of_resource(&url)?;
+        let known = self.site.get_or_insert_with(|| site.clone());
+        if *known != site {
+            return Some(site);
+        }
+        let end = url.find("/rest/").unwrap_or(url.len());
+        self.prefix = url.as_bytes().get(..end).unwrap_or_default().to_vec();
+        self.prefix.extend_from_slice(b"/rest/");
+        None
+    }
 }
 
 /// The sites that the beginning of a file names.
@@ -131,6 +174,31 @@ mod tests {
         assert_eq!(sites_in(gateway), ["api.atlassian.com/ex/jira/0f6c"]);
         assert_eq!(sites_in(r#"{"self":"https://acme.example/jira/rest/agile/1.0/issue/1"}"#), ["acme.example/jira"]);
         assert!(sites_in(r#"{"key":"A-1","self":null}"#).is_empty());
+    }
+
+    #[test]
+    fn a_record_of_another_site_is_seen_wherever_it_stands() {
+        let record = |host: &str| format!(r#"{{"id":"1","self":"https://{host}/rest/api/2/issue/1"}}"#);
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("issues.jsonl"), record("acme.example")).unwrap();
+        let export = |settings: Value| {
+            let config = serde_json::from_value(settings).unwrap();
+            Export::new(EndpointId::from_static("acme"), config, folder.path())
+        };
+        let found = export(json!({ "path": "." }));
+        let other = |watch: &mut SiteWatch, host: &str| watch.other(&record(host));
+        let mut watch = SiteWatch::new(&found).unwrap();
+        assert_eq!(other(&mut watch, "lab.example"), None, "the first one that is seen");
+        assert_eq!(other(&mut watch, "acme.example").as_deref(), Some("acme.example"));
+        of_export(&found, &Stop::default()).unwrap();
+        let mut watch = SiteWatch::new(&found).unwrap();
+        for _ in 0..2 {
+            assert_eq!(other(&mut watch, "lab.example").as_deref(), Some("lab.example"));
+            assert_eq!(other(&mut watch, "acme.example.evil").as_deref(), Some("acme.example.evil"));
+            assert_eq!(other(&mut watch, "acme.example"), None);
+            assert_eq!(watch.other(r#"{"id":"1"}"#), None);
+        }
+        assert!(SiteWatch::new(&export(json!({ "path": ".", "site_url": "https://acme.example" }))).is_none());
     }
 
     fn site_of(files: &[(&str, &str)], settings: Value) -> Result<SourceSite> {

@@ -21,7 +21,8 @@ const ALL_NAMES_BYTES: u64 = 128 * 1024 * 1024;
 /// records says why.
 pub(crate) fn pages_of(file: &ExportFile, stop: &Stop) -> Result<Option<Pages>> {
     let Ok(text) = decode::open(file, None, stop) else { return Ok(None) };
-    let (pages, _, outcome) = Elements::survey(text, file.unit.name());
+    let (mut pages, fields, outcome) = Elements::survey(text, file.unit.name());
+    pages.epic_link = fields.epic_link().map(str::to_owned);
     if stop.is_set() {
         return Err(stopped());
     }

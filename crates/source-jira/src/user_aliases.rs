@@ -2,18 +2,19 @@
 //! user as the others.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use endpoint_api::{ErrorKind, Result};
+use endpoint_api::Result;
 
 use crate::{
-    fingerprint::FileStat,
-    issue_keys::{ENTRY_BYTES, RecordFiles},
+    depends,
+    issue_keys::{ENTRY_BYTES, FileStates, RecordFiles, are_settled},
     issue_parent::{first_value, values},
-    json::{members, text},
+    json::{id, members},
     units::Unit,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct KnownUsers {
     has_better: bool,
     /// Whether some users did not fit into the budget.
     is_cut: bool,
+    /// A file of users that cannot be read.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// What an id stands for: nothing when it stands for two.
@@ -47,7 +50,8 @@ type Ids = HashMap<Box<str>, Option<Box<str>>>;
 impl KnownUsers {
     fn add(&mut self, json: &str, budget: usize) {
         let Some(found) = members(json, USER_IDS) else { return };
-        let [account_id, key, name] = found.map(|id| id.and_then(text).filter(|id| !id.contains(['\t', '\n', '\r'])));
+        let [account_id, key, name] =
+            found.map(|value| value.and_then(id).filter(|id| !id.contains(['\t', '\n', '\r'])));
         let (account_id, key, name) = (account_id.as_deref(), key.as_deref(), name.as_deref());
         let pairs = [
             (&mut self.accounts_by_key, key, account_id),
@@ -116,34 +120,54 @@ impl KnownUsers {
         if !self.has_better {
             return None;
         }
-        let names: &[&str] = match unit {
-            Unit::Users => return self.of_users(&[json]),
-            Unit::Projects => &["lead"],
-            Unit::Issues => &["assignee", "reporter", "creator"],
-            Unit::Comments | Unit::Worklogs => &["author"],
-        };
-        // Where a user stands does not matter: a better id of somebody whom no field names is not looked up.
-        let users = names.iter().flat_map(|name| values(json, name)).filter(|value| value.starts_with('{'));
-        let users: Vec<&str> = users.filter_map(|value| Some(first_value(value)?.get())).collect();
-        self.of_users(&users)
-    }
-
-    fn of_users(&self, users: &[&str]) -> Option<String> {
         let mut aliases = String::new();
-        for user in users {
-            let [account_id, key, name] = members(user, USER_IDS).unwrap_or_default().map(|id| id.and_then(text));
-            let (member, kind, id) = match (account_id, key, name) {
-                (None, Some(key), _) => ("key", 0, key),
-                (None, None, Some(name)) => ("name", 1, name),
-                _ => continue,
-            };
+        for (kind, id) in users_in(unit, json).filter_map(lesser_id) {
             let Some(better) = self.better(kind, &id) else { continue };
+            let member = if kind == 0 { "key" } else { "name" };
             let line = format!("{member}\t{id}\t{better}\n");
             if !aliases.contains(&line) {
                 let _ = write!(aliases, "{line}");
             }
         }
         (!aliases.is_empty()).then_some(aliases)
+    }
+
+    /// Whether a record of `unit` names a user by an id of a kind to which better ones are known, or were.
+    pub(crate) fn may_complete(&self, unit: Unit, json: &str) -> bool {
+        users_in(unit, json).filter_map(lesser_id).any(|(kind, _)| kind == 1 || !self.accounts_by_key.is_empty())
+    }
+
+    /// A digest of the better ids; `None` when there are none.
+    pub(crate) fn digest(&self) -> Option<String> {
+        let mut better: Vec<[&str; 3]> = Vec::new();
+        for (kind, ids) in [("0", &self.accounts_by_key), ("1", &self.accounts_by_name), ("2", &self.keys_by_name)] {
+            better.extend(ids.iter().map(|(id, best)| [kind, id, best.as_deref().unwrap_or_default()]));
+        }
+        better.sort_unstable();
+        self.has_better.then(|| depends::digest(better.into_iter().flatten()))
+    }
+}
+
+/// The users that a record of `unit` names, and the record itself where it is one.
+fn users_in(unit: Unit, json: &str) -> impl Iterator<Item = &str> {
+    let names: &[&str] = match unit {
+        Unit::Users => &[],
+        Unit::Projects => &["lead"],
+        Unit::Issues => &["assignee", "reporter", "creator"],
+        Unit::Comments | Unit::Worklogs => &["author"],
+    };
+    // Where a user stands does not matter: a better id of somebody whom no field names is not looked up.
+    let named = names.iter().flat_map(move |name| values(json, name)).filter(|value| value.starts_with('{'));
+    let itself = (unit == Unit::Users).then_some(json);
+    named.filter_map(|value| Some(first_value(value)?.get())).chain(itself)
+}
+
+/// The id of a user that is named by no account id: its key, which is kind 0, or its name.
+fn lesser_id(user: &str) -> Option<(usize, Cow<'_, str>)> {
+    match members(user, USER_IDS)?.map(|value| value.and_then(id)) {
+        [None, Some(key), _] => Some((0, key)),
+        [None, None, Some(name)] => Some((1, name)),
+        _ => None,
     }
 }
 
@@ -156,7 +180,7 @@ pub(crate) struct UserIndex {
 
 #[derive(Debug)]
 struct Known {
-    files: Vec<(String, FileStat)>,
+    files: FileStates,
     users: Arc<KnownUsers>,
 }
 
@@ -170,21 +194,19 @@ impl UserIndex {
     pub(crate) fn users(&self, files: &RecordFiles<'_>) -> Result<Arc<KnownUsers>> {
         // Held while the files are read: who comes second would only read them again.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = files.state()?;
+        let state = files.state();
         if let Some(known) = known.as_ref().filter(|known| known.files == state) {
             return Ok(Arc::clone(&known.users));
         }
         let mut users = KnownUsers::default();
-        let read = files.each(&mut |json| {
+        let unreadable = files.each(&mut |json| {
             users.add(json, self.budget);
             true
-        });
-        // A file of users that is damaged is reported where users are read, and costs the other units nothing.
-        read.or_else(|error| if error.kind() == ErrorKind::Data { Ok(()) } else { Err(error) })?;
+        })?;
+        users.unreadable = unreadable.map(str::to_owned);
         let users = Arc::new(users);
         // A file that may yet change without a trace is not to be remembered.
-        let is_settled = state.iter().all(|(_, stat)| stat.is_settled());
-        *known = is_settled.then(|| Known { files: state, users: Arc::clone(&users) });
+        *known = are_settled(&state).then(|| Known { files: state, users: Arc::clone(&users) });
         Ok(users)
     }
 }

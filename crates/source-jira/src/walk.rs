@@ -11,6 +11,9 @@ use crate::{error::failed, names};
 /// Folders deeper than this are not looked into.
 const DEEPEST: usize = 32;
 
+/// So many entries of a folder whose name begins with a dot are looked at.
+const HIDDEN_ENTRIES: usize = 256;
+
 /// What a folder holds, at any depth.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -29,6 +32,8 @@ pub(crate) enum Reason {
     NotUtf8,
     /// A name that begins with a dot.
     Hidden,
+    /// A folder whose name begins with a dot, with data files in it.
+    HiddenFolder,
     /// Another ending, such as `.jsonl.bz2`.
     Ending,
     /// Too many folders in one another.
@@ -51,6 +56,9 @@ impl std::fmt::Display for Reason {
             Self::Hidden => {
                 f.write_str("is not read: its name begins with a dot; rename it if it belongs to the export")
             }
+            Self::HiddenFolder => f.write_str(
+                "is not looked into: the folder's name begins with a dot; rename it if its data files belong to the export",
+            ),
             Self::Ending => f.write_str(
                 "is not read: a data file ends in `.json`, `.jsonl` or `.ndjson`, and after that only `.gz` or `.zst`",
             ),
@@ -123,15 +131,17 @@ impl Walk<'_> {
             } else if kind.is_dir() {
                 if !text.starts_with('.') {
                     self.folder(&path, &name, depth + 1)?;
+                } else if holds_data(&path) {
+                    self.found.passed_over.push((name, Reason::HiddenFolder));
                 }
             } else if kind.is_file() {
-                self.file(path, name)?;
+                self.file(path, name);
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: PathBuf, name: String) -> Result<()> {
+    fn file(&mut self, path: PathBuf, name: String) {
         let text = name.rsplit('/').next().unwrap_or_default();
         if names::read(text).is_none() {
             if names::is_like_data(text) {
@@ -140,12 +150,11 @@ impl Walk<'_> {
         } else if text.starts_with('.') {
             self.found.passed_over.push((name, Reason::Hidden));
         } else {
-            let real = fs::canonicalize(&path);
-            if self.seen.insert(real.map_err(|error| failed("find files", "look at the file", &name, error))?) {
+            // A file that cannot be looked at is found, so that whoever reads it says why.
+            if self.seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
                 self.found.files.push((name, path));
             }
         }
-        Ok(())
     }
 
     fn link(&mut self, path: &Path, name: String, depth: usize) -> Result<()> {
@@ -156,8 +165,10 @@ impl Walk<'_> {
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
             // What it should lead to is missing in the export.
-            Err(error) if is_data(text) => return Err(failed("find files", "look at the file", path.display(), error)),
-            Err(_) => return Ok(()),
+            Err(_) => {
+                self.file(path.to_owned(), name);
+                return Ok(());
+            }
         };
         let is_folder = real.is_dir();
         if !is_folder && !is_data(text) {
@@ -167,8 +178,25 @@ impl Walk<'_> {
             self.found.passed_over.push((name, Reason::LinkOut));
             return Ok(());
         }
-        if is_folder { self.folder(path, &name, depth) } else { self.file(path.to_owned(), name) }
+        if is_folder {
+            return self.folder(path, &name, depth);
+        }
+        self.file(path.to_owned(), name);
+        Ok(())
     }
+}
+
+/// Whether a folder, or one directly in it, holds data files, as far as its first entries tell.
+fn holds_data(folder: &Path) -> bool {
+    let entries = |folder: &Path| {
+        let found = fs::read_dir(folder).map(|entries| entries.take(HIDDEN_ENTRIES).flatten().collect::<Vec<_>>());
+        found.unwrap_or_default()
+    };
+    let is_data = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| names::read(name).is_some());
+    entries(folder).iter().any(|entry| {
+        is_data(entry)
+            || (entry.file_type().is_ok_and(|kind| kind.is_dir()) && entries(&entry.path()).iter().any(is_data))
+    })
 }
 
 fn is_data(name: &str) -> bool {

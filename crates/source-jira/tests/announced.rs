@@ -164,3 +164,57 @@ async fn names_and_schema_of_pages_are_fields_of_the_unit() {
     assert_eq!(field.description, r#"Story Points; schema {"type":"number","customId":10016}"#);
     assert_eq!(issues.fields.iter().filter(|field| field.name == "fields.summary").count(), 1);
 }
+
+#[tokio::test]
+async fn what_pages_hold_beside_their_list_or_leave_out_of_it_is_reported() {
+    let beside = json!({ "issues": [{ "id": "1" }], "comments": [{ "id": "7" }], "worklogs": [], "users": [ ] });
+    let export = Export::of(&[("issues.json", beside.to_string())]);
+    let what = "its pages also hold a list of comments, which is not read; put it into a file of its own";
+    assert_eq!(notes(&export, "issues").await, [format!("issues.json {what} (1x, issues.json)")]);
+
+    let export = Export::of(&[("a/issues-1.json", page(0, 150, 0..50)), ("a/issues-3.json", page(100, 150, 100..150))]);
+    let expected = "a/issues-1.json the pages of this and 1 more files announce 150 issues (`total`), 100 were found; no page \
+                    holds those from `startAt` 50 to 99 (1x, a/issues-1.json)";
+    assert_eq!(notes(&export, "issues").await, [expected]);
+}
+
+#[tokio::test]
+async fn records_of_another_site_are_seen_wherever_they_stand() {
+    let record = |id: usize, host: &str| {
+        format!(
+            "{}\n",
+            json!({ "id": id.to_string(), "self": format!("https://{host}/rest/api/2/issue/{id}"), "x": "x".repeat(200) })
+        )
+    };
+    let acme: String = (0..1000).map(|id| record(id, "acme.example")).collect();
+    let export = Export::of(&[("issues.jsonl", acme + &record(1000, "lab.example") + &record(1001, "lab.example"))]);
+    let endpoint = export.open_with(json!({ "path": ".", "slice_bytes": 20_000 })).await;
+    assert_eq!(endpoint.source().unwrap().site().await.unwrap().unwrap().site.as_deref(), Some("acme.example"));
+    let noted = harvest(&*endpoint, "issues", Mode::Cdm).await.notes();
+    let [note] = &noted[..] else { panic!("{noted:?}") };
+    assert!(
+        note.starts_with("issues.jsonl holds records of another site (`lab.example`); under one source_system"),
+        "{note}"
+    );
+    assert!(note.ends_with("(2x, issues.jsonl:1001)"), "{note}");
+    let configured = json!({ "path": ".", "site_url": "https://acme.example" });
+    assert_eq!(harvest(&*export.open_with(configured).await, "issues", Mode::Cdm).await.notes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_first_line_or_page_that_tells_nothing_does_not_hide_the_rest() {
+    let issue = json!({ "id": "1", "fields": {} });
+    for (name, text) in [
+        ("dump.jsonl", format!("garbage\n{issue}\n")),
+        ("dump.jsonl", format!("{{}}\n{issue}\n")),
+        ("issues-ACME.json", json!([{ "id": "1" }]).to_string()),
+        (
+            "issues-acme.json",
+            json!({ "errorMessages": ["no"] }).to_string() + &json!({ "issues": [issue] }).to_string(),
+        ),
+    ] {
+        let export = Export::of(&[(name, text.as_str())]);
+        let found = harvest(&*export.open().await, "issues", Mode::Cdm).await;
+        assert!(found.records.iter().any(|record| record.json.contains("\"id\":\"1\"")), "{name} {text}");
+    }
+}

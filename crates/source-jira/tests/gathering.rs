@@ -237,3 +237,25 @@ async fn a_key_of_two_issues_is_no_answer_and_a_key_of_one_is_found_in_any_file(
         ["comments.jsonl:1 1 AB-1", "comments.jsonl:2 - AB-2", "comments.jsonl:3 4 AB-4", "comments.jsonl:4 - AB-5"]
     );
 }
+
+#[tokio::test]
+async fn a_user_with_a_number_as_id_is_a_user_like_any_other() {
+    let issue = r#"{"id":"1","fields":{"assignee":{"accountId":5},"reporter":{"accountId":5.5}}}"#;
+    let export = Export::of(&[("issues.jsonl", issue)]);
+    let found = harvest(&*export.open().await, "users", Mode::Cdm).await;
+    assert_eq!(found.texts(), [r#"{"accountId":5}"#]);
+}
+
+#[tokio::test]
+async fn the_schema_of_pages_tells_the_epic_link() {
+    let schema = json!({ "customfield_1": { "custom": "com.pyxis.greenhopper.jira:gh-epic-link" } });
+    let page = |schema| {
+        let issues =
+            json!([{ "id": "1", "key": "AB-1" }, { "id": "2", "key": "AB-2", "fields": { "customfield_1": "AB-1" } }]);
+        json!({ "issues": issues, "schema": schema }).to_string()
+    };
+    let export = Export::of(&[("issues-1.json", page(schema)), ("issues-2.json", page(json!({})))]);
+    let found = harvest(&*export.open().await, "issues", Mode::Cdm).await;
+    let parents: Vec<_> = found.records.iter().map(|record| record.parent_id.as_deref()).collect();
+    assert_eq!(parents, [None, Some("1"), None, None]);
+}

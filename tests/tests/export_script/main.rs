@@ -18,6 +18,18 @@ use serde_json::Value;
 const CLOUD: &str = "Basic bWVAZXhhbXBsZS5jb206c2VjcmV0LXRva2Vu";
 const DATA_CENTER: &str = "Bearer secret-token";
 
+/// What the script says when it is run with these arguments and fails, without a traceback.
+fn refusal(folder: &Path, arguments: &[&str], email: Option<&str>) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/export/jira_export.py");
+    let mut command = Command::new("python3");
+    command.arg(script).args(arguments).current_dir(folder).env("JIRA_TOKEN", "secret-token").env_remove("JIRA_EMAIL");
+    command.envs(email.map(|email| ("JIRA_EMAIL", email))).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && !said.contains("Traceback"), "{said}");
+    said
+}
+
 /// Runs the script in a folder. With an address it logs in as to Jira Cloud.
 fn export(folder: &Path, url: &str, email: Option<&str>, token: Option<&str>) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/export/jira_export.py");
@@ -119,4 +131,38 @@ fn the_token_comes_from_the_environment_and_is_sent_encrypted() {
         assert!(String::from_utf8_lossy(&refused.stderr).contains(expected), "{refused:?}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_work_is_said_before_the_first_request_and_without_a_traceback() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let at = |arguments: &[&str]| refusal(folder.path(), arguments, Some("me@example.com"));
+    let said = refusal(folder.path(), &["--url", "https://acme.atlassian.net"], None);
+    assert!(said.contains("JIRA_EMAIL is not set"), "{said}");
+    let unused = ["--url", "http://localhost:1"];
+    for size in ["0", "-1", "many"] {
+        assert!(at(&[&unused[..], &["--page-size", size]].concat()).contains("--page-size"), "{size}");
+    }
+    for out in ["file", "/", "file/export"] {
+        let said = at(&[&unused[..], &["--out", out]].concat());
+        assert!(said.contains("error: ") && !said.contains("trying again"), "{said}");
+    }
+    let said = at(&["--url", "https://host.invalid"]);
+    assert!(said.contains("the host host.invalid is not known") && said.lines().count() <= 3, "{said}");
+}
+
+#[test]
+fn the_folder_in_which_the_script_runs_can_be_the_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let export = folder.path().join("site");
+    fs::create_dir(&export).unwrap();
+    let jira = Jira::start(true, 3, CLOUD);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/export/jira_export.py");
+    let mut command = Command::new("python3");
+    command.arg(script).args(["--url", &jira.url(), "--out", "."]).current_dir(&export);
+    command.env("JIRA_EMAIL", "me@example.com").env("JIRA_TOKEN", "secret-token");
+    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(export.join("issues-0001.json").exists());
 }

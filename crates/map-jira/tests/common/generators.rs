@@ -191,8 +191,26 @@ fn properties() -> BoxedStrategy<Value> {
     prop_oneof![marked, Just(json!([]))].boxed()
 }
 
+/// A comment, which may have members of a worklog, and is no worklog.
+pub(crate) fn comment() -> BoxedStrategy<Value> {
+    said().prop_map(|said| only_beside(said, "timeSpentSeconds", "body")).boxed()
+}
+
+/// A worklog, which may have members of a comment, and is no comment.
+pub(crate) fn worklog() -> BoxedStrategy<Value> {
+    said().prop_map(|said| only_beside(said, "body", "timeSpentSeconds")).boxed()
+}
+
+/// The record without a member, unless another one is there.
+fn only_beside(mut record: Value, member: &str, other: &str) -> Value {
+    if record[other].is_null() {
+        record.as_object_mut().unwrap().remove(member);
+    }
+    record
+}
+
 /// A comment or a worklog.
-pub(crate) fn said() -> BoxedStrategy<Value> {
+fn said() -> BoxedStrategy<Value> {
     with_id(vec![
         ("self", resource()),
         ("issueId", id().boxed()),

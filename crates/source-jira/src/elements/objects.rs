@@ -51,7 +51,7 @@ impl<R: Read> Elements<R> {
                     self.pass_rest_of_record()?;
                     return Ok(Object::Record);
                 }
-                Some(Member::List | Member::OtherList) if next == Some(b'[') => {
+                Some(Member::List | Member::OtherList(_)) if next == Some(b'[') => {
                     self.record.clear();
                     self.pass_member_value(member, in_array, Keep::NOTHING)?;
                     return Ok(Object::Page);

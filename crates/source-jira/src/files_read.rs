@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use endpoint_api::{Checkpoint, Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cuts::Cuts,
+    depends::LookedUp,
+    files::ExportFile,
+    fingerprint::{FileStat, Fingerprint, LineRange},
+    pages::Pages,
+};
+
+/// What a checkpoint holds: the files whose records have all been read, as they were then.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FilesRead {
+    pub(crate) files: BTreeMap<String, FileRead>,
+    /// A digest of what was said of data files that are not read: a run that has nothing else to say does not say it
+    /// again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unread: Option<String>,
+    /// A digest of the settings on which rows depend: with other ones, all files are read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settings: Option<String>,
+}
+
+/// A file whose records have all been read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileRead {
+    #[serde(flatten)]
+    pub(crate) state: Fingerprint,
+    /// Into which ranges it fell, so that it need not be read to be cut once more. Only the end of a plan has
+    /// them: the plan would grow with the square of their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cuts: Option<Cuts>,
+    /// What its pages say about themselves, so that pages in several files are counted together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pages: Option<Pages>,
+    /// What its records looked up in other files.
+    #[serde(default, skip_serializing_if = "LookedUp::is_nothing")]
+    pub(crate) looked_up: LookedUp,
+}
+
+impl FileRead {
+    /// What a survey of the file would find, where it is still as it was.
+    pub(crate) fn survey(
+        &self,
+        file: &ExportFile,
+        stat: &FileStat,
+        slice_bytes: u64,
+    ) -> Option<(Fingerprint, Vec<LineRange>)> {
+        if !self.state.is_told_by(stat) {
+            return None;
+        }
+        let ranges = match (&self.cuts, file.has_ranges()) {
+            (_, false) => Vec::new(),
+            (Some(cuts), true) => cuts.ranges(file, self.state.bytes, slice_bytes)?,
+            (None, true) => return None,
+        };
+        Some((self.state.clone(), ranges))
+    }
+}
+
+impl FilesRead {
+    pub(crate) fn read(checkpoint: &Checkpoint) -> Result<Self> {
+        Self::deserialize(&checkpoint.0).map_err(|error| {
+            let message = "the checkpoint is not one of this driver's; read from the beginning";
+            Error::new(ErrorKind::Data, "plan", message).caused_by(error)
+        })
+    }
+
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
+        serde_json::to_value(self).map(Checkpoint).map_err(|error| unwritable("the checkpoint", error))
+    }
+}
+
+pub(crate) fn unwritable(what: &str, error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "plan", format!("{what} cannot be written")).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_has_the_form_that_is_documented() {
+        let state = Fingerprint { bytes: 10, xxh3: "ab".into(), modified_ns: None };
+        let file = FileRead { state, cuts: None, pages: None, looked_up: LookedUp::default() };
+        let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file)].into(), ..FilesRead::default() };
+        let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab" } } });
+        assert_eq!(read.checkpoint().unwrap().0, unsettled);
+        let file = read.files.get_mut("issues.jsonl").unwrap();
+        file.state.modified_ns = Some(7);
+        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab", "modified_ns": 7 } } });
+        assert_eq!(read.checkpoint().unwrap().0, settled);
+        let range = |start, end, first_line| LineRange { start, end, first_line };
+        read.files.get_mut("issues.jsonl").unwrap().cuts = Cuts::of(&[range(0, 6, 1), range(6, 10, 3)], 5);
+        let cut = json!({ "files": { "issues.jsonl": {
+            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
+        } } });
+        assert_eq!(read.checkpoint().unwrap().0, cut);
+        assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);
+        read.files.get_mut("issues.jsonl").unwrap().cuts = None;
+        assert_eq!(FilesRead::read(&Checkpoint(settled)).unwrap(), read);
+    }
+}
