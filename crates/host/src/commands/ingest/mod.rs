@@ -148,6 +148,25 @@ async fn open_endpoints(
     Ok(endpoints)
 }
 
+/// Looks whether an ingestion fits its endpoints, which are open: it needs the unit, the mode and the model. Says what
+/// is loaded into what.
+pub(crate) async fn check(
+    app: &App,
+    settings: &Settings,
+    ingestion: &IngestionSettings,
+    endpoints: &BTreeMap<EndpointId, Opened>,
+) -> Result<String, Failure> {
+    for (key, id) in [("source", &ingestion.source), ("sink", &ingestion.sink)] {
+        find(settings, id.as_str()).map_err(|failure| failure.at(ingestion.path(key)))?;
+    }
+    let ready = prepare::prepare(app, ingestion, Asked::default().options(ingestion), endpoints).await?;
+    let rows = match &ready.mapping {
+        Some(mapping) => format!("rows of {}", mapping.model().id),
+        None => "raw records".to_owned(),
+    };
+    Ok(format!("{} of `{}` into `{}` as {rows}", ingestion.unit, ingestion.source, ingestion.sink))
+}
+
 /// What was loaded is loaded: nothing that fails here changes that.
 async fn close(catalog: &dyn Catalog, endpoints: &BTreeMap<EndpointId, Opened>) {
     let warn = |what: &str, error: endpoint_api::Error| tracing::warn!(%error, "{what} was not closed in good order");
