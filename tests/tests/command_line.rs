@@ -158,6 +158,49 @@ fn endpoints_are_checked_and_a_bad_one_does_not_hide_the_others() {
 }
 
 #[test]
+fn a_check_of_everything_looks_at_the_ingestions_and_the_catalog() {
+    let sandbox = Sandbox::new();
+    sandbox.export("users.jsonl", &[]);
+    let answer = sandbox.cdm(["check"]).expect(0);
+    assert_eq!(answer["ingestions"].as_array().unwrap().len(), 10, "{answer}");
+    assert!(answer["ingestions"].as_array().unwrap().iter().all(|ingestion| ingestion["ok"] == true), "{answer}");
+    assert!(answer["metadata"]["detail"].as_str().unwrap().contains("not there yet"), "{answer}");
+    assert!(!sandbox.path("cdm-metadata.db").exists(), "a check makes nothing");
+    sandbox.cdm(["catalog", "list"]).expect(0);
+    let answer = sandbox.cdm(["check"]).expect(0);
+    assert_eq!(answer["metadata"], serde_json::json!({ "ok": true, "detail": "the catalog can be opened; layout 5" }));
+    let one = sandbox.cdm(["check", "lake"]).expect(0);
+    assert_eq!((&one["ingestions"], &one["metadata"]), (&Value::Null, &Value::Null));
+
+    let written = std::fs::read_to_string(sandbox.path("cdm.toml")).unwrap();
+    let broken = |from: &str, to: &str| {
+        sandbox.write("cdm.toml", written.replacen(from, to, 1));
+        let ran = sandbox.cdm(["check"]);
+        let answer = ran.expect(2);
+        assert!(answer["endpoints"].as_array().unwrap().iter().all(|endpoint| endpoint["ok"] == true), "{answer}");
+        let bad = answer["ingestions"].as_array().unwrap().iter().filter(|ingestion| ingestion["ok"] == false).count();
+        assert_eq!(bad, 1, "{answer}");
+        ran.error(2)
+    };
+    let users = "[ingest.users]\nsource = \"acme_jira\"\nunit = \"jira.users\"\nsink = \"warehouse\"\nmode = \"cdm\"";
+    let with = |from: &str, to: &str| broken(users, &users.replace(from, to));
+    assert!(with("acme_jira", "acme_jra").ends_with("did you mean `acme_jira`?"));
+    assert!(with("jira.users", "jira.user").starts_with("ingest.users.unit: "));
+    assert!(with("\"warehouse\"", "\"acme_jira\"").starts_with("ingest.users.sink: "));
+    assert!(with("\"cdm\"", "\"raw\"").starts_with("ingest.users.mode: "));
+    assert!(with("\"warehouse\"", "\"lake\"").starts_with("ingest.users.mode: "));
+
+    sandbox.write("cdm.toml", format!("[metadata]\nurl = \"sqlite:nowhere/catalog.db\"\n{written}"));
+    let answer = sandbox.cdm(["check"]);
+    assert!(answer.error(2).starts_with("metadata.url: the folder of the metadata file does not exist"), "{answer:?}");
+    sandbox.write("no-catalog.db", "this is no catalog");
+    sandbox.write("cdm.toml", format!("[metadata]\nurl = \"sqlite:no-catalog.db\"\n{written}"));
+    let people = sandbox.people(&["check"]);
+    assert_ne!(people.code, Some(0));
+    assert!(people.out.lines().any(|line| line.starts_with("metadata ") && line.contains(" FAILED ")), "{people:?}");
+}
+
+#[test]
 fn references_take_the_type_that_the_schema_asks_for() {
     let sandbox = Sandbox::new();
     let (_, rest) = sandbox.database_url().split_once("://").unwrap();

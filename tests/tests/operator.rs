@@ -197,3 +197,45 @@ fn no_color_is_honoured() {
         assert!(!escapes(Some("1")), "{arguments:?}");
     }
 }
+
+#[test]
+fn after_too_many_rejects_a_run_that_reads_nothing_says_what_is_open_and_is_not_fresh() {
+    const PROJECTS: &str = "cdm.work.project@warehouse";
+    let sandbox = Sandbox::provisioned();
+    sandbox.cdm(["catalog", "annotate", PROJECTS, "--expect-every", "1h"]).expect(0);
+    let found = |code| {
+        let health = sandbox.cdm(["catalog", "health"]).expect(code);
+        health["datasets"][0]["checks"][0]["found"].as_str().unwrap().to_owned()
+    };
+    sandbox.export("projects-1.jsonl", &[r#"{"id":"","key":"A"}"#, "no record"]);
+    sandbox.cdm(["ingest", "projects"]).expect(4);
+    assert_eq!(found(1), "never loaded", "every record was rejected");
+
+    let run = &sandbox.ingest(&["projects"])[0];
+    assert_eq!((&run["status"], &run["read"], &run["open_rejects"]), (&"succeeded".into(), &0.into(), &2.into()));
+    let people = at_width(&sandbox, "80", &["ingest", "projects"]);
+    let line = "projects: 2 open rejects of earlier runs; see\n  `cdm rejects list warehouse --ingestion projects`\n";
+    assert!(people.contains(line), "{people}");
+    assert_eq!(found(1), "never loaded", "nothing was read");
+
+    sandbox.export("projects-2.jsonl", &[r#"{"id":"2","key":"B"}"#]);
+    let good = &sandbox.ingest(&["projects"])[0];
+    assert_eq!((&good["inserted"], &good["open_rejects"]), (&1.into(), &serde_json::Value::Null));
+    let good = good["run_id"].as_str().unwrap();
+    assert!(found(0).ends_with(&format!("ago, by run {good}")), "{}", found(0));
+    let idle = sandbox.ingest(&["projects"])[0]["run_id"].as_str().unwrap().to_owned();
+    let since = found(0);
+    assert!(since.contains(&format!("ago, by run {good}; run {idle} found nothing new at 20")), "{since}");
+
+    // A run that fails does not count, although it has loaded something.
+    sandbox.export("projects-3.jsonl", &[r#"{"id":"3","key":"C"}"#, "no record"]);
+    let failed = sandbox.cdm(["ingest", "projects", "--max-rejects", "0"]).expect(4);
+    let failed = failed["runs"][0]["run_id"].as_str().unwrap();
+    let since = found(0);
+    assert!(since.contains(&format!("by run {good}; run {failed} loaded records since and failed")), "{since}");
+    let last = "select run_id from dataset_load";
+    let catalog = rusqlite::Connection::open(sandbox.path("cdm-metadata.db")).unwrap();
+    assert_eq!(catalog.query_row(last, [], |row| row.get::<_, String>(0)).unwrap(), failed);
+    catalog.execute("update run set status = 'failed'", []).unwrap();
+    assert_eq!(found(1), format!("no run that loaded records has succeeded; the last one that failed is {failed}"));
+}

@@ -226,7 +226,8 @@ fn site_check(ran: &Ran, code: i32) -> (bool, String) {
 fn check_sees_a_collision_within_the_configuration_and_with_what_is_loaded() {
     let sandbox = sandbox(ACME, LAB);
     let (ok, detail) = site_check(&sandbox.cdm(["check", "lab"]), 1);
-    assert!(!ok && detail.contains(ACME) && detail.contains("endpoints.lab.source_system"), "{detail}");
+    assert!(!ok && detail.contains(ACME) && detail.contains(LAB), "{detail}");
+    assert!(detail.contains("set `source_system` of one of them") && !detail.contains("loaded by"), "{detail}");
     // The ingestions of the first one are gone, and its rows are there.
     sandbox.ingest(&["issues", "issues_file"]);
     sandbox.configure(|configuration| {

@@ -67,12 +67,12 @@ pub use dataset_id::DatasetId;
 pub use dataset_spec::{DatasetField, DatasetKind, DatasetSpec, Subject};
 pub use endpoint::{EndpointSpec, RegisteredEndpoint};
 pub use expectations::{Expectations, Interval, RowBand};
-pub use health::{HealthCheck, health};
+pub use health::{GoodLoad, HealthCheck, health};
 pub use history::{
     AnnotationVersion, Cause, DatasetHistory, DatasetVersion, Difference, people_differences, system_differences,
 };
 pub use lineage::{ColumnStep, DatasetLineage, LineageStep, trace};
-pub use open::open;
+pub use open::{is_to_be_made, layout, open};
 pub use run::{Attempt, RunEndFacts, RunFilter, RunOutcome, RunRecord, RunStart, RunStatus};
 pub use search::{Found, Hit, search};
 pub use unit_mapping::{DroppedPart, FieldInput, FieldMapping, UnitMapping};

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use endpoint_api::{Error, ErrorKind, Result};
+use refinery_core::Migration;
 
 use crate::{
-    Catalog,
+    Catalog, migrations,
     postgres::{self, Postgres},
     sql::SqlCatalog,
     sqlite::{Location, Sqlite},
@@ -35,6 +36,31 @@ pub async fn open(url: &str, base_dir: &Path) -> Result<Box<dyn Catalog>> {
         return Err(wrong(format!("the metadata URL has an unknown scheme; understood are {UNDERSTOOD}")));
     };
     Ok(Box::new(SqlCatalog(Sqlite::open(location(path, base_dir)?).await?)))
+}
+
+/// Whether there is a catalog at `url`; it is not made. Only of a SQLite file that can be told without opening it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`] when the URL is none that [`open`] understands, or the file's folder does not exist.
+pub fn is_to_be_made(url: &str, base_dir: &Path) -> Result<bool> {
+    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(false) };
+    let Location::File(path) = location(path, base_dir)? else { return Ok(false) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(wrong("the folder of the metadata file does not exist".to_owned()).with("file", path.display()));
+    }
+    Ok(!path.exists())
+}
+
+/// The version of the layout that an open catalog has.
+///
+/// # Errors
+///
+/// [`ErrorKind::Internal`] when the program is built wrong.
+pub fn layout() -> Result<u64> {
+    let known = migrations::sqlite()?.get_migrations().iter().map(Migration::version).max();
+    Ok(known.and_then(|version| u64::try_from(version).ok()).unwrap_or_default())
 }
 
 fn location(path: &str, base_dir: &Path) -> Result<Location> {

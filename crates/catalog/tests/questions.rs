@@ -4,7 +4,7 @@
 mod common;
 
 use catalog::{
-    Annotations, Dataset, DatasetId, DatasetSpec, Found, LoadFacts, health, people_differences, search,
+    Annotations, Dataset, DatasetId, DatasetSpec, Found, GoodLoad, LoadFacts, health, people_differences, search,
     system_differences, trace,
 };
 use common::{at, mapping, run_id, table_at, table_spec, unit_spec};
@@ -128,7 +128,8 @@ fn expecting(every: Option<&str>, rows: Option<&str>, load: Option<(i64, Option<
     dataset.annotations.expectations.every = every.map(|every| every.parse().unwrap());
     dataset.annotations.expectations.rows = rows.map(|rows| rows.parse().unwrap());
     dataset.last_load = load.map(|(second, rows)| LoadFacts::new(run_id("r1"), at(second), rows));
-    let checks = health(&dataset, at(7200));
+    let last_good = dataset.last_load.as_ref().map(|load| GoodLoad::new(load.run_id.clone(), load.at));
+    let checks = health(&dataset, last_good.as_ref(), at(7200));
     checks
         .iter()
         .map(|check| {
@@ -145,6 +146,18 @@ fn a_dataset_is_fresh_up_to_the_last_second_of_its_interval() {
     assert_eq!(freshness(Some((3599, None))), ["freshness missed: loaded 1h 1s ago, by run r1, expected 1h"]);
     assert_eq!(freshness(Some((7201, None))), ["freshness ok: loaded 0s ago, by run r1, expected 1h"], "another clock");
     assert_eq!(freshness(None), ["freshness missed: never loaded, expected 1h"]);
+}
+
+#[test]
+fn a_load_of_a_run_that_failed_is_not_fresh() {
+    let mut dataset = dataset(table_spec("1.0.0"));
+    dataset.annotations.expectations.every = Some("1h".parse().unwrap());
+    dataset.last_load = Some(LoadFacts::new(run_id("r2"), at(7200), None));
+    let checks = health(&dataset, None, at(7200));
+    let found = "no run that loaded records has succeeded; the last one that failed is r2";
+    assert_eq!((checks[0].ok, checks[0].found.as_str()), (false, found));
+    let earlier = GoodLoad::new(run_id("r1"), at(0));
+    assert_eq!(health(&dataset, Some(&earlier), at(7200))[0].found, "loaded 2h ago, by run r1");
 }
 
 #[test]

@@ -116,6 +116,10 @@ enum Command {
         cdm_path: Option<PathBuf>,
     },
     /// Check whether endpoints can be used: reachable, of a supported version, with the necessary privileges.
+    ///
+    /// Without names, all endpoints are checked, and so is the rest of the configuration: whether the catalog of
+    /// [metadata] can be opened, and whether each ingestion under [ingest] fits its endpoints (they are there, the
+    /// source has the unit, and the sink takes the mode and the model).
     Check {
         /// The endpoints; all when none is named.
         endpoints: Vec<String>,

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use catalog::{Catalog, Cause, DatasetId, DatasetSpec, EndpointSpec, UnitMapping};
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{ErrorKind, MapperEntry, UnitDescriptor};
+use endpoint_api::{Error, ErrorKind, MapperEntry, UnitDescriptor};
 use serde_json::Value;
 
 use crate::{
@@ -11,15 +11,32 @@ use crate::{
     failure::Failure,
 };
 
+const PLACE: &str = "metadata.url";
+
 /// Opens the catalog that the configuration names.
 pub(crate) async fn open_catalog(settings: &Settings) -> Result<Box<dyn Catalog>, Failure> {
-    const PLACE: &str = "metadata.url";
+    catalog::open(&url(settings)?, &settings.base_dir).await.map_err(failure)
+}
+
+/// Says whether the catalog can be opened, and which layout it has. One that is not there is not made.
+pub(crate) async fn check_catalog(settings: &Settings) -> Result<String, Failure> {
+    if catalog::is_to_be_made(&url(settings)?, &settings.base_dir).map_err(failure)? {
+        return Ok("the catalog is not there yet; the next command that needs it makes it".to_owned());
+    }
+    open_catalog(settings).await?.close().await?;
+    Ok(format!("the catalog can be opened; layout {}", catalog::layout()?))
+}
+
+fn url(settings: &Settings) -> Result<String, Failure> {
     let url = resolve(&Value::from(settings.metadata_url.as_str()), None, PLACE, &settings.base_dir)?;
-    let opened = catalog::open(url.as_str().unwrap_or_default(), &settings.base_dir).await;
-    opened.map_err(|error| match error.kind() {
+    Ok(url.as_str().unwrap_or_default().to_owned())
+}
+
+fn failure(error: Error) -> Failure {
+    match error.kind() {
         ErrorKind::Config => Failure::config(PLACE, error.to_string()),
         _ => Failure::from(error).at(PLACE),
-    })
+    }
 }
 
 /// The time, for the catalog, which has no clock.

@@ -30,13 +30,13 @@ impl Width {
     }
 
     /// Breaks the lines of `text` at blanks where they are too long; what follows is indented. A word that is longer
-    /// than a line stays whole.
+    /// than a line stays whole, and so does what stands between backticks, such as a command.
     pub(crate) fn wrap(self, text: &str) -> String {
         let Some(limit) = self.0 else { return text.to_owned() };
         let mut wrapped = String::with_capacity(text.len());
         for line in text.lines() {
             let mut taken = 0;
-            for (index, word) in line.split(' ').enumerate() {
+            for (index, word) in words(line).into_iter().enumerate() {
                 if index > 0 && taken + 1 + word.width() > limit {
                     wrapped.push_str("\n  ");
                     taken = 2;
@@ -61,6 +61,24 @@ impl Width {
     pub(crate) fn of(columns: usize) -> Self {
         Self(Some(columns))
     }
+}
+
+/// The words of a line: what stands between blanks, or with its blanks between backticks.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut is_quoted) = (0, false);
+    for (place, character) in line.char_indices() {
+        match character {
+            '`' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                words.extend(line.get(start..place));
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    words.extend(line.get(start..));
+    words
 }
 
 /// A table for people. Where it is wider than the terminal, columns are wrapped and, if that is not enough, left out.
@@ -305,6 +323,7 @@ mod tests {
         );
         assert_eq!(Width::UNLIMITED.wrap(text), text);
         assert_eq!(Width::of(80).wrap("a\n\nb\n"), "a\n\nb\n");
+        assert_eq!(Width::of(16).wrap("see `cdm rejects list`, it\n"), "see\n  `cdm rejects list`,\n  it\n");
     }
 
     #[test]

@@ -241,21 +241,19 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
     // After a slice has failed, those that are under way come to their end; none is begun or tried again.
     let stop = cancel.child_token();
     let mut loading = FuturesUnordered::new();
-    let mut outcome = Ok(());
+    let (mut outcome, mut is_hopeless) = (Ok(()), false);
     let mut unreadable = Vec::new();
     loop {
-        while outcome.is_ok() && loading.len() < at_once && open.peek().is_some() {
-            outcome = verdict::stop_if_hopeless(job, report);
+        while outcome.is_ok() && !is_hopeless && loading.len() < at_once && open.peek().is_some() {
+            is_hopeless = verdict::is_hopeless(job, report);
             if cancel.is_cancelled() {
-                outcome = outcome.and(Err(interrupted()));
+                outcome = Err(interrupted());
             }
-            if outcome.is_err() {
+            if outcome.is_err() || is_hopeless {
                 stop.cancel();
+                break;
             }
-            match open.next().filter(|_| outcome.is_ok()) {
-                Some(slice) => loading.push(load_slice(work, slice, &stop)),
-                None => break,
-            }
+            loading.extend(open.next().map(|slice| load_slice(work, slice, &stop)));
         }
         match loading.next().await {
             Some(Ok(slice::Outcome::Committed(receipt))) => {
@@ -267,7 +265,13 @@ async fn load_slices(work: &Work<'_, '_>, report: &mut RunReport) -> Result<()> 
                 stop.cancel();
                 outcome = outcome.and(Err(error));
             }
-            None => return outcome.and_then(|()| verdict::judge_unreadable(unreadable, report)),
+            // Only now every slice that was under way is counted.
+            None => {
+                return match job.options.max_rejects.filter(|_| is_hopeless) {
+                    Some(limit) => Err(verdict::stopped_early(job, report, limit)),
+                    None => outcome.and_then(|()| verdict::judge_unreadable(unreadable, report)),
+                };
+            }
         }
     }
 }

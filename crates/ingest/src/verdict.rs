@@ -22,19 +22,22 @@ pub(crate) fn judge(job: &Job<'_>, report: &mut RunReport) -> Result<()> {
     }
 }
 
-/// Fails when a run that has slices left has too many rejects already, whatever is still to come.
-pub(crate) fn stop_if_hopeless(job: &Job<'_>, report: &mut RunReport) -> Result<()> {
-    match job.options.max_rejects {
-        Some(limit) if limit.is_hopeless_after(&report.counts) => {
-            let error = over_the_limit(job, report, limit);
-            let next = match job.options.full {
-                true => "the run stopped early; run it with --full again",
-                false => "the run stopped early; the next one begins after the last file that was loaded as a whole",
-            };
-            Err(error.with("not everything was read", next))
-        }
-        _ => Ok(()),
-    }
+/// Whether a run that has slices left has too many rejects already, whatever is still to come.
+pub(crate) fn is_hopeless(job: &Job<'_>, report: &RunReport) -> bool {
+    job.options.max_rejects.is_some_and(|limit| limit.is_hopeless_after(&report.counts))
+}
+
+/// Fails a run that has stopped early because of its rejects, with the counts of everything that was committed.
+pub(crate) fn stopped_early(job: &Job<'_>, report: &mut RunReport, limit: crate::MaxRejects) -> Error {
+    let slices = format!("{} of {} slices", report.slices, report.planned.unwrap_or_default());
+    let next = match job.options.full {
+        true => "run it with --full again; it reads everything again",
+        false => "the next run begins after the last file that was loaded as a whole",
+    };
+    let next = format!(
+        "the run stopped after {slices}; {next}, and stops again unless the export has changed or the limit is higher"
+    );
+    over_the_limit(job, report, limit).with("not everything was read", next)
 }
 
 /// So many slices that cannot be read are named one by one.

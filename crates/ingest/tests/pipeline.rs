@@ -237,7 +237,8 @@ async fn a_run_stops_at_too_many_rejects_and_the_next_one_reads_the_rest() {
         report.error.unwrap().to_string(),
         "2 of 3 records were rejected, which is more than --max-rejects 1 allows; what was loaded stays. \
          See `cdm rejects list warehouse` \
-         (not everything was read: the run stopped early; the next one begins after the last file that was loaded as a whole)"
+         (not everything was read: the run stopped after 1 of 3 slices; the next run begins after the last file that was \
+         loaded as a whole, and stops again unless the export has changed or the limit is higher)"
     );
     assert_eq!(sink.state.lock().unwrap().rows.len(), 1);
     assert_eq!(sink.state.lock().unwrap().ends, [RunEnd::Abandoned], "it is not held against the next run");
@@ -274,6 +275,17 @@ async fn a_slice_that_the_source_cannot_read_keeps_no_other_from_being_loaded_an
         let next = run(&source, &sink, Mode::Cdm, options()).await;
         assert_eq!((next.status, sink.state.lock().unwrap().rows.len()), (RunStatus::Succeeded, 4));
     }
+}
+
+#[tokio::test]
+async fn a_run_that_stops_early_counts_the_slices_that_were_under_way_in_its_error_too() {
+    let slices: Vec<&[&str]> = vec![&[A, "!1", "!2"]; 9];
+    let report = run(&TestSource::new(&slices), &TestSink::default(), Mode::Cdm, limited("1")).await;
+    let (rejected, read) = (report.counts.rejected, report.counts.total());
+    assert!(report.too_many_rejects && report.slices < 9, "{report:?}");
+    let error = report.error.unwrap().to_string();
+    assert!(error.starts_with(&format!("{rejected} of {read} records were rejected, ")), "{error}");
+    assert!(error.contains(&format!("the run stopped after {} of 9 slices; ", report.slices)), "{error}");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-use endpoint_api::{CheckReport, ErrorKind, Mode, SourceSite};
+use endpoint_api::{CheckReport, EndpointId, ErrorKind, Mode, SourceSite};
 
 use crate::{
     app::App,
     config::{IngestionSettings, Settings},
-    endpoints::{Opened, find, open},
+    endpoints::{Opened, open},
     failure::Failure,
 };
 
@@ -38,30 +38,33 @@ pub(super) async fn check(
             continue;
         }
         sinks.push(&ingestion.sink);
-        let mut others = Vec::new();
-        for other in settings.ingestions.iter().filter(loads).filter(|other| other.sink == ingestion.sink) {
-            if other.source == source.id || others.contains(&&other.source) {
-                continue;
-            }
-            others.push(&other.source);
-            let opened = open(app, settings, find(settings, other.source.as_str())?).await?;
-            // What is wrong with the other one is a matter of its own check.
-            if let Ok(Some(other)) = site_of(&opened).await
-                && collides(&site, &other)
-            {
-                report.add(SITE, false, site.conflict(&other.to_stored(), &ingestion.sink).message());
-                return Ok(());
-            }
-            opened.endpoint.close().await?;
-        }
-        let sink = open(app, settings, find(settings, ingestion.sink.as_str())?).await?;
-        let compared = sink.sink()?.check_site(&ingestion.ingestion(), &site).await;
+        // What is wrong with another endpoint is a matter of its own check, and so is a wrong id of the ingestion's.
+        let Some(sink) = opened(app, settings, &ingestion.sink).await else { continue };
+        let compared = match sink.sink() {
+            Ok(target) => target.check_site(&ingestion.ingestion(), &site).await,
+            Err(_) => Ok(()),
+        };
         sink.endpoint.close().await?;
         if let Err(error) = compared
             && error.kind() == ErrorKind::Config
         {
             report.add(SITE, false, error.message());
             return Ok(());
+        }
+        let mut others = Vec::new();
+        for other in settings.ingestions.iter().filter(loads).filter(|other| other.sink == ingestion.sink) {
+            if other.source == source.id || others.contains(&&other.source) {
+                continue;
+            }
+            others.push(&other.source);
+            let Some(opened) = opened(app, settings, &other.source).await else { continue };
+            if let Ok(Some(other)) = site_of(&opened).await
+                && collides(&site, &other)
+            {
+                report.add(SITE, false, collision(&site, &other, &ingestion.sink));
+                return Ok(());
+            }
+            opened.endpoint.close().await?;
         }
     }
     let detail = match &site.site {
@@ -81,11 +84,32 @@ pub(super) async fn check(
     Ok(())
 }
 
+async fn opened(app: &App, settings: &Settings, id: &EndpointId) -> Option<Opened> {
+    open(app, settings, settings.endpoint(id.as_str())?).await.ok()
+}
+
 async fn site_of(opened: &Opened) -> endpoint_api::Result<Option<SourceSite>> {
     match opened.endpoint.source() {
         Some(source) => source.site().await,
         None => Ok(None),
     }
+}
+
+/// What two endpoints have to be told of which none, or only one, has loaded rows yet.
+fn collision(one: &SourceSite, other: &SourceSite, sink: &EndpointId) -> String {
+    let of = |site: &SourceSite| match &site.site {
+        Some(name) => format!("`{}` (records of {name})", site.endpoint),
+        None if site.several.is_empty() => format!("`{}` (records of an unknown site)", site.endpoint),
+        None => format!("`{}` (records of several sites: {})", site.endpoint, site.several.join(", ")),
+    };
+    format!(
+        "{} and {} are configured to load into `{sink}` under the same source_system `{}`; a run of the one that is \
+         loaded second will be refused. If they are two sites, set `source_system` of one of them to a name of its \
+         own. If both are one site, set the same `site_url` for both",
+        of(one),
+        of(other),
+        one.system,
+    )
 }
 
 /// Whether the rows of the one would replace those of the other.

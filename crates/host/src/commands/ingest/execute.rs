@@ -1,11 +1,12 @@
 use catalog::{Catalog, DatasetId, RunRecord};
-use endpoint_api::{Counts, Error, ErrorKind, MapperEntry, RunId, async_trait};
+use endpoint_api::{Counts, Error, ErrorKind, Ingestion, MapperEntry, RejectFilter, RunId, async_trait};
 use ingest::{Job, Observer, RunReport, RunStatus, Telling, staging::MemoryStaging};
 use tokio::sync::Mutex;
 
 use super::{given_up::GivenUp, prepare::Ready, run_log::RunLog};
 use crate::{
     app::App,
+    endpoints::Opened,
     failure::{Exit, Failure, exit_of},
     lineage::Reporting,
     process,
@@ -15,6 +16,8 @@ use crate::{
 /// What became of a run.
 pub(super) struct Ran {
     pub(super) record: RunRecord,
+    /// Of a run that had nothing to read: how many rejects of earlier runs are open, where the sink counts them.
+    pub(super) open_rejects: Option<u64>,
     pub(super) exit: Exit,
     pub(super) failure: Option<Failure>,
 }
@@ -30,7 +33,7 @@ pub(super) async fn execute(
     let settings = ready.settings;
     let model = ready.mapping.as_ref().map(|mapping| mapping.model().id.clone());
     let log = Mutex::new(RunLog::new(catalog, &settings.name, settings.ingestion(), model));
-    let sink = settings.sink.clone();
+    let (sink, opened) = (settings.sink.clone(), ready.sink.clone());
     // What could not be asked of the sink is explained already.
     let was_admitted = ready.dataset.is_ok();
     let (mut report, dataset) = run(app, catalog, ready, &log, reporting, given_up.contains(&sink)).await;
@@ -46,6 +49,8 @@ pub(super) async fn execute(
         (_, Some(error)) => exit_of(error.kind()),
         (_, None) => Exit::Failed,
     };
+    let had_nothing_to_read = report.status == RunStatus::Succeeded && report.counts.total() == 0;
+    let open_rejects = if had_nothing_to_read { open_rejects(&opened, &report.ingestion).await } else { None };
     let (record, told) = log.write_end(&report).await;
     let told = told.and(log.write_load(dataset.as_ref(), &report).await);
     let mut failure = report.error.filter(|_| report.status != RunStatus::Skipped).map(Failure::from);
@@ -54,7 +59,20 @@ pub(super) async fn execute(
         let message = "the run has ended, and its end could not be written to the catalog; what was loaded stays";
         failure = failure.or(Some(Error::new(error.kind(), "end the run", message).caused_by(error).into()));
     }
-    Ran { record, exit, failure: failure.map(|failure| failure.at(format!("ingest.{}", log.name))) }
+    Ran { record, open_rejects, exit, failure: failure.map(|failure| failure.at(format!("ingest.{}", log.name))) }
+}
+
+/// How many rejects of the ingestion are open. The run has succeeded, whether that can be told or not.
+async fn open_rejects(sink: &Opened, ingestion: &Ingestion) -> Option<u64> {
+    let mut filter = RejectFilter::open();
+    filter.ingestion = Some(ingestion.clone());
+    match sink.reject_listing()?.count(&filter, &[]).await {
+        Ok(groups) => Some(groups.iter().map(|group| group.count).sum()),
+        Err(error) => {
+            tracing::warn!(%error, "the open rejects of `{}` could not be counted", sink.id);
+            None
+        }
+    }
 }
 
 /// Runs, and writes down which run was opened as soon as that is known.

@@ -7,14 +7,14 @@ mod run_log;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
-use catalog::{Catalog, RunRecord};
+use catalog::Catalog;
 use endpoint_api::EndpointId;
 use ingest::{MaxRejects, OnOverlap, Options};
 use serde_json::Value;
 
 use self::given_up::GivenUp;
 
-use super::runs;
+use super::runs::{self, Outcome};
 use crate::{
     answer::Answer,
     app::App,
@@ -81,7 +81,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], asked: Asked) -> Result<
         }
         None => None,
     };
-    let mut records = Vec::with_capacity(ready.len());
+    let mut outcomes = Vec::with_capacity(ready.len());
     let (mut failures, mut exit) = (Vec::new(), Exit::Ok);
     let work = async {
         for ready in ready {
@@ -89,7 +89,7 @@ pub(crate) async fn ingest(app: &App, names: &[String], asked: Asked) -> Result<
                 break;
             }
             let ran = execute::execute(app, catalog.as_ref(), ready, reporting.as_ref(), &mut given_up).await;
-            records.push(ran.record);
+            outcomes.push(Outcome { run: ran.record, open_rejects: ran.open_rejects });
             exit = exit.or(ran.exit);
             failures.extend(ran.failure);
         }
@@ -105,12 +105,12 @@ pub(crate) async fn ingest(app: &App, names: &[String], asked: Asked) -> Result<
         }
     }
     close(catalog.as_ref(), &endpoints).await;
-    Ok(answer(app, &records).failed(failures).exit(exit))
+    Ok(answer(app, &outcomes).failed(failures).exit(exit))
 }
 
-fn answer(app: &App, records: &[RunRecord]) -> Answer {
-    let json: Vec<Value> = records.iter().map(|record| runs::to_json(record, None)).collect();
-    Answer::new("runs", json, runs::outcome(records, app.width))
+fn answer(app: &App, outcomes: &[Outcome]) -> Answer {
+    let json: Vec<Value> = outcomes.iter().map(Outcome::to_json).collect();
+    Answer::new("runs", json, runs::outcome(outcomes, app.width))
 }
 
 /// The ingestions of these names in the order of the names; all in the order of the file when there is
@@ -146,6 +146,25 @@ async fn open_endpoints(
         }
     }
     Ok(endpoints)
+}
+
+/// Looks whether an ingestion fits its endpoints, which are open: it needs the unit, the mode and the model. Says what
+/// is loaded into what.
+pub(crate) async fn check(
+    app: &App,
+    settings: &Settings,
+    ingestion: &IngestionSettings,
+    endpoints: &BTreeMap<EndpointId, Opened>,
+) -> Result<String, Failure> {
+    for (key, id) in [("source", &ingestion.source), ("sink", &ingestion.sink)] {
+        find(settings, id.as_str()).map_err(|failure| failure.at(ingestion.path(key)))?;
+    }
+    let ready = prepare::prepare(app, ingestion, Asked::default().options(ingestion), endpoints).await?;
+    let rows = match &ready.mapping {
+        Some(mapping) => format!("rows of {}", mapping.model().id),
+        None => "raw records".to_owned(),
+    };
+    Ok(format!("{} of `{}` into `{}` as {rows}", ingestion.unit, ingestion.source, ingestion.sink))
 }
 
 /// What was loaded is loaded: nothing that fails here changes that.

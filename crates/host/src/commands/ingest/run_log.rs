@@ -82,11 +82,10 @@ impl<'c> RunLog<'c> {
         Ok(())
     }
 
-    /// Writes down what the dataset holds since. A run that had nothing to load tells, too, that the
-    /// dataset is up to date.
+    /// Writes down what the dataset holds since, when the sink took records of the run or had them already.
     pub(super) async fn write_load(&self, dataset: Option<&DatasetId>, report: &RunReport) -> Result<()> {
         match dataset {
-            Some(dataset) if report.slices > 0 || report.status == RunStatus::Succeeded => {
+            Some(dataset) if report.counts.total() > report.counts.rejected => {
                 let load = LoadFacts::new(report.run_id.clone(), now(), report.rows);
                 self.catalog.record_load(dataset, &load).await
             }

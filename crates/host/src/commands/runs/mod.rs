@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use endpoint_api::RunId;
 use serde_json::{Value, json};
 
-pub(crate) use self::text::outcome;
+pub(crate) use self::text::{Outcome, outcome};
 use self::{
     alive::{Alive, Seen},
     text::{details, history},

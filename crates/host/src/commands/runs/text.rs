@@ -1,7 +1,11 @@
 use catalog::{RunOutcome, RunRecord, RunStatus};
 use endpoint_api::{Counts, Incomplete};
+use serde_json::Value;
 
-use super::alive::{Alive, Seen};
+use super::{
+    alive::{Alive, Seen},
+    to_json,
+};
 use crate::{
     table::{Table, Width, grouped},
     times::{shown, to_the_minute},
@@ -13,24 +17,55 @@ const SHORT_ID: usize = 12;
 /// The columns of counts, in the order of [`counts`].
 const COUNTS: [&str; 8] = ["READ", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "MENTIONS"];
 
+/// A run of this command.
+pub(crate) struct Outcome {
+    pub(crate) run: RunRecord,
+    /// Of a run that had nothing to read: how many rejects of earlier runs are open, where the sink counts them.
+    pub(crate) open_rejects: Option<u64>,
+}
+
+impl Outcome {
+    /// The run as scripts see it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut json = to_json(&self.run, None);
+        if let Some(members) = json.as_object_mut() {
+            members.insert("open_rejects".to_owned(), self.open_rejects.into());
+        }
+        json
+    }
+
+    fn open_rejects(&self) -> String {
+        let RunRecord { name, ingestion, .. } = &self.run;
+        let count = match self.open_rejects {
+            None | Some(0) => return String::new(),
+            Some(1) => "1 open reject".to_owned(),
+            Some(count) => format!("{} open rejects", grouped(count)),
+        };
+        let sink = &ingestion.sink;
+        format!("{name}: {count} of earlier runs; see `cdm rejects list {sink} --ingestion {name}`\n")
+    }
+}
+
 /// The runs of one command: what became of the records, and below it what is missing. Why a run failed is not in it.
-pub(crate) fn outcome(runs: &[RunRecord], width: Width) -> String {
+pub(crate) fn outcome(outcomes: &[Outcome], width: Width) -> String {
+    let runs: Vec<&RunRecord> = outcomes.iter().map(|outcome| &outcome.run).collect();
     if runs.is_empty() {
         return "no runs\n".to_owned();
     }
     let heads: Vec<&str> = ["NAME", "MODE", "RUN", "STATUS"].into_iter().chain(COUNTS).chain(["SECONDS"]).collect();
     let optional = ["MODE", "DUPLICATE", "STALE", "MENTIONS", "SECONDS", "UNCHANGED"];
     let mut table = Table::new(&heads).numbers_from(4).optional(&optional);
-    for run in runs {
+    for run in &runs {
         let id = short_id(run, width);
         let mut cells = vec![run.name.clone(), run.ingestion.mode.to_string(), id, run.status().to_string()];
         cells.extend(counts(run));
         cells.push(run.elapsed().map(|elapsed| format!("{:.1}", elapsed.as_secs_f64())).unwrap_or_default());
         table.row(cells);
     }
-    let mut below = legend(runs.iter());
+    let mut below = legend(runs.iter().copied());
     runs.iter().for_each(|run| below.push_str(&notes(run)));
-    for run in runs.iter().filter(|run| run.status() == RunStatus::Ended(RunOutcome::Skipped)) {
+    outcomes.iter().for_each(|outcome| below.push_str(&outcome.open_rejects()));
+    for run in runs.into_iter().filter(|run| run.status() == RunStatus::Ended(RunOutcome::Skipped)) {
         below.push_str(&reason(run));
     }
     table.render(width) + &width.wrap(&below)
