@@ -69,7 +69,7 @@ pub(crate) fn extract(
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
     let is_mapped = spec.mode == Mode::Cdm;
-let users = if is_mapped { Some(export.users(stop)?) } else { None };
+    let users = if is_mapped { Some(export.users(stop)?) } else { None };
     let are_users_cut = users.as_ref().is_some_and(|users| users.is_cut());
     let unread_users = users.as_ref().and_then(|users| users.unreadable.clone());
     let envelope = Envelope { unit, endpoint: export.endpoint().clone(), resource, unchecked, users };
