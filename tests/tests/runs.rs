@@ -154,7 +154,8 @@ fn a_run_that_meets_a_living_one_fails_or_waits_or_takes_over() {
     assert!(skipped["runs"][0]["skipped_because"].as_str().unwrap().contains("is alive"), "{skipped}");
     assert_eq!(skipped["runs"][0]["error"], Value::Null);
 
-    let patient = sandbox.start(["ingest", "projects", "--on-overlap", "wait"]);
+    let mut patient = sandbox.start(["ingest", "projects", "--on-overlap", "wait"]);
+    patient.until_it_says("waiting for another run to end (run: ");
     let taking = sandbox.start(["ingest", "projects", "--on-overlap", "takeover", "--parallel", "1"]);
     // It has the fence and is about to load the slice that the first one is loading.
     until("the other has taken over", || sandbox.waiting() == 2);
@@ -239,6 +240,9 @@ fn a_sink_that_was_given_up_is_not_tried_for_as_long_again() {
     }
     assert!(ran.err.contains("failed at attempt 1; trying again in "), "{}", ran.err);
     assert!(ran.err.contains(", for 2s more"), "{}", ran.err);
+
+    let shown = sandbox.people(&["ingest", "projects", "users", "--retry-for", "0s"]).err;
+    assert!(shown.contains("error: ingest.users: the same error as ingest.projects\n"), "{shown}");
 
     let people = sandbox.people(&["ingest", "projects", "--retry-for", "0s"]);
     assert_eq!((people.code, people.err.matches("error: ingest.projects: ").count()), (Some(1), 1), "{people:?}");

@@ -69,6 +69,13 @@ impl Progress {
         self.show();
     }
 
+    /// This many of them, of this many bytes, are not loaded, because their slice has failed.
+    pub(crate) fn discarded(&self, records: u64, bytes: u64) {
+        self.records.fetch_sub(records, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.show();
+    }
+
     /// A slice was committed.
     pub(crate) fn committed(&self) {
         self.committed.fetch_add(1, Ordering::Relaxed);
@@ -132,6 +139,8 @@ mod tests {
         progress.bar = ProgressBar::hidden();
         progress.planned(7);
         progress.read(12_345, 2048);
+        progress.read(1_000, 512);
+        progress.discarded(1_000, 512);
         progress.committed();
         let logging = tokio::time::timeout(Duration::from_secs(95), progress.log(LOG_EVERY));
         assert!(logging.await.is_err(), "it goes on as long as the run");

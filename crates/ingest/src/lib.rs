@@ -16,6 +16,7 @@ mod job;
 mod limit;
 mod mapping;
 mod observer;
+mod overlap;
 mod portions;
 mod replay;
 mod report;

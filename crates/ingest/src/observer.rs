@@ -22,6 +22,10 @@ pub trait Observer: Send + Sync {
     /// This many more records were read, of this many bytes.
     fn read(&self, records: u64, bytes: u64);
 
+    /// A slice failed: this many of the records that were read, of this many bytes, are not loaded. If the slice is
+    /// tried again, it is read again.
+    fn discarded(&self, records: u64, bytes: u64);
+
     /// A slice was committed; `counts` are those of the run so far.
     fn committed(&self, counts: &Counts);
 }
@@ -41,6 +45,8 @@ impl Observer for Silent {
     fn planned(&self, _: usize) {}
 
     fn read(&self, _: u64, _: u64) {}
+
+    fn discarded(&self, _: u64, _: u64) {}
 
     fn committed(&self, _: &Counts) {}
 }

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, SignedDurationRound, Unit};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Pauses between attempts: growing from a fifth of a second to five seconds, with jitter so that many
-/// that failed together do not come back together.
+/// Pauses between attempts: they grow from 0.2 to 5 s. Half of a pause or less is random, so that processes that
+/// failed together do not come back together.
 fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(Duration::from_millis(2500))
         .without_max_times()
         .with_jitter()
         .build()
@@ -19,7 +19,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
 
 /// Calls `attempt` until it succeeds, fails for a reason that does not pass, or has failed for longer than `retry_for`.
 ///
-/// Between attempts it pauses for 0.2 to 5 s, and a bit more at random. `retry_for` counts from the first failure; the
+/// Between attempts it pauses for 0.2 to 5 s. `retry_for` counts from the first failure; the
 /// last attempt is made when it is over. With zero there is one attempt. Each failure is logged with the number of the
 /// attempt, the pause, and for how much longer it is tried; `what` names the work in the log: `opening the run`.
 ///
@@ -92,7 +92,7 @@ mod tests {
         let some: Vec<Duration> = pauses().take(20).collect();
         assert_eq!(some.len(), 20, "they do not end");
         assert!(some[0] >= Duration::from_millis(200) && some[4] > some[0], "{some:?}");
-        assert!(some.iter().all(|pause| *pause <= Duration::from_secs(10)), "{some:?}");
+        assert!(some.iter().all(|pause| *pause <= Duration::from_secs(5)), "{some:?}");
         // As good as certain: numbers of 24 random bits.
         assert_ne!(some, pauses().take(20).collect::<Vec<_>>());
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error_span, field::Empty};
 
 use crate::{
-    Job, Observer, OnOverlap, RunReport, RunStatus,
+    Job, Observer, OnOverlap, RunReport, RunStatus, overlap,
     retry::{interrupted, passes, retry},
     slice,
     telling::Chronicle,
@@ -166,6 +166,7 @@ async fn open<'s>(job: &Job<'s>, run_id: RunId, cancel: &CancellationToken) -> R
             biased;
             () = cancel.cancelled() => Err(interrupted()),
             run = job.sink.open_run(&spec) => run,
+            never = overlap::tell_of_waiting(job) => match never {},
         }
     })
     .await

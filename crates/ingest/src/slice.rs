@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use endpoint_api::{Begun, Checkpoint, Commit, Error, ErrorKind, Incomplete, Load, LoadReceipt, Result, Slice};
 use futures::{StreamExt as _, TryFutureExt as _};
@@ -52,14 +52,16 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
         Begun::Committed(receipt) => return Ok(Outcome::Committed(receipt)),
     };
     let (writer, reader) = job.staging.open(&run.resume().run_id, slice.index).await?;
-    let is_of_source = AtomicBool::new(false);
+    let reading = Reading::default();
+    let discard =
+        || observer.discarded(reading.records.load(Ordering::Relaxed), reading.bytes.load(Ordering::Relaxed));
     let handed = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(interrupted()),
         handed = async {
-            let reading = read(job, slice, writer, observer, &is_of_source);
             let portions = Portions::of(job.mapping.as_ref(), reader);
-            let (handed, ()) = futures::try_join!(hand_over(load.as_mut(), portions), reading)?;
+            let read = read(job, slice, writer, observer, &reading);
+            let (handed, ()) = futures::try_join!(hand_over(load.as_mut(), portions), read)?;
             Ok(handed)
         } => handed,
     };
@@ -69,8 +71,9 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
             if let Err(second) = load.abort().await {
                 tracing::debug!(error = %second, "the load could not be aborted in good order");
             }
+            discard();
             let is_unreadable = matches!(error.kind(), ErrorKind::Data | ErrorKind::Denied);
-            return if is_unreadable && is_of_source.into_inner() {
+            return if is_unreadable && reading.failed.load(Ordering::Relaxed) {
                 Ok(Outcome::Unreadable(error))
             } else {
                 Err(error)
@@ -82,7 +85,7 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
     if let Some(chronicle) = work.chronicle {
         commit = chronicle.of_commit(commit, slice.index, handed.records)?;
     }
-    let receipt = load.commit(commit).await?;
+    let receipt = load.commit(commit).await.inspect_err(|_| discard())?;
     let accounted = receipt.counts.total();
     if accounted != handed.records {
         let message = format!("{} records were read, and {accounted} are accounted for", handed.records);
@@ -91,19 +94,30 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
     Ok(Outcome::Committed(receipt))
 }
 
-/// Reads the slice into its stage. An error of the source sets `is_of_source`.
+/// How the reading of a slice gets on.
+#[derive(Default)]
+struct Reading {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    /// The source has failed.
+    failed: AtomicBool,
+}
+
+/// Reads the slice into its stage.
 async fn read(
     job: &Job<'_>,
     slice: &Slice,
     mut stage: Box<dyn StageWriter>,
     observer: &dyn Observer,
-    is_of_source: &AtomicBool,
+    reading: &Reading,
 ) -> Result<()> {
     let mut batches = job.source.read(&job.ingestion.unit, slice);
     while let Some(batch) = batches.next().await {
-        let batch = batch.inspect_err(|_| is_of_source.store(true, Ordering::Relaxed))?;
-        let records = batch.len() + batch.rejects().len();
-        observer.read(number(records), number(batch.bytes()));
+        let batch = batch.inspect_err(|_| reading.failed.store(true, Ordering::Relaxed))?;
+        let (records, bytes) = (number(batch.len() + batch.rejects().len()), number(batch.bytes()));
+        reading.records.fetch_add(records, Ordering::Relaxed);
+        reading.bytes.fetch_add(bytes, Ordering::Relaxed);
+        observer.read(records, bytes);
         stage.put(batch).await?;
     }
     stage.seal().await
