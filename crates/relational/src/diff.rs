@@ -260,7 +260,7 @@ impl Comparison<'_> {
     fn indexes(&mut self, actual: Option<&ActualTable>) {
         for index in &self.table.indexes {
             let object = index.name.as_str().to_owned();
-            let reason = format!("people look up `{}`", index.column);
+            let reason = format!("for `{}`", index.column);
             let Some(actual) = actual else {
                 let statement = self.dialect.create_index(&self.table.name, index, true);
                 self.change_later("create index", object, &reason, statement);
@@ -338,7 +338,7 @@ impl Comparison<'_> {
                 self.found.findings.push(Finding::additive(object, "has another description"));
             }
         }
-        let reason = format!("people read {} comments in the database", comments.len());
+        let reason = format!("{} descriptions for those who query the database", comments.len());
         self.change_later("describe", self.object.clone(), &reason, statement);
     }
 }

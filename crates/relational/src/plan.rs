@@ -95,12 +95,12 @@ pub fn plan(
         let is_foreign = recorded.is_none() && actual.is_some_and(|actual| actual.kind != ActualKind::Other);
         let mut changes = difference.changes;
         if is_foreign {
-            let reason = "it is there and not on record; it is taken over with its rows";
+            let reason = "the table exists and is not on record; it is taken over with its rows";
             changes.insert(0, Change::new("adopt", dialect.shown(&name), reason));
         }
         let is_recorded = recorded.is_some_and(|recorded| recorded.version >= model.version);
         if !is_recorded || !changes.is_empty() {
-            let reason = format!("{} is known to fit {} {}", name.as_str(), model.id, model.version);
+            let reason = format!("{} holds {} {}", name.as_str(), model.id, model.version);
             let record = Change::new("record", dialect.shown(&Identifier::derived(support::MODEL)), reason);
             let can_wait = is_recorded && changes.iter().all(|change| change.can_wait);
             changes.push(if can_wait { record.that_can_wait() } else { record });

@@ -108,7 +108,7 @@ pub(crate) fn compare(
         // Where the name of the table leaves no room for that of the view, there is none.
         let Ok(name) = naming.live_view(&model.id, major) else { continue };
         let object = dialect.shown(&name);
-        let reason = "readers find the rows that are not deleted there";
+        let reason = "shows the rows that are not deleted";
         match found.views.get(name.as_str()) {
             None if tables.contains(&name) => {
                 let way_out = "there is no view of the live rows; read those whose _cdm_deleted_at is null";
@@ -163,7 +163,7 @@ fn compare_versions(
             None => {
                 let view = View::of(&model.id, major, name, table, columns);
                 let statement = dialect.create_view(&view, false);
-                let reason = "who reads the older version finds it there";
+                let reason = "for readers of the older version";
                 difference.changes.push(change("create view", &view, reason, statement, dialect));
             }
             Some(actual) if !actual.is_view => difference.findings.push(no_view(&name, dialect)),
@@ -174,7 +174,7 @@ fn compare_versions(
     let Some(name) = own_view(naming, model)? else { return Ok(difference) };
     let table = naming.table(model)?;
     let fields = model.fields.iter().map(|field| field.name.clone());
-    let reason = format!("who reads version {} finds it there", model.version.major);
+    let reason = format!("for readers of version {}", model.version.major);
     match found.views.get(name.as_str()) {
         None if has_views(model) => {
             let is_new_table = !found.tables.contains_key(table.as_str());

@@ -19,7 +19,7 @@ pub struct Config {
     #[serde(default = "default_retention_days")]
     #[schemars(range(min = 1))]
     retention_days: u32,
-    /// At most so many rejects and lines of that ledger are kept; any number when it is not given.
+    /// The highest number of rejects and of lines of that ledger that are kept. Without it there is no limit.
     #[schemars(range(min = 1))]
     retention_rows: Option<u32>,
 }
