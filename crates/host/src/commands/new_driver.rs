@@ -72,9 +72,17 @@ pub(crate) fn new_driver(registry: &Registry, new: &NewDriver) -> Result<Answer,
         write.map_err(|error| Failure::failed(format!("{shown}: {name} cannot be written: {error}")))?;
         files.push(Value::from(name));
     }
+    let needs = match &crates {
+        Some(_) => String::new(),
+        None => format!(
+            "\nIt depends on version {} of the crates of cdm. Where your registry does not have them, write it anew \
+             with\n`--cdm-path PATH`, the path of a checkout of cdm.\n",
+            env!("CARGO_PKG_VERSION")
+        ),
+    };
     let text = format!(
         "Wrote a driver to {shown}. It works as it is; make it yours file by file:\n\n\
-         \x20 cd {shown}\n  cargo test\n  cargo run -p {crate_name}-host -- drivers {id}\n"
+         \x20 cd {shown}\n  cargo test\n  cargo run -p {crate_name}-host -- drivers {id}\n{needs}"
     );
     let json = [("driver", id.into()), ("crate", crate_name.into()), ("dir", shown.into()), ("files", files.into())];
     Ok(Answer::of(Map::from_iter(json.map(|(name, value): (_, Value)| (name.to_owned(), value))), text))

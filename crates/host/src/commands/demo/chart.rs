@@ -46,7 +46,7 @@ pub(super) fn ask_server(cluster: &local_postgres::Cluster) -> Result<Vec<Projec
 }
 
 /// The longest bar.
-const WIDTH: u32 = 60;
+const WIDTH: u32 = 34;
 
 /// Draws a bar a project.
 pub(super) fn draw(projects: &[Project]) -> String {

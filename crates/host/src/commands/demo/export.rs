@@ -241,14 +241,21 @@ impl Site {
     fn comment(&self, issue: usize, count: usize, rng: &mut Rng) -> Value {
         let id = issue * 10 + count;
         let at = time(issue + count, rng.usize(..1_440));
-        json!({
+        let mut comment = json!({
             "id": id.to_string(),
             "self": self.rest(&format!("issue/{issue}/comment/{id}")),
             "author": self.somebody(rng),
             "body": self.text(&format!("{} again.", self.trouble(rng))),
             "created": at,
             "updated": at,
-        })
+        });
+        if issue.is_multiple_of(20)
+            && let Some(comment) = comment.as_object_mut()
+        {
+            let restriction = json!({ "type": "role", "value": "Foremen", "identifier": "10002" });
+            comment.insert("visibility".to_owned(), restriction);
+        }
+        comment
     }
 
     fn worklog(&self, number: usize, rng: &mut Rng) -> Value {

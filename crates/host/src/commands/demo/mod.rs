@@ -23,6 +23,7 @@ use crate::{
     answer::{Answer, Output},
     app::App,
     failure::{Exit, Failure},
+    table::Width,
 };
 
 /// What `cdm demo` is asked for.
@@ -53,28 +54,32 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
         width: app.width,
         bars: app.bars.clone(),
     };
-    let mut show = Show { output: options.output, config: app.config.display().to_string(), steps: Vec::new() };
-    show.say(&format!(
+    let mut show = Show { output: options.output, config: app.config.display().to_string(), width: app.width, steps: Vec::new() };
+    show.say(&app.width.wrap(&format!(
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
         folder.shown()
-    ));
+    )));
     let provisioned = provision::provision(&app, "warehouse", &[], false, &provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
     show.step("ingest", ingestion::ingest(&app, &[], Asked::default()).await?)?;
-    show.say("All of the tables once more from the beginning: nothing has changed, so nothing is written.\n");
+    let said = "All of the tables once more from the beginning: nothing has changed, so nothing is written.\n";
+    show.say(&app.width.wrap(said));
     let again = Asked { full: true, ..Asked::default() };
     let names = folder::ingestions();
     let command = format!("ingest --full {}", names.join(" "));
     show.step(&command, ingestion::ingest(&app, &names, again).await?)?;
     show.say("Lines of the exports that are not issues were kept with their reasons:\n");
-    show.step("rejects list warehouse", rejects::list(&app, "warehouse", &rejects::ListArgs::newest(10)).await?)?;
+    let rejected = rejects::list(&app, "warehouse", &rejects::ListArgs::newest(10)).await?;
+    let reject = rejected.json().pointer("/rejects/0/id").and_then(Value::as_str).map(|id| id.chars().take(12).collect());
+    let reject: String = reject.unwrap_or_default();
+    show.step("rejects list warehouse", rejected)?;
     show.step("catalog list", catalog::list(&app).await?)?;
 
     let Some(cluster) = cluster else {
         let tables = folder.tables();
         let projects = spawn_blocking(move || chart::ask_file(&tables)).await.map_err(stopped)??;
         show.say(&chart::draw(&projects));
-        show.say(&farewell(&folder, &show.config));
+        show.say(&farewell(&folder, &show.config, &reject));
         return Ok(Answer::new("steps", show.steps, ""));
     };
     let asked = spawn_blocking(move || chart::ask_server(&cluster).map(|projects| (cluster, projects)));
@@ -101,19 +106,22 @@ fn stopped(error: tokio::task::JoinError) -> Failure {
 }
 
 /// Where everything is, and how to go on.
-fn farewell(folder: &Folder, config: &str) -> String {
+fn farewell(folder: &Folder, config: &str, reject: &str) -> String {
     let tables = folder.tables().display().to_string();
     format!(
         "The tables are in {tables}; any SQLite program reads them:\n\n\
-         \x20 sqlite3 {tables} \"select status_category, count(*) from cdm_work_item group by 1\"\n\n\
+         \x20 sqlite3 {tables} \\\n\
+         \x20   \"select status_category, count(*) from cdm_work_item group by 1\"\n\n\
          Go on with\n\n\
          \x20 cdm --config {config} catalog show cdm.work.item@warehouse\n\
-         \x20 cdm --config {config} rejects show warehouse ID\n\
+         \x20 cdm --config {config} rejects show warehouse {reject}\n\
          \x20 cdm --config {config} verify warehouse\n\n\
-         For PostgreSQL, let [endpoints.warehouse] in {config} say\n\n\
+         For PostgreSQL, replace `driver` and `path` of [endpoints.warehouse] in\n\
+         {config} by\n\n\
          \x20 driver = \"cdm.postgres\"\n\
          \x20 connection_url = \"${{env:WAREHOUSE_URL}}\"\n\n\
-         and provision and ingest again; `cdm demo --postgres` shows that on a private server.\n"
+         and provision and ingest again. `cdm demo --postgres` does so on a private\n\
+         server.\n"
     )
 }
 
@@ -121,6 +129,7 @@ fn farewell(folder: &Folder, config: &str) -> String {
 struct Show {
     output: Output,
     config: String,
+    width: Width,
     steps: Vec<Value>,
 }
 
@@ -133,7 +142,8 @@ impl Show {
     }
 
     fn step(&mut self, command: &str, answer: Answer) -> Result<(), Failure> {
-        self.say(&format!("$ cdm --config {} {command}\n{}", self.config, answer.text()));
+        let shown = self.width.continued(&format!("$ cdm --config {} {command}", self.config));
+        self.say(&format!("{shown}\n{}", answer.text()));
         self.steps.push(json!({ "command": command, "answer": answer.json() }));
         answer.ok()
     }
