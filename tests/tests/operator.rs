@@ -86,6 +86,7 @@ fn what_is_named_and_is_not_there_is_a_usage_error_in_every_command() {
         &["ingest", "nothing"],
         &["runs", run],
         &["runs", "nothing"],
+        &["runs", "--ingestion", "nothing"],
         &["rejects", "list", "nowhere"],
         &["rejects", "list", "warehouse", "--ingestion", "nothing"],
         &["rejects", "show", "nowhere", "0123"],
@@ -175,6 +176,14 @@ fn every_failed_ingestion_has_its_error_once() {
     }
     assert_eq!(err.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{out}\n{err}");
     assert!(!out.contains("no room"), "{out}\n{err}");
+    let mut command = sandbox.people_command(&["ingest", "projects", "--log-format", "json", "--retry-for", "0s"]);
+    let err = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let lines: Vec<serde_json::Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{err}");
+    assert_eq!(errors[0]["fields"]["path"], "ingest.projects", "{err}");
+    let usage = sandbox.people(&["ingest", "--log-format", "json", "--parallel", "none"]).err;
+    assert!(serde_json::from_str::<serde_json::Value>(&usage).unwrap()["fields"]["message"].is_string(), "{usage}");
     // The history keeps them.
     let runs = sandbox.people(&["runs"]).out;
     assert!(runs.contains("projects: "), "{runs}");

@@ -1,9 +1,13 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    logging::LogFormat,
+    metadata::now,
+};
 
 /// In which form results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,8 +69,9 @@ impl Answer {
     }
 }
 
-/// Prints what a command came to: results on standard output, a failure for people on standard error.
-pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
+/// Prints what a command came to: results on standard output, failures for people on standard error in the form of the
+/// log lines there.
+pub(crate) fn print(output: Output, logs: LogFormat, result: Result<Answer, Failure>) -> Exit {
     let answer = result.unwrap_or_else(|failure| {
         let exit = failure.exit();
         Answer { json: Map::new(), text: String::new(), failures: vec![failure], exit }
@@ -82,12 +87,21 @@ pub(crate) fn print(output: Output, result: Result<Answer, Failure>) -> Exit {
         Output::Table => {
             write_out(&answer.text);
             for failure in &answer.failures {
+                let line = match logs {
+                    LogFormat::Text => format!("error: {failure}"),
+                    LogFormat::Json => log_line(failure).to_string(),
+                };
                 // Nothing can be done when standard error is gone.
-                let _ = writeln!(io::stderr(), "error: {failure}");
+                let _ = writeln!(io::stderr(), "{line}");
             }
         }
     }
     answer.exit
+}
+
+/// A failure in the form of the log lines in JSON. It is no log line, so that no filter of log lines hides it.
+fn log_line(failure: &Failure) -> Value {
+    json!({ "timestamp": now().to_string(), "level": "ERROR", "fields": failure.to_json() })
 }
 
 /// One line for programs, indented lines on a terminal.

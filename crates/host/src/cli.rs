@@ -416,13 +416,15 @@ impl From<OnOverlap> for ingest::OnOverlap {
 
 /// Runs a command line.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let wants_json = wants_json(&arguments);
+    let wants_json = wants(&arguments, "--output", "json");
+    let logs = if wants(&arguments, "--log-format", "json") { LogFormat::Json } else { LogFormat::Text };
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() && wants_json => {
+        Err(error) if error.use_stderr() && (wants_json || logs == LogFormat::Json) => {
             let message = error.to_string();
             let message = message.trim().strip_prefix("error: ").unwrap_or(&message).to_owned();
-            return print(Output::Json, Err(Failure::usage(message))).into();
+            let output = if wants_json { Output::Json } else { Output::Table };
+            return print(output, logs, Err(Failure::usage(message))).into();
         }
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
@@ -432,14 +434,15 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let bars = MultiProgress::new();
     logging::start(cli.global.log_format, cli.global.verbose, bars.clone());
-    let output = cli.global.output;
-    print(output, carry_out(cli, bars)).into()
+    let (output, logs) = (cli.global.output, cli.global.log_format);
+    print(output, logs, carry_out(cli, bars)).into()
 }
 
-/// Whether the command line asks for JSON, told before it is known to be well-formed.
-fn wants_json(arguments: &[OsString]) -> bool {
+/// Whether the command line has this option with this value. Works on one that is not well-formed.
+fn wants(arguments: &[OsString], option: &str, value: &str) -> bool {
     let arguments: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-    arguments.contains(&"--output=json") || arguments.windows(2).any(|pair| pair == ["--output", "json"])
+    let is_one = |argument: &&str| argument.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) == Some(value);
+    arguments.iter().any(is_one) || arguments.windows(2).any(|pair| pair == [option, value])
 }
 
 fn carry_out(cli: Cli, bars: MultiProgress) -> Result<Answer, Failure> {

@@ -52,6 +52,24 @@ impl Width {
         wrapped
     }
 
+    /// A command that runs as it is printed: where it is too long for a line, it goes on after a backslash on the next.
+    pub(crate) fn continued(self, command: &str) -> String {
+        let Some(limit) = self.0 else { return command.to_owned() };
+        let limit = limit.saturating_sub(" \\".len());
+        let mut lines = vec![String::new()];
+        for word in command.split(' ') {
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => line.push_str(word),
+                Some(line) if line.width() + 1 + word.width() <= limit => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(format!("    {word}")),
+            }
+        }
+        lines.join(" \\\n")
+    }
+
     /// Whether there is a width to fit into.
     pub(crate) fn is_limited(self) -> bool {
         self.0.is_some()
@@ -144,10 +162,14 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Whether the column of that head is shown where there is this much room.
+    pub(crate) fn shows(&self, head: &str, width: Width) -> bool {
+        self.layout(width).shown.iter().any(|index| self.columns.get(*index).is_some_and(|column| column.head == head))
+    }
+
     /// The table as text, ending with a line break. A last line names the columns that were left out.
     pub(crate) fn render(self, width: Width) -> String {
-        let natural: Vec<usize> = (0..self.columns.len()).map(|index| self.natural_width(index)).collect();
-        let layout = self.layout(&natural, width);
+        let layout = self.layout(width);
         let mut grid = Grid::new();
         grid.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         // As wide as all columns need: the library must not arrange anything by itself.
@@ -196,11 +218,21 @@ impl Table {
         head.max(widest)
     }
 
-    /// Which columns are shown, and how wide those are that are wrapped.
-    fn layout(&self, natural: &[usize], width: Width) -> Layout {
+    /// Whether each cell of a column is empty or zero.
+    fn is_blank(&self, index: usize) -> bool {
+        self.rows.iter().filter_map(|row| row.get(index)).all(|cell| cell.is_empty() || cell == "0")
+    }
+
+    /// Which columns are shown, and how wide those are that are wrapped. Of the columns that may be left out those go
+    /// first that are blank.
+    fn layout(&self, width: Width) -> Layout {
+        let natural: Vec<usize> = (0..self.columns.len()).map(|index| self.natural_width(index)).collect();
+        let natural = natural.as_slice();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         let Some(limit) = width.0 else { return Layout::natural(shown) };
-        let mut optional = self.optional.iter();
+        let (blank, other): (Vec<usize>, Vec<usize>) = self.optional.iter().partition(|index| self.is_blank(**index));
+        let optional: Vec<usize> = blank.into_iter().chain(other).collect();
+        let mut optional = optional.iter();
         loop {
             let (wrapped, fixed): (Vec<usize>, Vec<usize>) =
                 shown.iter().partition(|index| self.columns.get(**index).is_some_and(|column| column.is_wrapped));
@@ -305,6 +337,15 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_say_nothing_are_left_out_first() {
+        let mut table = Table::new(&["NAME", "STALE", "ADDED", "TOOK"]).numbers_from(1);
+        table = table.optional(&["STALE", "ADDED", "TOOK"]);
+        table.row(["issues", "12", "0", "3 s"].map(str::to_owned));
+        assert!(table.shows("STALE", Width::of(20)) && !table.shows("ADDED", Width::of(20)));
+        assert_eq!(table.render(Width::of(20)).lines().next(), Some("NAME    STALE  TOOK"));
+    }
+
+    #[test]
     fn no_line_is_longer_than_the_terminal_is_wide() {
         for width in 24..120 {
             let text = table().render(Width::of(width));
@@ -324,6 +365,14 @@ mod tests {
         assert_eq!(Width::UNLIMITED.wrap(text), text);
         assert_eq!(Width::of(80).wrap("a\n\nb\n"), "a\n\nb\n");
         assert_eq!(Width::of(16).wrap("see `cdm rejects list`, it\n"), "see\n  `cdm rejects list`,\n  it\n");
+    }
+
+    #[test]
+    fn a_long_command_goes_on_after_a_backslash() {
+        let command = "$ cdm ingest --full projects users issues";
+        assert_eq!(Width::of(30).continued(command), "$ cdm ingest --full projects \\\n    users issues");
+        assert_eq!(Width::of(80).continued(command), command);
+        assert_eq!(Width::UNLIMITED.continued(command), command);
     }
 
     #[test]

@@ -227,8 +227,16 @@ impl Section {
 
     /// All tables within this one.
     fn sections(self) -> Result<Vec<Self>, Failure> {
-        let path = self.path;
-        self.members.into_iter().map(|(name, value)| Self::new(format!("{path}.{name}"), value)).collect()
+        let Self { path, members, known } = self;
+        let section = |(name, value): (String, Value)| {
+            let meant = nearest(&name, known.iter().map(String::as_str)).filter(|_| !value.is_object());
+            let path = format!("{path}.{name}");
+            match meant {
+                Some(meant) => Err(Failure::config(path, format!("is not known here; did you mean `{meant}`?"))),
+                None => Self::new(path, value),
+            }
+        };
+        members.into_iter().map(section).collect()
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Failure> {
@@ -349,6 +357,11 @@ mod tests {
             problem("[ingest]\nretry_for = \"soon\""),
             "ingest.retry_for: `soon` is not a duration; write one such as 90s, 2m, 1h or 3d"
         );
+        assert_eq!(
+            problem("[ingest]\nretry_fo = \"5m\""),
+            "ingest.retry_fo: is not known here; did you mean `retry_for`?"
+        );
+        assert_eq!(problem("[ingest]\nissues = 1"), "ingest.issues: expected a table");
         let expected = "ingest.on_overlap: expected `fail`, `skip`, `wait` or `takeover`";
         assert_eq!(problem("[ingest]\non_overlap = \"stop\""), expected);
     }

@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     metadata::open_catalog,
     table::{Table, grouped},
+    times::to_the_minute,
 };
 pub(crate) use annotate::{AnnotateArgs, annotate};
 pub(crate) use health::health;
@@ -31,14 +32,13 @@ pub(crate) async fn list(app: &App) -> Result<Answer, Failure> {
     catalog.close().await?;
     let mut table = Table::new(&["DATASET", "LOCATION", "MODEL", "LAST LOAD", "ROWS"])
         .numbers_from(4)
-        .wrapped(&["LOCATION"])
-        .optional(&["LOCATION", "MODEL"]);
+        .optional(&["MODEL", "LOCATION"]);
     for dataset in &datasets {
         table.row([
             dataset.spec.id().to_string(),
             dataset.spec.location().to_owned(),
             model_version(dataset).unwrap_or_default(),
-            dataset.last_load.as_ref().map(|load| load.at.to_string()).unwrap_or_default(),
+            dataset.last_load.as_ref().map(|load| to_the_minute(load.at)).unwrap_or_default(),
             rows(dataset).map(grouped).unwrap_or_default(),
         ]);
     }

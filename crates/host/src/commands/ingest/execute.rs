@@ -53,7 +53,11 @@ pub(super) async fn execute(
     let open_rejects = if had_nothing_to_read { open_rejects(&opened, &report.ingestion).await } else { None };
     let (record, told) = log.write_end(&report).await;
     let told = told.and(log.write_load(dataset.as_ref(), &report).await);
-    let mut failure = report.error.filter(|_| report.status != RunStatus::Skipped).map(Failure::from);
+    let error = report.error.filter(|_| report.status != RunStatus::Skipped);
+    let mut failure = error.map(|error| match given_up.has_told(&sink, log.name, &error) {
+        Some(first) => Failure::from(error).shown_as(format!("the same error as ingest.{first}")),
+        None => Failure::from(error),
+    });
     if let Err(error) = told {
         exit = exit.or(Exit::Failed);
         let message = "the run has ended, and its end could not be written to the catalog; what was loaded stays";
@@ -142,6 +146,10 @@ impl Observer for Watcher<'_, '_> {
 
     fn read(&self, records: u64, bytes: u64) {
         self.progress.read(records, bytes);
+    }
+
+    fn discarded(&self, records: u64, bytes: u64) {
+        self.progress.discarded(records, bytes);
     }
 
     fn committed(&self, _: &Counts) {

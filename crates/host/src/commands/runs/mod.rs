@@ -16,7 +16,7 @@ use self::{
 use crate::{
     answer::Answer,
     app::App,
-    failure::Failure,
+    failure::{Failure, unknown},
     metadata::{now, open_catalog},
     times::parse_since,
 };
@@ -111,13 +111,15 @@ impl Wanted {
 /// Lists runs, the newest first.
 pub(crate) async fn list(app: &App, wanted: &Wanted) -> Result<Answer, Failure> {
     let settings = app.settings()?;
-    if let Some(name) = &wanted.ingestion
-        && settings.ingestions.iter().all(|ingestion| ingestion.name != *name)
-    {
-        // One that is configured no longer may still have runs.
-        tracing::info!("`{name}` is not configured");
-    }
     let catalog = open_catalog(&settings).await?;
+    if let Some(name) = &wanted.ingestion {
+        let known: Vec<&str> = settings.ingestions.iter().map(|ingestion| ingestion.name.as_str()).collect();
+        // An ingestion that is no longer configured may still have runs.
+        if !known.contains(&name.as_str()) && catalog.runs(&RunFilter::newest(1).of(name)).await?.is_empty() {
+            catalog.close().await?;
+            return Err(Failure::not_found(unknown("ingestion", name, "configured", &known)));
+        }
+    }
     let runs = wanted.recorded(catalog.as_ref()).await?;
     let mut seen = alive::look(app, &settings, catalog.as_ref(), runs).await?;
     catalog.close().await?;

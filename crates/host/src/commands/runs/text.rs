@@ -1,5 +1,5 @@
 use catalog::{RunOutcome, RunRecord, RunStatus};
-use endpoint_api::{Counts, Incomplete};
+use endpoint_api::{Counts, EndpointId, Incomplete};
 use serde_json::Value;
 
 use super::{
@@ -53,7 +53,7 @@ pub(crate) fn outcome(outcomes: &[Outcome], width: Width) -> String {
         return "no runs\n".to_owned();
     }
     let heads: Vec<&str> = ["NAME", "MODE", "RUN", "STATUS"].into_iter().chain(COUNTS).chain(["SECONDS"]).collect();
-    let optional = ["MODE", "DUPLICATE", "STALE", "MENTIONS", "SECONDS", "UNCHANGED"];
+    let optional = ["MODE", "DUPLICATE", "STALE", "MENTIONS", "SECONDS", "UPDATED", "INSERTED", "UNCHANGED"];
     let mut table = Table::new(&heads).numbers_from(4).optional(&optional);
     for run in &runs {
         let id = short_id(run, width);
@@ -62,8 +62,8 @@ pub(crate) fn outcome(outcomes: &[Outcome], width: Width) -> String {
         cells.push(run.elapsed().map(|elapsed| format!("{:.1}", elapsed.as_secs_f64())).unwrap_or_default());
         table.row(cells);
     }
-    let mut below = legend(runs.iter().copied());
-    runs.iter().for_each(|run| below.push_str(&notes(run)));
+    let mut below = legend(runs.iter().copied(), |head| table.shows(head, width));
+    below.push_str(&notes(&runs));
     outcomes.iter().for_each(|outcome| below.push_str(&outcome.open_rejects()));
     for run in runs.into_iter().filter(|run| run.status() == RunStatus::Ended(RunOutcome::Skipped)) {
         below.push_str(&reason(run));
@@ -79,7 +79,7 @@ pub(super) fn history(runs: &[Seen], width: Width) -> String {
     let first = ["NAME", "STATUS", "RUN", "STARTED", "ENDED"];
     let heads: Vec<&str> = first.into_iter().chain(["TOOK", "ATTEMPT"]).chain(COUNTS).chain(["MODE"]).collect();
     let optional =
-        ["MODE", "STALE", "DUPLICATE", "MENTIONS", "UNCHANGED", "ENDED", "UPDATED", "INSERTED", "ATTEMPT", "TOOK"];
+        ["MODE", "DUPLICATE", "STALE", "MENTIONS", "ENDED", "ATTEMPT", "UNCHANGED", "UPDATED", "INSERTED", "TOOK"];
     let mut table = Table::new(&heads).numbers_from(first.len()).optional(&optional);
     for seen in runs {
         let run = &seen.run;
@@ -92,9 +92,9 @@ pub(super) fn history(runs: &[Seen], width: Width) -> String {
         cells.push(run.ingestion.mode.to_string());
         table.row(cells);
     }
-    let mut below = legend(runs.iter().map(|seen| &seen.run));
+    let mut below = legend(runs.iter().map(|seen| &seen.run), |head| table.shows(head, width));
     for Seen { run, .. } in runs {
-        below.push_str(&notes(run));
+        below.push_str(&notes(&[run]));
         below.push_str(&reason(run));
     }
     table.render(width) + &width.wrap(&below)
@@ -121,7 +121,8 @@ pub(super) fn details(seen: &Seen, width: Width) -> String {
     }
     if let Some(end) = &run.end {
         row("ended", end.at.to_string());
-        row("took", run.elapsed().map(shown).unwrap_or_default());
+        let took = if run.continued_at == run.started_at { "took" } else { "last attempt took" };
+        row(took, run.elapsed().map(shown).unwrap_or_default());
         let planned = end.planned.map(|planned| format!(" of {}", grouped(planned))).unwrap_or_default();
         row("slices", format!("{}{planned} committed", grouped(end.slices)));
         for (head, count) in COUNTS.iter().zip(counts(run)) {
@@ -136,7 +137,7 @@ pub(super) fn details(seen: &Seen, width: Width) -> String {
         }
     }
     let mut text = table.render(width);
-    text.push_str(&legend(std::iter::once(run)));
+    text.push_str(&width.wrap(&legend(std::iter::once(run), |head| head != "TOOK")));
     if seen.alive == Some(Alive::No) {
         text.push_str(&format!("The process of this run died; `cdm ingest {}` continues it.\n", run.name));
     }
@@ -168,22 +169,39 @@ fn counts(run: &RunRecord) -> [String; 8] {
     [read, inserted, updated, unchanged, stale, duplicate, rejected, mentions].map(grouped)
 }
 
-/// What those counts mean that look like a loss and are none, where they are not zero.
-fn legend<'r>(runs: impl Iterator<Item = &'r RunRecord>) -> String {
+/// What those columns mean that are shown and may be misread: counts that look like a loss and are none, where they are
+/// not zero, and the figures of runs that were continued.
+fn legend<'r>(runs: impl Iterator<Item = &'r RunRecord>, shows: impl Fn(&str) -> bool) -> String {
     let mut all = Counts::default();
-    runs.filter_map(|run| run.end.as_ref()).for_each(|end| all += end.counts);
+    let mut continued = 0;
+    for run in runs {
+        all += run.end.as_ref().map(|end| end.counts).unwrap_or_default();
+        continued += u64::from(run.continued_at != run.started_at);
+    }
     let (mentions, counts) = (all.mentions.total(), all.without_mentions());
     let lines = [
-        (counts.stale, "STALE: records of which the sink has a newer version, or another one of the same time.\n"),
-        (counts.duplicate, "DUPLICATE: further records of a key in the same slice; the newest one was taken.\n"),
-        (mentions, "MENTIONS: records seen only inside others, such as users in issues, that are known already.\n"),
+        (counts.stale, "STALE", "records of which the sink has a newer version, or another one of the same time."),
+        (counts.duplicate, "DUPLICATE", "further records of a key in the same slice; the newest one was taken."),
+        (mentions, "MENTIONS", "records seen only inside others, such as users in issues, that are known already."),
+        (continued, "TOOK", "of a run that was continued the time of its last attempt; counts are of all attempts."),
     ];
-    lines.into_iter().filter(|(count, _)| *count > 0).map(|(_, line)| line).collect()
+    let lines = lines.into_iter().filter(|(count, head, _)| *count > 0 && shows(head));
+    lines.map(|(_, head, meaning)| format!("{head}: {meaning}\n")).collect()
 }
 
-fn notes(run: &RunRecord) -> String {
-    let notes = run.end.iter().flat_map(|end| by_what(&end.incomplete));
-    notes.map(|notes| format!("{}: {}\n", run.name, incomplete(&notes))).collect()
+/// What is missing, with the names of the runs that say so: units that are read from one file say the same of it.
+fn notes(runs: &[&RunRecord]) -> String {
+    let mut said: Vec<(&EndpointId, String, Vec<&str>)> = Vec::new();
+    for run in runs {
+        let source = &run.ingestion.source;
+        for note in run.end.iter().flat_map(|end| by_what(&end.incomplete)).map(|notes| incomplete(&notes)) {
+            match said.iter_mut().find(|(of, what, _)| (*of, &*what) == (source, &note)) {
+                Some((.., names)) => names.push(&run.name),
+                None => said.push((source, note, vec![&run.name])),
+            }
+        }
+    }
+    said.into_iter().map(|(_, note, names)| format!("{}: {note}\n", names.join(", "))).collect()
 }
 
 /// Notes that differ only in the member that they are about, together.
