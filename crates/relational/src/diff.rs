@@ -338,8 +338,8 @@ impl Comparison<'_> {
                 self.found.findings.push(Finding::additive(object, "has another description"));
             }
         }
-        let reason = format!("{} descriptions for those who query the database", comments.len());
-        self.change_later("describe", self.object.clone(), &reason, statement);
+        let reason = "what the table and its columns hold, for those who query the database";
+        self.change_later("describe", self.object.clone(), reason, statement);
     }
 }
 

@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// Checks the workspace in `examples/third-party` as ours is checked: another team's crates build, and pass,
-/// against the crates as they are now. What is built there is kept in a folder within ours.
+/// against the crates as they are now. It is built into our folder and with our profile, so that the dependencies that
+/// both have are built once.
 pub(crate) fn test(report: &mut Report) {
     let mut part = |name: &'static str, arguments: &[&str]| {
         report.part(name, || run(name, &mut theirs(arguments)));
@@ -26,7 +27,7 @@ pub(crate) fn test(report: &mut Report) {
 pub(crate) fn theirs(arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.current_dir(root().join("examples/third-party"));
-    command.env("CARGO_TARGET_DIR", target().join("third-party"));
+    command.env("CARGO_TARGET_DIR", target());
     command.env("CDM_CONFORMANCE_REQUIRED", "1").env("CDM_CONFORMANCE_RESULTS", conformance_results());
     command
 }
