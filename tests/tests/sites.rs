@@ -142,6 +142,103 @@ fn the_configured_address_is_the_site_whatever_the_records_say() {
     }
 }
 
+/// Where records of an export that was made through the API gateway stand.
+const GATEWAY: &str = "api.atlassian.com/ex/jira/0f6c";
+
+#[test]
+fn the_endpoint_of_the_rows_may_name_their_site_later_and_another_one_may_not() {
+    let sandbox = sandbox(GATEWAY, GATEWAY);
+    for (_, acme, _) in SINKS {
+        sandbox.ingest(&[acme]);
+    }
+    for path in ["export", "lab"] {
+        set(&sandbox, path, &format!("site_url = \"https://{ACME}\""));
+    }
+    for (_, _, lab) in SINKS {
+        refused(&sandbox.cdm(["ingest", lab]), &[ACME, GATEWAY]);
+    }
+    let (ok, detail) = site_check(&sandbox.cdm(["check", "acme_jira"]), 0);
+    assert!(ok, "{detail}");
+    for (sink, acme, lab) in SINKS {
+        sandbox.ingest(&[acme]);
+        assert_eq!(recorded(&sandbox, sink), [format!("acme_jira {ACME}")]);
+        // Now that the site is on record, the other endpoint that names it is of it.
+        assert_eq!(sandbox.ingest(&[lab])[0]["updated"], 1, "{sink}");
+    }
+    // Records of another site are refused, also of this endpoint and whatever it calls the site.
+    sandbox.configure(|configuration| configuration.replace(ACME, LAB));
+    sandbox.export("issues.jsonl", &[&issue("api.atlassian.com/ex/jira/77", "LAB-1")]);
+    for (sink, acme, _) in SINKS {
+        refused(&sandbox.cdm(["ingest", acme]), &[ACME, LAB]);
+        assert_eq!(keys(&sandbox, sink), ["LAB-1"], "the key that the second endpoint has loaded");
+    }
+}
+
+#[test]
+fn a_site_that_is_no_longer_named_is_refused_with_the_setting_and_one_that_no_record_tells_stays() {
+    let sandbox = sandbox(GATEWAY, LAB);
+    let named = format!("site_url = \"https://{ACME}\"");
+    set(&sandbox, "export", &named);
+    for (_, acme, _) in SINKS {
+        sandbox.ingest(&[acme]);
+    }
+    sandbox.configure(|configuration| configuration.replace(&format!("{named}\n"), ""));
+    for (_, acme, _) in SINKS {
+        refused(&sandbox.cdm(["ingest", acme]), &[ACME, GATEWAY, "endpoints.acme_jira.site_url"]);
+    }
+    sandbox.export("issues.jsonl", &[&issue("", "ACME-2")]);
+    for (sink, acme, _) in SINKS {
+        assert_eq!(sandbox.ingest(&[acme])[0]["updated"], 1);
+        assert_eq!(recorded(&sandbox, sink), [format!("acme_jira {ACME}")]);
+    }
+}
+
+#[test]
+fn an_endpoint_of_the_same_site_as_another_may_load_first() {
+    let sandbox = sandbox(GATEWAY, ACME);
+    set(&sandbox, "lab", "same_site_as = \"acme_jira\"");
+    for (sink, acme, lab) in SINKS {
+        assert_eq!(sandbox.ingest(&[lab])[0]["inserted"], 1, "{sink}");
+        assert_eq!(recorded(&sandbox, sink), ["acme_jira "]);
+        assert_eq!(sandbox.ingest(&[acme])[0]["updated"], 1, "{sink}");
+        assert_eq!(recorded(&sandbox, sink), [format!("acme_jira {GATEWAY}")]);
+        for again in [lab, acme] {
+            sandbox.ingest(&[again, "--full"]);
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_with_a_new_name_goes_on_with_the_rows_of_the_old_one() {
+    let sandbox = sandbox("", ACME);
+    for (_, acme, _) in SINKS {
+        sandbox.ingest(&[acme]);
+    }
+    set(&sandbox, "lab", "same_site_as = \"acme_jira\"");
+    for (sink, acme, lab) in SINKS {
+        assert_eq!(sandbox.ingest(&[lab])[0]["updated"], 1);
+        assert_eq!(recorded(&sandbox, sink), ["acme_jira "]);
+        // The old one may be there still, and tell its site by another address.
+        sandbox.export("issues.jsonl", &[&issue(GATEWAY, "ACME-1")]);
+        sandbox.ingest(&[acme]);
+        sandbox.ingest(&[lab, "--full"]);
+    }
+}
+
+/// What a sink has on record of the sites: the endpoint and the site of each.
+fn recorded(sandbox: &Sandbox, sink: &str) -> Vec<String> {
+    let select = "select endpoint || ' ' || coalesce(site, '') from {s}_cdm_site order by 1";
+    match sink {
+        "file" => {
+            let connection = rusqlite::Connection::open(sandbox.path("work.db")).unwrap();
+            let mut statement = connection.prepare(&select.replace("{s}", "")).unwrap();
+            let lines = statement.query_map([], |row| row.get(0)).unwrap();
+            lines.map(Result::unwrap).collect()
+        }
+        _ => sandbox.ask(&select.replace("{s}", "cdm_work.")).concat(),
+    }
+}
+
 #[test]
 fn an_endpoint_whose_path_leads_to_another_site_is_refused() {
     let sandbox = sandbox(ACME, LAB);

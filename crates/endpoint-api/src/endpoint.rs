@@ -53,7 +53,12 @@ impl CheckReport {
 
     /// Adds a check.
     pub fn add(&mut self, name: &'static str, ok: bool, detail: impl Into<String>) {
-        self.checks.push(Check { name, ok, detail: detail.into() });
+        self.checks.push(Check { name, ok, is_warning: false, detail: detail.into() });
+    }
+
+    /// Adds a check that has succeeded, and whose detail somebody should see nevertheless.
+    pub fn warn(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.checks.push(Check { name, ok: true, is_warning: true, detail: detail.into() });
     }
 
     /// Whether every check succeeded.
@@ -70,6 +75,8 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it is as it should be.
     pub ok: bool,
+    /// Whether something is there that may not be meant, although the endpoint can be used as it is.
+    pub is_warning: bool,
     /// What was found and, if it is wrong, what to do.
     pub detail: String,
 }

@@ -17,6 +17,8 @@ pub struct SourceSite {
     pub site: Option<String>,
     /// The sites that the records tell, where these are several and the configuration does not say which it is.
     pub several: Vec<String>,
+    /// The sites that the records tell where the configuration names another one, such as the address of an API gateway.
+    pub told: Vec<String>,
     /// The endpoint whose rows are of the same site, as the operator has configured it.
     pub same_site_as: Option<EndpointId>,
 }
@@ -25,7 +27,7 @@ impl SourceSite {
     /// An unknown site.
     pub fn new(identity: &SourceIdentity) -> Self {
         let (endpoint, system) = (identity.endpoint.clone(), identity.system.clone());
-        Self { endpoint, system, site: None, several: Vec::new(), same_site_as: None }
+        Self { endpoint, system, site: None, several: Vec::new(), told: Vec::new(), same_site_as: None }
     }
 
     /// Sets which site it is.
@@ -42,6 +44,13 @@ impl SourceSite {
         self
     }
 
+    /// The records tell these sites, and the configuration names the one that they are.
+    #[must_use]
+    pub fn told_by_records(mut self, sites: Vec<String>) -> Self {
+        self.told = sites;
+        self
+    }
+
     /// Sets the endpoint whose rows are of the same site.
     #[must_use]
     pub fn same_as(mut self, endpoint: Option<EndpointId>) -> Self {
@@ -50,23 +59,39 @@ impl SourceSite {
     }
 
     /// Whether rows under the same name that are on record as `stored` are of this site: the operator says so, both
-    /// sites are known and equal, or one of them is unknown and the endpoint is the same. Records of several sites are
-    /// not of a known one: those of the others would replace its rows.
+    /// sites are known and equal, or the endpoint is the same and one of the sites is unknown or the one on record is
+    /// what the records still tell, and the configuration now names it. Records of several sites are not of a known
+    /// one: those of the others would replace its rows.
     pub fn is_of(&self, stored: &StoredSite) -> bool {
-        if self.same_site_as.as_ref().is_some_and(|endpoint| endpoint.as_str() == stored.endpoint) {
-            return true;
-        }
-        match (&self.site, &stored.site) {
-            (Some(site), Some(stored)) => site == stored,
-            (None, Some(_)) if !self.several.is_empty() => false,
-            _ => self.endpoint.as_str() == stored.endpoint,
+        let is_mine = self.endpoint.as_str() == stored.endpoint;
+        self.is_declared(stored)
+            || match (&self.site, &stored.site) {
+                (Some(site), Some(stored)) => site == stored || is_mine && self.told.contains(stored),
+                (None, Some(_)) if !self.several.is_empty() => false,
+                _ => is_mine,
+            }
+    }
+
+    /// What a sink keeps on record when the first rows of this site are loaded. Which site it is stays open where
+    /// another endpoint's rows are of the same one: that endpoint may know the site by another name.
+    pub fn to_stored(&self) -> StoredSite {
+        match &self.same_site_as {
+            Some(other) if *other != self.endpoint => StoredSite { endpoint: other.to_string(), site: None },
+            _ => StoredSite { endpoint: self.endpoint.to_string(), site: self.site.clone() },
         }
     }
 
-    /// What a sink keeps on record when the first rows of this site are loaded.
-    pub fn to_stored(&self) -> StoredSite {
-        let endpoint = self.same_site_as.as_ref().unwrap_or(&self.endpoint);
-        StoredSite { endpoint: endpoint.to_string(), site: self.site.clone() }
+    /// What a sink has to keep on record instead of `stored`, which is of this site: the name of the site, when the
+    /// endpoint on record now names it. `None` when nothing changes.
+    pub fn renamed(&self, stored: &StoredSite) -> Option<StoredSite> {
+        let is_new = stored.site.is_none() || stored.site != self.site && !self.is_declared(stored);
+        let name = self.site.clone().filter(|_| is_new && self.endpoint.as_str() == stored.endpoint)?;
+        Some(StoredSite { endpoint: stored.endpoint.clone(), site: Some(name) })
+    }
+
+    /// Whether the operator says that the rows are of this site.
+    fn is_declared(&self, stored: &StoredSite) -> bool {
+        self.same_site_as.as_ref().is_some_and(|endpoint| endpoint.as_str() == stored.endpoint)
     }
 
     /// A run of this site is refused, because the rows that are in `sink` under its name are of another one.
@@ -138,6 +163,42 @@ mod tests {
             let declared = claim.same_as(Some(EndpointId::from_static("acme")));
             assert!(declared.is_of(&stored), "{declared:?} {stored:?}");
         }
+    }
+
+    #[test]
+    fn the_endpoint_on_record_may_name_the_site_that_its_records_tell() {
+        let (gateway, acme) = ("api.atlassian.com/ex/jira/0f6c", Some("acme.atlassian.net"));
+        let stored = |site: Option<&str>| StoredSite { endpoint: "acme".into(), site: site.map(str::to_owned) };
+        let named = |endpoint, told: &str| site(endpoint, acme).told_by_records(vec![told.to_owned()]);
+        for (claim, recorded, is_of, renamed) in [
+            (named("acme", gateway), Some(gateway), true, Some(stored(acme))),
+            (named("acme", gateway), acme, true, None),
+            (named("acme", gateway), None, true, Some(stored(acme))),
+            (named("acme", "api.atlassian.com/ex/jira/77"), Some(gateway), false, Some(stored(acme))),
+            (named("other", gateway), Some(gateway), false, None),
+            (site("acme", Some(gateway)), acme, false, Some(stored(Some(gateway)))),
+            (site("acme", None), acme, true, None),
+        ] {
+            assert_eq!(claim.is_of(&stored(recorded)), is_of, "{claim:?} {recorded:?}");
+            assert_eq!(claim.renamed(&stored(recorded)), renamed, "{claim:?} {recorded:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_the_same_site_as_another_leaves_the_name_of_the_site_to_that_one() {
+        let first = site("b", Some("acme.example")).same_as(Some(EndpointId::from_static("a")));
+        let stored = first.to_stored();
+        assert_eq!(stored, StoredSite { endpoint: "a".into(), site: None });
+        assert_eq!((first.is_of(&stored), first.renamed(&stored)), (true, None));
+        let named = site("a", Some("api.atlassian.com/ex/jira/0f6c"));
+        assert!(named.is_of(&stored));
+        let stored = named.renamed(&stored).unwrap();
+        assert_eq!((first.is_of(&stored), first.renamed(&stored)), (true, None));
+        assert!(!site("c", Some("acme.example")).is_of(&stored));
+        // An endpoint that names itself has changed its address, and keeps the one on record.
+        let moved = site("a", Some("new.example")).same_as(Some(EndpointId::from_static("a")));
+        assert_eq!((moved.is_of(&stored), moved.renamed(&stored)), (true, None));
+        assert_eq!(moved.to_stored(), StoredSite { endpoint: "a".into(), site: Some("new.example".into()) });
     }
 
     #[test]

@@ -23,10 +23,7 @@ pub fn step(site: &SourceSite, recorded: Option<StoredSite>) -> Step {
     match recorded {
         None => Step::LookForRowsOfOthers,
         Some(recorded) if !site.is_of(&recorded) => Step::Refuse(recorded),
-        Some(recorded) if recorded.site.is_none() && site.site.is_some() => {
-            Step::Record(StoredSite { site: site.site.clone(), ..recorded })
-        }
-        Some(_) => Step::Open,
+        Some(recorded) => site.renamed(&recorded).map_or(Step::Open, Step::Record),
     }
 }
 

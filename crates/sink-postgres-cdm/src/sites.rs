@@ -72,7 +72,7 @@ impl Comparison<'_> {
                 None => Ok(Some(site.to_stored())),
             },
             Step::Refuse(stored) => {
-                if (stored.endpoint != site.endpoint.as_str() && self.is_loading(&stored.endpoint).await?)
+                if (stored.endpoint != site.endpoint.as_str() && self.is_another_loading().await?)
                     || self.rows(&[], Some(&stored.endpoint)).await?.is_some()
                 {
                     return Err(site.conflict(&stored, &ingestion.sink));
@@ -141,13 +141,14 @@ impl Comparison<'_> {
         Ok(tables)
     }
 
-    /// Whether a run of the endpoint is under way.
-    async fn is_loading(&self, endpoint: &str) -> Result<bool> {
+    /// Whether a run of another endpoint is under way. It may be any of them: the rows that an endpoint with
+    /// `same_site_as` loads are on record under the endpoint that it names.
+    async fn is_another_loading(&self) -> Result<bool> {
         let statement = format!(
-            "select exists (select from {} where status = 'running' \
-             and split_part(ingestion, '/', 1) = $1)",
+            "select exists (select from {} where status = 'running' and split_part(ingestion, '/', 1) <> $1)",
             SupportTables::of(self.endpoint.schema()).ingestion
         );
-        column(&self.session.query_one(OPERATION, &statement, &[(&endpoint, Type::TEXT)]).await?, 0)
+        let own = self.site.endpoint.as_str();
+        column(&self.session.query_one(OPERATION, &statement, &[(&own as _, Type::TEXT)]).await?, 0)
     }
 }

@@ -62,7 +62,7 @@ impl Comparison<'_> {
                 None => Ok(Some(site.to_stored())),
             },
             Step::Refuse(stored) => {
-                if (stored.endpoint != site.endpoint.as_str() && self.is_loading(&stored.endpoint)?)
+                if (stored.endpoint != site.endpoint.as_str() && self.is_another_loading()?)
                     || self.rows(&[], Some(&stored.endpoint))?.is_some()
                 {
                     return Err(site.conflict(&stored, &ingestion.sink));
@@ -128,13 +128,14 @@ impl Comparison<'_> {
         Ok(tables)
     }
 
-    /// Whether a run of the endpoint is under way.
-    fn is_loading(&self, endpoint: &str) -> Result<bool> {
+    /// Whether a run of another endpoint is under way. It may be any of them: the rows that an endpoint with
+    /// `same_site_as` loads are on record under the endpoint that it names.
+    fn is_another_loading(&self) -> Result<bool> {
         let statement = format!(
             "select exists (select 1 from {} where status = 'running' \
-             and substr(ingestion, 1, length(?1) + 1) = ?1 || '/')",
+             and substr(ingestion, 1, length(?1) + 1) <> ?1 || '/')",
             support::INGESTION
         );
-        self.connection.query_row(&statement, [endpoint], |row| row.get(0)).during(OPERATION)
+        self.connection.query_row(&statement, [self.site.endpoint.as_str()], |row| row.get(0)).during(OPERATION)
     }
 }

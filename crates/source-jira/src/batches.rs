@@ -41,6 +41,8 @@ pub(crate) struct Batches<'h> {
     waiting: Vec<WaitingRecord>,
     waiting_bytes: usize,
     lookup: Option<Lookup<'h>>,
+    /// Whether it was said that keys are not looked up.
+    are_keys_cut: bool,
     hand_over: &'h mut dyn FnMut(RawBatch) -> Result<()>,
 }
 
@@ -64,24 +66,42 @@ struct WaitingRecord {
     is_part: bool,
 }
 
-/// How the ids of issues are found that are named only by key.
+/// How the ids of issues are found that are named only by key, and the keys of those that are named only by id.
 pub(crate) struct Lookup<'e> {
     export: &'e Export,
     stop: &'e Stop,
     /// Once it was needed: where they are looked up, and all of them where they fit into memory.
     issues: Option<(RecordFiles<'e>, Option<Arc<IssueIds>>)>,
+    /// Once it was needed: the keys by the ids, where they fit into memory.
+    keys: Option<Option<Arc<IssueIds>>>,
 }
+
+/// What to say where keys are not looked up.
+const KEYS_CUT: &str = "names issues by id, and the export has more issues than are kept in memory: the records have no \
+                        `source_url`";
 
 impl<'e> Lookup<'e> {
     /// In the issues of `export`.
     pub(crate) fn new(export: &'e Export, stop: &'e Stop) -> Self {
-        Self { export, stop, issues: None }
+        Self { export, stop, issues: None, keys: None }
+    }
+
+    fn files(&self) -> Result<RecordFiles<'e>> {
+        Ok(RecordFiles::among(&self.export.listed()?, Unit::Issues, self.export.record_limit, self.stop))
+    }
+
+    /// All keys by the ids, where they fit into memory.
+    fn keys(&mut self) -> Result<Option<&IssueIds>> {
+        if self.keys.is_none() {
+            self.keys = Some(self.export.issue_keys.all_by_id(&self.files()?)?);
+        }
+        Ok(self.keys.as_ref().and_then(Option::as_deref))
     }
 
     /// All ids, where they fit into memory.
     fn all(&mut self) -> Result<Option<&IssueIds>> {
         if self.issues.is_none() {
-            let files = RecordFiles::among(&self.export.listed()?, Unit::Issues, self.export.record_limit, self.stop);
+            let files = self.files()?;
             let all = self.export.issue_keys.all(&files)?;
             self.issues = Some((files, all));
         }
@@ -105,12 +125,13 @@ impl<'h> Batches<'h> {
         hand_over: &'h mut dyn FnMut(RawBatch) -> Result<()>,
     ) -> Result<Self> {
         let batch = begin(&envelope);
-        Ok(Self { envelope, batch, waiting: Vec::new(), waiting_bytes: 0, lookup, hand_over })
+        Ok(Self { envelope, batch, waiting: Vec::new(), waiting_bytes: 0, lookup, are_keys_cut: false, hand_over })
     }
 
     /// Adds a record.
     pub(crate) fn record(&mut self, mut record: FoundRecord<'_>) -> Result<()> {
         let mut waits = !self.waiting.is_empty();
+        self.complete_key(&mut record.issue)?;
         if let (None, Some(key), Some(lookup)) = (&record.issue.id, &record.issue.key, &mut self.lookup) {
             match lookup.all()? {
                 Some(ids) => record.issue.id = ids.get(key).map(|id| Cow::Owned(id.to_owned())),
@@ -125,6 +146,21 @@ impl<'h> Batches<'h> {
             push(&mut self.batch, &self.envelope, &record);
         }
         self.hand_over_when_full()
+    }
+
+    /// Looks up the key of the issue that a comment or a worklog names by its id alone.
+    fn complete_key(&mut self, issue: &mut IssueRef<'_>) -> Result<()> {
+        let (Some(id), None, Some(lookup)) = (&issue.id, &issue.key, &mut self.lookup) else { return Ok(()) };
+        match lookup.keys()? {
+            Some(keys) => issue.key = keys.get(id).map(|key| Cow::Owned(key.to_owned())),
+            None if self.are_keys_cut => {}
+            None => {
+                self.are_keys_cut = true;
+                let resource = Arc::clone(&self.envelope.resource);
+                self.incomplete(Incomplete::new(&*resource, KEYS_CUT, &*resource));
+            }
+        }
+        Ok(())
     }
 
     /// Adds what is no record.

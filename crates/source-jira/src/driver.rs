@@ -1,7 +1,4 @@
-use std::{
-    fs::{self, File},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use endpoint_api::{
     Capabilities, CheckReport, Driver, Endpoint, OpenContext, PlanRequest, Provisioner, RawBatch, Result, Sink, Slice,
@@ -11,11 +8,11 @@ use endpoint_api::{
 use futures::stream::BoxStream;
 
 use crate::{
+    check::check,
     config::Config,
     error::{joined, spawn},
-    export::{Export, NO_FILES},
+    export::Export,
     extract::extract,
-    files::{self, ExportFile, Listing, Unread},
     read, site,
     stop::Stop,
     units::Unit,
@@ -80,7 +77,7 @@ impl ExportEndpoint {
 #[async_trait]
 impl Endpoint for ExportEndpoint {
     async fn check(&self) -> Result<CheckReport> {
-        self.blocking("check", |export, _| Ok(check(export))).await
+        self.blocking("check", |export, stop| Ok(check(export, stop))).await
     }
 
     fn source(&self) -> Option<&dyn Source> {
@@ -123,70 +120,5 @@ impl Source for ExportEndpoint {
     fn read<'a>(&'a self, unit: &'a UnitId, slice: &'a Slice) -> BoxStream<'a, Result<RawBatch>> {
         let (export, unit, slice) = (Arc::clone(&self.export), unit.clone(), slice.clone());
         read::batches(move |stop, hand_over| extract(&export, &unit, &slice, stop, hand_over))
-    }
-}
-
-fn check(export: &Export) -> CheckReport {
-    let mut report = CheckReport::new();
-    let roots: Vec<_> = export.paths.iter().filter_map(|configured| fs::canonicalize(&configured.path).ok()).collect();
-    for configured in &export.paths {
-        match files::find_at(configured, &roots, export.follow_links) {
-            Ok(found) => report.add("path", true, format!("`{}`: {}", configured.given, count(found.files.len()))),
-            Err(error) => report.add("path", false, error.to_string()),
-        }
-    }
-    if !report.ok() {
-        return report;
-    }
-    let Listing { files, unread } = match export.listing() {
-        Ok(listing) => listing,
-        Err(error) => {
-            report.add("files", false, error.to_string());
-            return report;
-        }
-    };
-    if files.is_empty() {
-        report.add("files", false, NO_FILES);
-    } else {
-        check_units(&files, &mut report);
-        check_users(export, &mut report);
-    }
-    for Unread { name, reason, .. } in unread {
-        report.add("unread", true, format!("`{name}` {reason}"));
-    }
-    report
-}
-
-fn check_units(files: &[ExportFile], report: &mut CheckReport) {
-    for unit in Unit::ALL {
-        let of_unit: Vec<_> = files.iter().filter(|file| file.unit == unit).collect();
-        let unreadable = of_unit.iter().find_map(|file| Some((file, File::open(&file.path).err()?)));
-        match unreadable {
-            Some((file, error)) => {
-                let error = crate::error::failed("check", "open the file", &file.name, error);
-                report.add(unit.name(), false, error.to_string());
-            }
-            None => report.add(unit.name(), true, count(of_unit.len())),
-        }
-    }
-}
-
-/// Says how many users the export names by two ids.
-fn check_users(export: &Export, report: &mut CheckReport) {
-    match export.users(&Stop::default()).map(|users| users.pairs()) {
-        Ok(0) => {}
-        Ok(pairs) => {
-            let what = format!("{pairs} of the users are there under two ids and become one user each");
-            report.add("user ids", true, what);
-        }
-        Err(error) => report.add("user ids", false, error.to_string()),
-    }
-}
-
-fn count(files: usize) -> String {
-    match files {
-        0 => "no files".to_owned(),
-        1 => "1 file".to_owned(),
-        many => format!("{many} files"),
     }
 }

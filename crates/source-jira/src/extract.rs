@@ -286,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_an_issue_that_is_named_by_its_id_is_looked_up_while_all_fit_into_memory() {
+        let root = TempDir::new().unwrap();
+        let issues =
+            "{\"id\":\"1\",\"key\":\"AB-1\"}\n{\"id\":\"2\",\"key\":\"AB-2\"}\n{\"id\":\"2\",\"key\":\"CD-9\"}\n";
+        let comments_of = ["1", "2", "3"].map(|id| format!("{{\"issueId\":\"{id}\"}}\n")).concat();
+        fs::write(root.path().join("issues.jsonl"), issues).unwrap();
+        fs::write(root.path().join("comments.jsonl"), comments_of).unwrap();
+        let parents = |budget| {
+            let found = comments(&root, budget).0;
+            found.into_iter().map(|line| line.split(' ').skip(1).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        let of = |id: &str, key: &str| format!("Some((Some(\"{id}\"), {key})) 15");
+        assert_eq!(parents(1 << 20), [of("1", "Some(\"AB-1\")"), of("2", "None"), of("3", "None")]);
+        assert_eq!(parents(0), [of("1", "None"), of("2", "None"), of("3", "None")]);
+    }
+
+    #[test]
     fn the_same_records_come_in_the_same_order_whether_or_not_all_keys_fit_into_memory() {
         let root = TempDir::new().unwrap();
         let issues: String = (0..500).map(|id| format!("{{\"id\":\"{id}\",\"key\":\"AB-{}\"}}\n", id % 450)).collect();

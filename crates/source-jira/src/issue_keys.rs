@@ -20,9 +20,9 @@ use crate::{
 /// What an entry of an index takes beside its texts: two slots of the table, two allocations.
 pub(crate) const ENTRY_BYTES: usize = 96;
 
-/// The ids of issues by their keys, as far as they are known.
+/// The ids of issues by their keys, or the keys by the ids, as far as they are known.
 ///
-/// A key that stands for two ids stands for none.
+/// A key that stands for two ids stands for none, and an id with two keys has none.
 #[derive(Debug, Default)]
 pub(crate) struct IssueIds {
     ids: HashMap<Box<str>, Option<Box<str>>>,
@@ -31,7 +31,7 @@ pub(crate) struct IssueIds {
 }
 
 impl IssueIds {
-    /// The id of the one issue with that key.
+    /// The id of the one issue with that key, or the key of the issue with that id.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.ids.get(key)?.as_deref()
     }
@@ -48,14 +48,16 @@ impl IssueIds {
     }
 }
 
-/// Finds the ids of issues that are named only by key, in the files of the same export.
+/// Finds the ids of issues that are named only by key, and the keys of those that are named only by id, in the files of
+/// the same export.
 ///
-/// All keys are read once and kept while they fit into a budget. Where they do not, each question
-/// reads the files for the keys that it asks about.
+/// All keys are read once and kept while they fit into a budget. Where they do not, each question for an id
+/// reads the files for the keys that it asks about; a key is only needed for a link, and stays unknown then.
 #[derive(Debug)]
 pub(crate) struct IssueKeys {
     budget: usize,
-    all: Mutex<Option<All>>,
+    by_key: Mutex<Option<All>>,
+    by_id: Mutex<Option<All>>,
 }
 
 /// Files and what the file system says of them; `None` of one that cannot be looked at.
@@ -66,7 +68,7 @@ pub(crate) fn are_settled(files: &FileStates) -> bool {
     files.iter().all(|(_, stat)| stat.is_some_and(|stat| stat.is_settled()))
 }
 
-/// All keys, or that there are too many of them, of files in a certain state.
+/// What all issues tell, or that there are too many of them, of files in a certain state.
 #[derive(Debug)]
 struct All {
     files: FileStates,
@@ -81,28 +83,19 @@ pub(crate) struct RecordFiles<'s> {
 }
 
 impl IssueKeys {
-    /// Keeps at most about `budget` bytes.
+    /// Keeps at most about `budget` bytes of ids by key, and half as many of keys by id.
     pub(crate) fn new(budget: usize) -> Self {
-        Self { budget, all: Mutex::new(None) }
+        Self { budget, by_key: Mutex::new(None), by_id: Mutex::new(None) }
     }
 
-    /// The ids of all issues; `None` when they do not fit.
+    /// The ids of all issues by their keys; `None` when they do not fit.
     pub(crate) fn all(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
-        // Held while the files are read: who comes second would only read them again.
-        let mut known = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = issues.state();
-        if let Some(all) = known.as_ref().filter(|all| all.files == files) {
-            return Ok(all.ids.clone());
-        }
-        let mut ids = IssueIds::default();
-        issues.each_issue(&mut |key, id| {
-            ids.add(key, id);
-            ids.bytes <= self.budget
-        })?;
-        let ids = (ids.bytes <= self.budget).then(|| Arc::new(ids));
-        // A file that may yet change without a trace is not to be remembered.
-        *known = are_settled(&files).then(|| All { files, ids: ids.clone() });
-        Ok(ids)
+        index(&self.by_key, self.budget, issues, |ids, key, id| ids.add(key, id))
+    }
+
+    /// The keys of all issues by their ids; `None` when they do not fit.
+    pub(crate) fn all_by_id(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
+        index(&self.by_id, self.budget / 2, issues, |keys, key, id| keys.add(id, key))
     }
 
     /// The ids of the issues with these keys.
@@ -116,6 +109,30 @@ impl IssueKeys {
         })?;
         Ok(ids)
     }
+}
+
+/// What all issues tell, which is read once; `None` when it does not fit into `budget`.
+fn index(
+    known: &Mutex<Option<All>>,
+    budget: usize,
+    issues: &RecordFiles<'_>,
+    add: fn(&mut IssueIds, &str, &str),
+) -> Result<Option<Arc<IssueIds>>> {
+    // Held while the files are read: who comes second would only read them again.
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let files = issues.state();
+    if let Some(all) = known.as_ref().filter(|all| all.files == files) {
+        return Ok(all.ids.clone());
+    }
+    let mut ids = IssueIds::default();
+    issues.each_issue(&mut |key, id| {
+        add(&mut ids, key, id);
+        ids.bytes <= budget
+    })?;
+    let ids = (ids.bytes <= budget).then(|| Arc::new(ids));
+    // A file that may yet change without a trace is not to be remembered.
+    *known = are_settled(&files).then(|| All { files, ids: ids.clone() });
+    Ok(ids)
 }
 
 impl<'s> RecordFiles<'s> {

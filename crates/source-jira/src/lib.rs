@@ -100,6 +100,7 @@
 mod access;
 mod batches;
 mod buffer;
+mod check;
 mod config;
 mod content;
 mod cuts;
@@ -120,6 +121,7 @@ mod issue_keys;
 mod issue_parent;
 mod json;
 mod lines;
+mod look;
 mod names;
 mod notes;
 mod pages;

@@ -29,11 +29,16 @@ impl Pieces {
     /// beginning is held in memory.
     pub(crate) fn open(file: &ExportFile, range: Option<&LineRange>, limit: usize, stop: &Stop) -> Result<Self> {
         let text = decode::open(file, range, stop)?;
+        Ok(Self::of_text(file, text, range.map_or(1, |range| range.first_line), limit))
+    }
+
+    /// The pieces of a text of the file, whose first line has the number `first_line`.
+    pub(crate) fn of_text(file: &ExportFile, text: Box<dyn Read>, first_line: u64, limit: usize) -> Self {
         let splitter = match file.form {
-            Form::Lines => Splitter::Lines(Lines::new(text, range.map_or(1, |range| range.first_line), limit)),
+            Form::Lines => Splitter::Lines(Lines::new(text, first_line, limit)),
             Form::Values => Splitter::Elements(Box::new(Elements::new(text, file.unit.name(), limit))),
         };
-        Ok(Self { name: file.name.clone(), splitter })
+        Self { name: file.name.clone(), splitter }
     }
 
     /// The next piece.

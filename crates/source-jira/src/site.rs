@@ -14,14 +14,11 @@ const PEEKED_BYTES: u64 = 64 * 1024;
 const PEEKED_FILES: usize = 256;
 
 /// The site of an export: that of the configured `site_url`, or the one that the `self` of records names at the
-/// beginning of the files. An export that has grown while its site got another address, or into which somebody has
+/// beginning of the files. Those are looked at in both cases: rows that were loaded before `site_url` was set are known
+/// by what the records tell. An export that has grown while its site got another address, or into which somebody has
 /// copied the files of another one, names several.
 pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
     let site = SourceSite::new(&export.identity).same_as(export.same_site_as.clone());
-    let configured = export.identity.site_url.as_deref().and_then(of_url);
-    if configured.is_some() {
-        return Ok(site.at(configured));
-    }
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let files = export.list()?;
     let step = files.len().div_ceil(PEEKED_FILES).max(1);
@@ -30,6 +27,10 @@ pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
         for named in peek(file, stop).unwrap_or_default() {
             found.entry(named).or_insert_with(|| file.name.clone());
         }
+    }
+    let configured = export.identity.site_url.as_deref().and_then(of_url);
+    if configured.is_some() {
+        return Ok(site.at(configured).told_by_records(found.into_keys().collect()));
     }
     if found.len() > 1 {
         let sites: Vec<String> = found.iter().map(|(site, file)| format!("{site} ({file})")).collect();
@@ -231,5 +232,6 @@ mod tests {
         let site = site_of(&files, configured).unwrap();
         assert_eq!(site.site.as_deref(), Some("acme.example"));
         assert_eq!(site.same_site_as, Some(EndpointId::from_static("other")));
+        assert_eq!(site.told, ["acme.example", "lab.example"]);
     }
 }

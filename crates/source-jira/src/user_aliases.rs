@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -34,7 +34,7 @@ pub(crate) struct KnownUsers {
     /// The keys by the name, of users without an account id.
     keys_by_name: Ids,
     /// Of each user record by which a better id may be known, the kind and the id.
-    lesser: Vec<(usize, Box<str>)>,
+    lesser: BTreeSet<(usize, Box<str>)>,
     bytes: usize,
     /// Whether a better id was seen that is another text than the lesser one.
     has_better: bool,
@@ -48,7 +48,8 @@ pub(crate) struct KnownUsers {
 type Ids = HashMap<Box<str>, Option<Box<str>>>;
 
 impl KnownUsers {
-    fn add(&mut self, json: &str, budget: usize) {
+    /// Adds what a user's record tells, unless all of it takes more than `budget` bytes.
+    pub(crate) fn add(&mut self, json: &str, budget: usize) {
         let Some(found) = members(json, USER_IDS) else { return };
         let [account_id, key, name] =
             found.map(|value| value.and_then(id).filter(|id| !id.contains(['\t', '\n', '\r'])));
@@ -79,9 +80,9 @@ impl KnownUsers {
         };
         if let Some((kind, id)) = own
             && self.bytes <= budget
+            && self.lesser.insert((kind, id.into()))
         {
             self.bytes += ENTRY_BYTES + id.len();
-            self.lesser.push((kind, id.into()));
         }
     }
 
@@ -106,12 +107,14 @@ impl KnownUsers {
         self.is_cut && self.has_better
     }
 
-    /// How many of the export's users stand there under a lesser id beside a better one.
-    pub(crate) fn pairs(&self) -> usize {
-        let mut found: Vec<_> = self.lesser.iter().filter(|(kind, id)| self.better(*kind, id).is_some()).collect();
-        found.sort_unstable();
-        found.dedup();
-        found.len()
+    /// How many users stand in the export, or are `mentioned` by its records, under a lesser id beside a better one:
+    /// those whose better id its users tell, and those whose better id only the mentions tell.
+    pub(crate) fn pairs(&self, mentioned: &Self) -> (usize, usize) {
+        let lesser: BTreeSet<&(usize, Box<str>)> = self.lesser.union(&mentioned.lesser).collect();
+        let resolved = |(kind, id): &(usize, Box<str>)| self.better(*kind, id).is_some();
+        let (resolved, others): (Vec<_>, Vec<_>) = lesser.into_iter().partition(|user| resolved(user));
+        let unresolved = others.into_iter().filter(|(kind, id)| mentioned.better(*kind, id).is_some());
+        (resolved.len(), unresolved.count())
     }
 
     /// The better ids of the users that a record of `unit` names, as the envelope has them; `None` when there are
@@ -242,7 +245,20 @@ mod tests {
         {
             assert_eq!(of(Unit::Comments, none), None, "{none}");
         }
-        assert_eq!(users.pairs(), 1);
+        assert_eq!(users.pairs(&KnownUsers::default()), (1, 0));
+    }
+
+    #[test]
+    fn users_that_are_only_mentioned_are_counted_as_well() {
+        let mentioned = known(&[
+            r#"{"key":"JIRAUSER1","name":"jdoe"}"#,
+            r#"{"name":"jdoe"}"#,
+            r#"{"name":"jdoe"}"#,
+            r#"{"name":"ada"}"#,
+            r#"{"accountId":"a-1"}"#,
+        ]);
+        assert_eq!(known(&[]).pairs(&mentioned), (0, 1));
+        assert_eq!(known(&[r#"{"key":"JIRAUSER2","name":"ada"}"#]).pairs(&mentioned), (1, 1));
     }
 
     #[test]

@@ -40,26 +40,6 @@ async fn an_endpoint_is_a_source_of_five_units_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_check_says_how_many_files_of_each_unit_there_are() {
-    let export =
-        Export::of(&[("issues-1.jsonl", ""), ("issues-2.jsonl.gz", ""), ("users.json", ""), ("notes.txt", "")]);
-    let report = export.open().await.check().await.unwrap();
-    assert!(report.ok());
-    let checks: Vec<(&str, &str)> = report.checks.iter().map(|check| (check.name, check.detail.as_str())).collect();
-    assert_eq!(
-        checks,
-        [
-            ("path", "`.`: 3 files"),
-            ("projects", "no files"),
-            ("users", "1 file"),
-            ("issues", "2 files"),
-            ("comments", "no files"),
-            ("worklogs", "no files"),
-        ]
-    );
-}
-
-#[tokio::test]
 async fn a_path_without_an_export_fails_the_check_and_the_plan_by_name() {
     let export = Export::of(&[("empty/notes.txt", ""), ("a/issues.jsonl", "")]);
     for (config, detail) in [

@@ -81,7 +81,7 @@ async fn comments_are_their_own_records_and_those_that_issues_embed() {
         found.issues(),
         [
             "comments.jsonl:1 10002 AB-2",
-            "comments.jsonl:2 10003 -",
+            "comments.jsonl:2 10003 AB-3",
             "comments.jsonl:4 - AB-404",
             "comments.jsonl:5 - -",
             "issues.jsonl:1#/fields/comment/comments/0 10001 AB-1",
@@ -107,7 +107,7 @@ async fn worklogs_are_their_own_records_and_those_that_issues_embed() {
     let found = harvest(&*export().open().await, "worklogs", Mode::Cdm).await;
     assert_eq!(
         found.issues(),
-        ["worklogs.json:1 10003 -", "worklogs.json:2 10001 AB-1", "issues.jsonl:3#/fields/worklog/0 10002 AB-2"]
+        ["worklogs.json:1 10003 AB-3", "worklogs.json:2 10001 AB-1", "issues.jsonl:3#/fields/worklog/0 10002 AB-2"]
     );
     assert_eq!(found.rejects, []);
     assert_eq!(found.notes()[1], "issues.jsonl embeds fewer worklogs than there are (1x, issues.jsonl:4)");
@@ -159,7 +159,7 @@ async fn in_raw_mode_a_unit_is_its_own_files_and_nothing_is_looked_up() {
         assert_eq!(found.incomplete, []);
     }
     let comments = harvest(&*endpoint, "comments", Mode::Raw).await;
-    assert_eq!(comments.issues()[..2], ["comments.jsonl:1 - AB-2", "comments.jsonl:2 10003 -"]);
+    assert_eq!(comments.issues()[..2], ["comments.jsonl:1 - AB-2", "comments.jsonl:2 10003 AB-3"]);
 }
 
 #[tokio::test]

@@ -85,8 +85,8 @@ impl Export {
             "projects" => records(self.own("projects").iter().map(|record| self.project(record))),
             "issues" => records(self.own("issues").iter().map(|record| self.item(record))),
             "users" => self.users(),
-            "comments" => self.said("comment", "comments", Self::comment),
-            "worklogs" => self.said("worklog", "worklogs", Self::worklog),
+            "comments" => self.said(&COMMENTS),
+            "worklogs" => self.said(&WORKLOGS),
             _ => panic!("no unit {unit}"),
         }
     }
@@ -109,15 +109,16 @@ impl Export {
     }
 
     /// Comments or worklogs: those of their own file and those that issues embed.
-    fn said(&self, page: &str, unit: &str, read: fn(&Self, &Value, &str, Option<&str>) -> Option<Expected>) -> Records {
+    fn said(&self, kind: &Said) -> Records {
         let read = |record: &Value, issue: Issue| {
             let issue_id = issue.id.or_else(|| self.id_of(issue.key.as_deref()?))?;
-            read(self, record, &issue_id, issue.key.as_deref())
+            let issue_key = issue.key.or_else(|| self.key_of(&issue_id));
+            self.said_on(kind, record, &issue_id, issue_key.as_deref())
         };
-        let own = self.own(unit).iter().map(|record| read(record, issue_of(record, page)));
+        let own = self.own(kind.unit).iter().map(|record| read(record, issue_of(record, kind.entity)));
         let embedded = self.own("issues").iter().flat_map(|issue| {
             let parent = Issue { id: id(&issue["id"]), key: told(&issue["key"]) };
-            page_of(&issue["fields"], page, unit).map(move |record| read(record, parent.clone()))
+            page_of(&issue["fields"], kind.entity, kind.unit).map(move |record| read(record, parent.clone()))
         });
         records(own.chain(embedded))
     }
@@ -125,6 +126,12 @@ impl Export {
     /// The id of the one issue that has a key.
     fn id_of(&self, key: &str) -> Option<String> {
         self.issues.get(key).filter(|ids| ids.len() == 1)?.first().cloned()
+    }
+
+    /// The one key of the issue that has an id.
+    fn key_of(&self, id: &str) -> Option<String> {
+        let mut keys = self.issues.iter().filter(|(_, ids)| ids.contains(id)).map(|(key, _)| key);
+        keys.next().filter(|_| keys.next().is_none()).cloned()
     }
 
     fn user_at(&self, user: &Value) -> Value {
@@ -221,41 +228,61 @@ impl Export {
         id.or_else(|| self.id_of(&key?))
     }
 
-    fn comment(&self, record: &Value, issue_id: &str, issue_key: Option<&str>) -> Option<Expected> {
-        let comment_id = id(&record["id"])?;
-        let mut reading = self.reading_on_issue(record, issue_id);
-        reading.put("source_comment_id", json!(comment_id));
-        reading.put("source_url", json!(pages::focused(record, issue_key, "Comment", &comment_id)));
-        reading.rich("body", "/body");
-        reading.keep_said(issue_id, &["body"]);
-        let key = cdm_id("comment", Some(format!("{issue_id}:{comment_id}")));
-        Some(reading.expect(key, 1, time(&record["updated"])))
-    }
-
-    fn worklog(&self, record: &Value, issue_id: &str, issue_key: Option<&str>) -> Option<Expected> {
-        let worklog_id = id(&record["id"])?;
-        let mut reading = self.reading_on_issue(record, issue_id);
-        reading.put("source_worklog_id", json!(worklog_id));
-        reading.put("source_url", json!(pages::focused(record, issue_key, "Worklog", &worklog_id)));
-        reading.time("started_at", "/started");
-        reading.whole("time_spent_seconds", "/timeSpentSeconds");
-        reading.rich("comment", "/comment");
-        reading.keep_said(issue_id, &["comment", "started", "timeSpentSeconds"]);
-        let key = cdm_id("worklog", Some(format!("{issue_id}:{worklog_id}")));
-        Some(reading.expect(key, 1, time(&record["updated"])))
-    }
-
-    /// What comments and worklogs have in common.
-    fn reading_on_issue<'v>(&self, record: &'v Value, issue_id: &str) -> Reading<'v> {
+    /// A comment or a worklog.
+    fn said_on(&self, kind: &Said, record: &Value, issue_id: &str, issue_key: Option<&str>) -> Option<Expected> {
+        let said_id = id(&record["id"])?;
         let mut reading = Reading::of(record);
         reading.put("item_cdm_id", cdm_id("item", Some(issue_id.to_owned())));
         reading.put("author_cdm_id", self.user_at(&record["author"]));
         reading.put("visibility", json!(visibility(record)));
         reading.time("created_at", "/created");
         reading.time("updated_at", "/updated");
-        reading
+        reading.put(kind.id, json!(said_id));
+        reading.put("source_url", json!(pages::focused(record, issue_key, kind.title, &said_id)));
+        reading.rich(kind.text, &format!("/{}", kind.text));
+        (kind.more)(&mut reading);
+        reading.keep_said(issue_id, kind.mapped);
+        let key = cdm_id(kind.entity, Some(format!("{issue_id}:{said_id}")));
+        Some(reading.expect(key, 1, time(&record["updated"])))
     }
 }
+
+/// What sets comments and worklogs apart.
+struct Said {
+    unit: &'static str,
+    entity: &'static str,
+    /// How the page of an issue calls it.
+    title: &'static str,
+    /// The column of its own id.
+    id: &'static str,
+    /// The column of its text, and the member.
+    text: &'static str,
+    mapped: &'static [&'static str],
+    more: fn(&mut Reading<'_>),
+}
+
+const COMMENTS: Said = Said {
+    unit: "comments",
+    entity: "comment",
+    title: "Comment",
+    id: "source_comment_id",
+    text: "body",
+    mapped: &["body"],
+    more: |_| {},
+};
+
+const WORKLOGS: Said = Said {
+    unit: "worklogs",
+    entity: "worklog",
+    title: "Worklog",
+    id: "source_worklog_id",
+    text: "comment",
+    mapped: &["comment", "started", "timeSpentSeconds"],
+    more: |reading| {
+        reading.time("started_at", "/started");
+        reading.whole("time_spent_seconds", "/timeSpentSeconds");
+    },
+};
 
 /// A record that is read field by field. A field whose value cannot be read is null, and `raw_source` has the value at
 /// its place.

@@ -51,6 +51,7 @@ struct Checked {
 }
 
 const OK: &str = "ok";
+const WARNING: &str = "warning";
 const FAILED: &str = "FAILED";
 
 impl Checked {
@@ -83,7 +84,11 @@ impl Checked {
                     self.exit = self.exit.or(Exit::Failed);
                 }
                 for check in &report.checks {
-                    let mark = if check.ok { OK } else { FAILED };
+                    let mark = match (check.ok, check.is_warning) {
+                        (true, false) => OK,
+                        (true, true) => WARNING,
+                        (false, _) => FAILED,
+                    };
                     let row = [endpoint.id.to_string(), check.name.to_owned(), mark.to_owned(), check.detail.clone()];
                     self.endpoints.row(row);
                 }
@@ -180,7 +185,14 @@ fn as_json(endpoint: &EndpointSettings, driver: &str, report: &CheckReport) -> V
     let checks: Vec<Value> = report
         .checks
         .iter()
-        .map(|check| json!({ "name": check.name, "ok": check.ok, "detail": check.detail }))
+        .map(|check| {
+            let mut json = json!({ "name": check.name, "ok": check.ok, "detail": check.detail });
+            // Only where there is one, so that the usual answer stays as it was.
+            if let (true, Some(members)) = (check.is_warning, json.as_object_mut()) {
+                members.insert("warning".to_owned(), true.into());
+            }
+            json
+        })
         .collect();
     json!({
         "id": endpoint.id,
