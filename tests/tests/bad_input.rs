@@ -270,12 +270,12 @@ fn a_line_that_is_no_record_is_rejected_by_its_place_and_the_rest_is_loaded() {
     assert_eq!((&raw["inserted"], &raw["rejected"]), (&8.into(), &7.into()));
     assert_eq!(sandbox.rejects("lake"), no_records);
     for gathering in &runs[1..3] {
-        let what = "holds lines that are no records";
+        let what = "contains lines that are not records";
         let note = json!([{ "resource": "issues.jsonl", "what": what, "count": 7, "first_at": "issues.jsonl:2" }]);
         assert_eq!((&gathering["status"], &gathering["incomplete"]), (&"succeeded".into(), &note), "{gathering}");
     }
     let people = sandbox.people(&["ingest", "users", "--full"]);
-    let note = "users: issues.jsonl: holds lines that are no records (7 times, first at issues.jsonl:2)";
+    let note = "users: issues.jsonl: contains lines that are not records (7 times, first at issues.jsonl:2)";
     assert!(people.out.contains(note), "{}", people.out);
 
     // The bytes are kept as they came.

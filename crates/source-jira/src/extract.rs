@@ -22,7 +22,7 @@ use crate::{
     units::Unit,
 };
 
-const NO_RECORDS: &str = "holds lines that are no records";
+const NO_RECORDS: &str = "contains lines that are not records";
 const USERS_CUT: &str = "the export has more users with several ids than are kept in memory; some may appear as two";
 const USERS_UNREAD: &str =
     "cannot be read: users that it knows by several ids may appear as two; repair it and load with --full";

@@ -62,8 +62,8 @@ async fn users_are_gathered_from_whatever_embeds_them() {
     assert_eq!(
         found.notes(),
         [
-            "comments.jsonl holds lines that are no records (1x, comments.jsonl:3)",
-            "issues.jsonl holds lines that are no records (2x, issues.jsonl:2)",
+            "comments.jsonl contains lines that are not records (1x, comments.jsonl:3)",
+            "issues.jsonl contains lines that are not records (2x, issues.jsonl:2)",
             "issues.jsonl embeds fewer comments than there are (2x, issues.jsonl:3)",
             "issues.jsonl embeds fewer worklogs than there are (1x, issues.jsonl:4)",
         ]
@@ -95,7 +95,7 @@ async fn comments_are_their_own_records_and_those_that_issues_embed() {
     assert_eq!(
         found.notes(),
         [
-            "issues.jsonl holds lines that are no records (2x, issues.jsonl:2)",
+            "issues.jsonl contains lines that are not records (2x, issues.jsonl:2)",
             "issues.jsonl embeds fewer comments than there are (2x, issues.jsonl:3)",
         ]
     );
