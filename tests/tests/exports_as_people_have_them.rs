@@ -63,7 +63,8 @@ fn what_pages_announce_and_do_not_hold_is_said_by_the_run() {
     sandbox.write("export/issues.json", page.to_string());
     let run = &sandbox.ingest(&["issues"])[0];
     assert_eq!((&run["inserted"], &run["status"]), (&1.into(), &"succeeded".into()));
-    let announced = "issues.json its pages announce 120 issues (`total`), 1 was found";
+    let announced = "issues.json its pages announce 120 issues (`total`), 1 was found; no page holds those from `startAt` 1 \
+                     to 119";
     let warned = "issues.json its pages tell of problems in `warningMessages`: records may be missing";
     assert_eq!(notes(run), [announced, warned]);
     assert_eq!((&run["incomplete"][0]["announced"], &run["incomplete"][0]["found"]), (&120.into(), &1.into()));

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use cdm_models::work::{Item, StatusCategory};
 use endpoint_api::{
     Mapped, Mapper, Note, Rejection, Result, SourceIdentity,
-    batch::{Parent, RawRecord},
+    batch::{Aliases, Parent, RawRecord},
     lineage::Lineage,
     register_mapper,
 };
@@ -18,7 +18,7 @@ use crate::{
     record::Record,
     rich_text::RichText,
     url::Site,
-    values::{date, required_id, string, text, texts, time, updated},
+    values::{date, id_of, required_id, string, text, texts, time, updated},
 };
 
 /// The property under which the members of the issue itself stand, beside those of its `fields`.
@@ -107,7 +107,7 @@ impl JiraIssues {
 
         // An object of which some members are mapped is kept beside them, without its pictures.
         let mut from = Objects { fields: &mut fields, raw: &mut raw_fields, odd };
-        let project = from.take("fields.project", &["avatarUrls"], ["id"]);
+        let project = from.take("fields.project", &["avatarUrls"], ["id", "key"]);
         let parent = from.take("fields.parent", &[], ["id"]);
         let epic = from.show_id("fields.epic");
         let reporter = from.take("fields.reporter", &["avatarUrls"], USER_IDS);
@@ -132,12 +132,7 @@ impl JiraIssues {
             creator_cdm_id: user(creator, creator_ids),
             source_url: site.and_then(|site| site.page(key.as_deref()?)).map(Cow::Owned),
             source_issue_key: key,
-            project_cdm_id: {
-                if project == Some([None]) {
-                    odd.note(Note::Unidentified("fields.project"));
-                }
-                self.0.of_object("project", project, "fields.project.id", odd)
-            },
+            project_cdm_id: self.project(project, record.aliases, odd),
             parent_cdm_id: self.parent(parent, record.parent, epic, odd),
             issue_type: name_of(issue_type, "fields.issuetype.name", odd),
             status,
@@ -168,6 +163,24 @@ impl JiraIssues {
                 raw.finish()
             },
         })
+    }
+
+    /// The project that an issue shows: by its id, or by its key where the source knows the id of that.
+    fn project<'a>(
+        &self,
+        shown: Option<[Option<&'a str>; 2]>,
+        aliases: Aliases<'a>,
+        odd: &mut Odd<'a, '_>,
+    ) -> Option<Cow<'static, str>> {
+        let [shown_id, key] = shown?;
+        let known = || aliases.get("project", &key.and_then(string)?);
+        if let Some(known) = shown_id.and_then(id_of).filter(|id| !id.is_empty()).is_none().then(known).flatten() {
+            return Some(self.0.of("project", &[known]));
+        }
+        if shown_id.is_none() {
+            odd.note(Note::Unidentified("fields.project"));
+        }
+        self.0.of_object("project", Some([shown_id]), "fields.project.id", odd)
     }
 
     /// The id of the parent: of `fields.parent`, otherwise what the source found by the key of the parent or the

@@ -354,6 +354,24 @@ fn a_page_is_of_the_configured_site_or_of_the_record_and_never_made_up() {
 }
 
 #[test]
+fn a_project_that_is_named_by_its_key_is_found_where_the_source_knows_its_id() {
+    let aliases = Aliases::new(Some("project\tAB\t10\n"));
+    for (project, expected, is_noted) in [
+        (r#"{"key":"AB"}"#, json!("cdm:work:project:jira:10"), false),
+        (r#"{"key":"AB","id":null}"#, json!("cdm:work:project:jira:10"), false),
+        (r#"{"key":"AB","id":"7"}"#, json!("cdm:work:project:jira:7"), false),
+        (r#"{"key":"CD"}"#, Value::Null, true),
+        (r#"{"name":"AB"}"#, Value::Null, true),
+    ] {
+        let issue = format!(r#"{{"id":"5","fields":{{"project":{project}}}}}"#);
+        let (row, notes) = map_noting::<JiraIssues>(&RawRecord { aliases, ..record(&issue, None) });
+        assert_eq!(row.get("project_cdm_id").cloned().unwrap_or_default(), expected, "{project}");
+        assert_eq!(notes.iter().any(|note| note.contains("`fields.project`")), is_noted, "{project}");
+        assert_eq!(row["raw_source"]["fields"]["project"], serde_json::from_str::<Value>(project).unwrap());
+    }
+}
+
+#[test]
 fn a_user_with_a_better_id_is_one_user_everywhere() {
     let aliases = Aliases::new(Some("name\tjdoe\tJIRAUSER10100\n"));
     let user = "cdm:work:user:jira:JIRAUSER10100";

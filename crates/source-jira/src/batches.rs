@@ -9,8 +9,9 @@ use endpoint_api::{
 use crate::{
     access::states_access,
     export::Export,
-    issue_keys::{IssueIds, RecordFiles},
+    issue_project::key_without_id,
     json,
+    key_index::{IdsByKey, RecordFiles},
     parent::IssueRef,
     stop::Stop,
     units::Unit,
@@ -31,6 +32,8 @@ pub(crate) struct Envelope {
     pub(crate) unchecked: bool,
     /// The users by whose better ids the records are completed.
     pub(crate) users: Option<Arc<KnownUsers>>,
+    /// The projects by whose ids issues are completed.
+    pub(crate) projects: Option<Arc<IdsByKey>>,
 }
 
 /// Puts records into batches of about one size and hands these over.
@@ -71,9 +74,9 @@ pub(crate) struct Lookup<'e> {
     export: &'e Export,
     stop: &'e Stop,
     /// Once it was needed: where they are looked up, and all of them where they fit into memory.
-    issues: Option<(RecordFiles<'e>, Option<Arc<IssueIds>>)>,
+    issues: Option<(RecordFiles<'e>, Option<Arc<IdsByKey>>)>,
     /// Once it was needed: the keys by the ids, where they fit into memory.
-    keys: Option<Option<Arc<IssueIds>>>,
+    keys: Option<Option<Arc<IdsByKey>>>,
 }
 
 /// What to say where keys are not looked up.
@@ -91,7 +94,7 @@ impl<'e> Lookup<'e> {
     }
 
     /// All keys by the ids, where they fit into memory.
-    fn keys(&mut self) -> Result<Option<&IssueIds>> {
+    fn keys(&mut self) -> Result<Option<&IdsByKey>> {
         if self.keys.is_none() {
             self.keys = Some(self.export.issue_keys.all_by_id(&self.files()?)?);
         }
@@ -99,7 +102,7 @@ impl<'e> Lookup<'e> {
     }
 
     /// All ids, where they fit into memory.
-    fn all(&mut self) -> Result<Option<&IssueIds>> {
+    fn all(&mut self) -> Result<Option<&IdsByKey>> {
         if self.issues.is_none() {
             let files = self.files()?;
             let all = self.export.issue_keys.all(&files)?;
@@ -109,10 +112,10 @@ impl<'e> Lookup<'e> {
     }
 
     /// The ids of these.
-    fn some(&self, keys: &HashSet<&str>) -> Result<IssueIds> {
+    fn some(&self, keys: &HashSet<&str>) -> Result<IdsByKey> {
         match &self.issues {
             Some((files, _)) if !keys.is_empty() => self.export.issue_keys.some(keys, files),
-            _ => Ok(IssueIds::default()),
+            _ => Ok(IdsByKey::default()),
         }
     }
 }
@@ -223,7 +226,13 @@ impl From<FoundRecord<'_>> for WaitingRecord {
 
 fn push(batch: &mut RawBatchBuilder, envelope: &Envelope, record: &FoundRecord<'_>) {
     let users = envelope.users.as_ref();
-    let aliases = users.and_then(|users| users.of_record(envelope.unit, record.json));
+    let mut aliases = users.and_then(|users| users.of_record(envelope.unit, record.json));
+    if let Some(projects) = envelope.projects.as_ref()
+        && let Some(key) = key_without_id(record.json)
+        && let Some(id) = projects.get(&key)
+    {
+        aliases.get_or_insert_default().push_str(&format!("project\t{key}\t{id}\n"));
+    }
     batch.push(NewRecord {
         json: record.json,
         line: Some(record.line),

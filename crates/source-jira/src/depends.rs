@@ -13,6 +13,7 @@ use crate::{
     files::ExportFile,
     gather::{Embedded, gather},
     issue_parent::ParentKeys,
+    issue_project::key_without_id,
     parent::IssueRef,
     pieces::Pieces,
     plan::Records,
@@ -31,6 +32,9 @@ pub(crate) struct LookedUp {
     /// The files of issues, in which ids and keys of issues are looked up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issues: Option<String>,
+    /// The ids of projects by their keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) projects: Option<String>,
 }
 
 impl LookedUp {
@@ -41,10 +45,12 @@ impl LookedUp {
     /// The fingerprint of a file with these contents, whose rows also depend on `settings` and on what is looked up.
     pub(crate) fn fingerprint(&self, contents: &str, settings: Option<&str>) -> String {
         let others = [settings, self.users.as_deref(), self.issues.as_deref()];
-        if others.iter().all(Option::is_none) {
+        let projects = self.projects.as_deref();
+        if others.iter().all(Option::is_none) && projects.is_none() {
             return contents.to_owned();
         }
-        digest([contents].into_iter().chain(others.map(Option::unwrap_or_default)))
+        // Without projects as earlier versions had it.
+        digest([contents].into_iter().chain(others.map(Option::unwrap_or_default)).chain(projects))
     }
 }
 
@@ -90,6 +96,7 @@ impl<'e> Neighbours<'e> {
         let now = LookedUp {
             users: users.as_ref().and_then(|users| users.digest()),
             issues: looks_issues_up.then(|| digest(hashes)),
+            projects: if unit == Unit::Issues { export.projects(stop)?.digest() } else { None },
         };
         Ok(Self { export, unit, stop, users, now })
     }
@@ -104,27 +111,34 @@ impl<'e> Neighbours<'e> {
         before: Option<&LookedUp>,
     ) -> Result<LookedUp> {
         let Some(before) = before.filter(|before| **before != self.now) else { return Ok(self.now.clone()) };
-        let mut differs = (before.users != self.now.users, before.issues != self.now.issues);
-        let mut looks_up = (false, false);
+        let now = &self.now;
+        // What differs, and of that what the file looks up.
+        let mut differs = [before.users != now.users, before.issues != now.issues, before.projects != now.projects];
+        let mut looks_up = [false; 3];
         let outcome = self.each_record(file, records, &mut |json, issue| {
-            if differs.0 && self.users.as_ref().is_some_and(|users| users.may_complete(self.unit, json)) {
-                (looks_up.0, differs.0) = (true, false);
+            let users = || self.users.as_ref().is_some_and(|users| users.may_complete(self.unit, json));
+            let issues = || self.looks_issue_up(json, &issue, epic_link);
+            let projects = || key_without_id(json).is_some();
+            let looks: [&dyn Fn() -> bool; 3] = [&users, &issues, &projects];
+            for ((differs, looks_up), looks) in differs.iter_mut().zip(&mut looks_up).zip(looks) {
+                if *differs && looks() {
+                    (*looks_up, *differs) = (true, false);
+                }
             }
-            if differs.1 && self.looks_issue_up(json, &issue, epic_link) {
-                (looks_up.1, differs.1) = (true, false);
-            }
-            differs.0 || differs.1
+            differs.contains(&true)
         });
         match outcome {
             Ok(()) => {}
             // Whoever reads its records says what is wrong with the file.
-            Err(error) if error.kind() == ErrorKind::Data => looks_up = (true, true),
+            Err(error) if error.kind() == ErrorKind::Data => looks_up = [true; 3],
             Err(error) => return Err(error),
         }
+        let [users, issues, projects] = looks_up;
         let pick = |is_used, now: &Option<String>, before: &Option<String>| if is_used { now } else { before }.clone();
         Ok(LookedUp {
-            users: pick(looks_up.0, &self.now.users, &before.users),
-            issues: pick(looks_up.1, &self.now.issues, &before.issues),
+            users: pick(users, &now.users, &before.users),
+            issues: pick(issues, &now.issues, &before.issues),
+            projects: pick(projects, &now.projects, &before.projects),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, ConfiguredPath},
     files::{self, ExportFile, Listing, Looks, Unread},
     fingerprint::Confirmations,
-    issue_keys::{IssueKeys, RecordFiles},
+    key_index::{IdsByKey, KeyIndex, RecordFiles},
     notes, plan,
     stop::Stop,
     survey,
@@ -20,6 +20,9 @@ use crate::{
 
 /// How many bytes of issue keys are kept to find issues that are named only by key.
 const ISSUE_KEY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How many bytes of project keys are kept to find projects that are named only by key.
+const PROJECT_KEY_BYTES: usize = 2 * 1024 * 1024;
 
 /// How many bytes of users' ids are kept to find users that are named by a lesser id.
 const USER_ID_BYTES: usize = 8 * 1024 * 1024;
@@ -39,7 +42,8 @@ pub(crate) struct Export {
     /// The files when they were last listed, so that not each slice lists them all again.
     listed: Mutex<Option<Arc<[ExportFile]>>>,
     pub(crate) confirmations: Confirmations,
-    pub(crate) issue_keys: IssueKeys,
+    pub(crate) issue_keys: KeyIndex,
+    project_keys: KeyIndex,
     user_index: UserIndex,
     epic_link_field: Option<String>,
     /// The one site that the beginnings of the files name, once they were looked at.
@@ -60,7 +64,8 @@ impl Export {
             looks: Looks::default(),
             listed: Mutex::new(None),
             confirmations: Confirmations::default(),
-            issue_keys: IssueKeys::new(ISSUE_KEY_BYTES),
+            issue_keys: KeyIndex::new(ISSUE_KEY_BYTES),
+            project_keys: KeyIndex::new(PROJECT_KEY_BYTES),
             user_index: UserIndex::new(USER_ID_BYTES),
             epic_link_field: config.epic_link_field,
             found_site: Mutex::default(),
@@ -87,6 +92,12 @@ impl Export {
     /// What its users' records tell of their ids.
     pub(crate) fn users(&self, stop: &Stop) -> Result<Arc<KnownUsers>> {
         self.user_index.users(&RecordFiles::among(&self.listed()?, Unit::Users, self.record_limit, stop))
+    }
+
+    /// The ids of its projects by their keys; none when they do not fit into memory.
+    pub(crate) fn projects(&self, stop: &Stop) -> Result<Arc<IdsByKey>> {
+        let files = RecordFiles::among(&self.listed()?, Unit::Projects, self.record_limit, stop);
+        self.project_keys.all(&files).map(Option::unwrap_or_default)
     }
 
     /// Lists its files, sorted by name.

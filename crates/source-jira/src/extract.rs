@@ -72,7 +72,9 @@ pub(crate) fn extract(
     let users = if is_mapped { Some(export.users(stop)?) } else { None };
     let are_users_cut = users.as_ref().is_some_and(|users| users.is_cut());
     let unread_users = users.as_ref().and_then(|users| users.unreadable.clone());
-    let envelope = Envelope { unit, endpoint: export.endpoint().clone(), resource, unchecked, users };
+    let projects = if is_mapped && unit == Unit::Issues { Some(export.projects(stop)?) } else { None };
+    let projects = projects.filter(|projects| !projects.is_empty());
+    let envelope = Envelope { unit, endpoint: export.endpoint().clone(), resource, unchecked, users, projects };
     let names_issues = unit.is_of_an_issue() || unit == Unit::Issues;
     let lookup = (is_mapped && names_issues).then(|| Lookup::new(export, stop));
     let mut batches = Batches::new(envelope, lookup, hand_over)?;
@@ -134,6 +136,7 @@ fn hand_over_notes(
         resource: Arc::from(spec.file.as_str()),
         unchecked: false,
         users: None,
+        projects: None,
     };
     let mut batches = Batches::new(envelope, None, hand_over)?;
     spec.notes.into_iter().for_each(|note| batches.incomplete(note));
@@ -260,13 +263,13 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::issue_keys::IssueKeys;
+    use crate::key_index::KeyIndex;
 
     /// Origin and issue of each comment in `root`, with at most `budget` bytes of issue keys in memory.
     fn comments(root: &TempDir, budget: usize) -> (Vec<String>, usize) {
         let config = serde_json::from_value(json!({ "path": "." })).unwrap();
         let mut export = Export::new(EndpointId::from_static("acme_jira"), config, root.path());
-        export.issue_keys = IssueKeys::new(budget);
+        export.issue_keys = KeyIndex::new(budget);
         let stop = Stop::default();
         let slices = export.plan(Unit::Comments, &PlanRequest::new(Mode::Cdm, None), &stop).unwrap();
         let (mut found, mut batches) = (Vec::new(), 0);

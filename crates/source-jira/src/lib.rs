@@ -65,7 +65,7 @@
 //! into, except for its first 64 KiB. A slice of a file that has changed since the plan was made is outdated.
 //!
 //! The rows of a file also depend on `site_url` and `epic_link_field`, and on records of other files: the users with
-//! several ids, and the ids and keys of issues. When a setting has changed, all files are read again. When only other
+//! several ids, and the ids and keys of issues and projects. When a setting has changed, all files are read again. When only other
 //! files have changed, a full load (not a later run) counts the file as changed, if it has records to which that may
 //! matter.
 //!
@@ -117,9 +117,10 @@ mod files_read;
 mod fingerprint;
 mod gather;
 mod gzip;
-mod issue_keys;
 mod issue_parent;
+mod issue_project;
 mod json;
+mod key_index;
 mod lines;
 mod look;
 mod names;

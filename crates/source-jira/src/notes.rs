@@ -76,7 +76,12 @@ fn of_totals(unit: Unit, files: &[(String, Pages)]) -> Option<Incomplete> {
     let (_, latest) = files.iter().filter_map(|(_, pages)| pages.latest).max()?;
     let announced = if sum(|pages| pages.starts) > 1 { sum(|pages| pages.announced) } else { latest };
     let held = sum(|pages| pages.held);
-    if held >= announced {
+    let mut spans = Spans::default();
+    files.iter().for_each(|(_, pages)| spans.add_all(&pages.spans));
+    // With several listings, it is not known of which one a page is.
+    let gap = spans.first_gap(announced).filter(|_| sum(|pages| pages.starts) <= 1);
+    // Where a page is there twice, as many records as were announced may be found and others be missing.
+    if held >= announced && gap.is_none() {
         return None;
     }
     let of_files = match files.iter().filter(|(_, pages)| pages.latest.is_some()).count() {
@@ -85,11 +90,11 @@ fn of_totals(unit: Unit, files: &[(String, Pages)]) -> Option<Incomplete> {
     };
     let were = if held == 1 { "was" } else { "were" };
     let mut what = format!("{of_files} {announced} {} (`total`), {held} {were} found", unit.name());
-    let mut spans = Spans::default();
-    files.iter().for_each(|(_, pages)| spans.add_all(&pages.spans));
-    // With several listings, it is not known of which one a page is.
-    if let Some((start, end)) = spans.first_gap().filter(|_| sum(|pages| pages.starts) <= 1) {
-        what.push_str(&format!("; no page holds those from `startAt` {start} to {}", end - 1));
+    if let Some((start, end)) = gap {
+        what.push_str(&match end - start {
+            1 => format!("; no page holds the one at `startAt` {start}"),
+            _ => format!("; no page holds those from `startAt` {start} to {}", end - 1),
+        });
     }
     Some(Incomplete::new(first, what, first).of(announced, held))
 }
@@ -164,6 +169,24 @@ mod tests {
             notes(Unit::Comments, &[("a.json", page(0, 9, 1))]),
             ["a.json its pages announce 9 comments (`total`), 1 was found"]
         );
+    }
+
+    #[test]
+    fn a_page_that_is_missing_is_told_by_its_place_also_where_another_one_is_there_twice() {
+        let page = |at: u64| {
+            let mut page = pages(u64::from(at == 0), if at == 0 { 150 } else { 0 }, (at, 150), 50);
+            page.spans.add(at, at + 50);
+            page
+        };
+        let twice = [("a.json", page(0)), ("b.json", page(100)), ("c.json", page(100))];
+        let expected = "a.json the pages of this and 2 more files announce 150 issues (`total`), 150 were found; no page \
+                        holds those from `startAt` 50 to 99";
+        assert_eq!(notes(Unit::Issues, &twice), [expected]);
+        let expected = "a.json its pages announce 150 issues (`total`), 50 were found; no page holds those from \
+                        `startAt` 50 to 149";
+        assert_eq!(notes(Unit::Issues, &twice[..1]), [expected]);
+        let all = [("a.json", page(0)), ("b.json", page(50)), ("c.json", page(100)), ("d.json", page(100))];
+        assert_eq!(notes(Unit::Issues, &all), [""; 0]);
     }
 
     #[test]

@@ -35,16 +35,14 @@ impl Spans {
         other.0.iter().for_each(|&(start, end)| self.add(start, end));
     }
 
-    /// The first places that are not held, between others that are: from the first of them to before the last.
-    pub(crate) fn first_gap(&self) -> Option<(u64, u64)> {
-        if self.0.len() >= MOST {
+    /// The first places that are not held among the first `total`: from the first of them to before the last.
+    pub(crate) fn first_gap(&self, total: u64) -> Option<(u64, u64)> {
+        if self.0.is_empty() || self.0.len() >= MOST {
             return None;
         }
-        let begins_late = self.0.first().filter(|(start, _)| *start > 0).map(|&(start, _)| (0, start));
-        begins_late.or_else(|| {
-            let mut neighbours = self.0.iter().zip(self.0.iter().skip(1));
-            neighbours.next().map(|(&(_, end), &(start, _))| (end, start))
-        })
+        let ends = std::iter::once(0).chain(self.0.iter().map(|&(_, end)| end));
+        let starts = self.0.iter().map(|&(start, _)| start).chain([total]);
+        ends.zip(starts).find(|(end, start)| end < start)
     }
 }
 
@@ -55,7 +53,7 @@ mod tests {
     fn gap(spans: &[(u64, u64)]) -> Option<(u64, u64)> {
         let mut all = Spans::default();
         spans.iter().for_each(|&(start, end)| all.add(start, end));
-        all.first_gap()
+        all.first_gap(150)
     }
 
     #[test]
@@ -63,7 +61,9 @@ mod tests {
         assert_eq!(gap(&[(0, 50), (100, 150)]), Some((50, 100)));
         assert_eq!(gap(&[(100, 150), (0, 50), (200, 210)]), Some((50, 100)));
         assert_eq!(gap(&[(100, 150), (0, 50), (50, 100)]), None);
-        assert_eq!(gap(&[(0, 60), (50, 100)]), None, "pages that overlap");
+        assert_eq!(gap(&[(0, 60), (50, 150)]), None, "pages that overlap");
+        assert_eq!(gap(&[(0, 50), (50, 100)]), Some((100, 150)), "at the end");
+        assert_eq!(gap(&[(0, 200)]), None, "more than were announced");
         assert_eq!(gap(&[(50, 100)]), Some((0, 50)));
         assert_eq!(gap(&[(0, 0)]), None);
         assert_eq!(gap(&[]), None);

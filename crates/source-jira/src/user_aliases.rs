@@ -12,9 +12,9 @@ use endpoint_api::Result;
 
 use crate::{
     depends,
-    issue_keys::{ENTRY_BYTES, FileStates, RecordFiles, are_settled},
     issue_parent::{first_value, values},
     json::{id, members},
+    key_index::{ENTRY_BYTES, FileStates, RecordFiles, are_settled},
     units::Unit,
 };
 

@@ -32,10 +32,15 @@ async fn pages_that_announce_more_than_there_is_are_reported_by_their_unit() {
             json!({ "total": 3, "values": [{ "id": "1", "key": "AB" }, { "id": "2", "key": "AC" }] }).to_string(),
         ),
     ]);
-    let announced = |file: &str, what: &str| vec![format!("{file} its pages announce {what} found (1x, {file})")];
-    assert_eq!(notes(&export, "issues").await, announced("issues.json", "120 issues (`total`), 1 was"));
-    assert_eq!(notes(&export, "comments").await, announced("comments.json", "9 comments (`total`), 1 was"));
-    assert_eq!(notes(&export, "projects").await, announced("projects.json", "3 projects (`total`), 2 were"));
+    let announced = |file: &str, what: &str, missing: &str| {
+        vec![format!("{file} its pages announce {what} found; no page holds {missing} (1x, {file})")]
+    };
+    let (issues, missing) = ("120 issues (`total`), 1 was", "those from `startAt` 1 to 119");
+    assert_eq!(notes(&export, "issues").await, announced("issues.json", issues, missing));
+    let (comments, missing) = ("9 comments (`total`), 1 was", "those from `startAt` 1 to 8");
+    assert_eq!(notes(&export, "comments").await, announced("comments.json", comments, missing));
+    let (projects, missing) = ("3 projects (`total`), 2 were", "the one at `startAt` 2");
+    assert_eq!(notes(&export, "projects").await, announced("projects.json", projects, missing));
     let found = harvest(&*export.open().await, "issues", Mode::Raw).await;
     assert_eq!(
         (found.records.len(), found.incomplete[0].announced, found.incomplete[0].found),
@@ -48,7 +53,8 @@ async fn pages_in_several_files_are_counted_together_also_when_only_one_of_them_
     let export = Export::of(&[("issues-page-1.json", page(0, 5, 0..2)), ("issues-page-2.jsonl", page(2, 5, 2..4))]);
     let endpoint = export.open().await;
     let first = harvest(&*endpoint, "issues", Mode::Cdm).await;
-    let expected = "issues-page-1.json the pages of this and 1 more files announce 5 issues (`total`), 4 were found";
+    let expected = "issues-page-1.json the pages of this and 1 more files announce 5 issues (`total`), 4 were found; \
+                    no page holds the one at `startAt` 4";
     assert_eq!(first.notes(), [format!("{expected} (1x, issues-page-1.json)")]);
     let again = plan(&*endpoint, "issues", Mode::Cdm, first.checkpoint.as_ref()).await;
     assert_eq!(again, [], "nothing is new");

@@ -63,6 +63,20 @@ async fn a_full_load_counts_files_as_changed_whose_references_may_have_changed()
 }
 
 #[tokio::test]
+async fn issues_that_name_their_project_by_its_key_depend_on_the_projects() {
+    let export = export();
+    export.write("issues-1.jsonl", issue(1, json!({ "project": { "key": "AB" } })));
+    export.write("issues-2.jsonl", issue(2, json!({ "project": { "id": "10", "key": "AB" } })));
+    let (first, known) = full(&export, at_path(), "issues", None).await;
+    export.write("projects.jsonl", r#"{"id":"10","key":"AB"}"#);
+    let (projects, known) = full(&export, at_path(), "issues", Some(&known)).await;
+    assert_ne!(projects[0], first[0]);
+    assert_eq!(projects[1], first[1], "the second file names it by id");
+    let (again, _) = full(&export, at_path(), "issues", Some(&known)).await;
+    assert_eq!(projects, again);
+}
+
+#[tokio::test]
 async fn comments_depend_on_users_and_on_issues_that_they_name_in_part() {
     let export = export();
     let (first, known) = full(&export, at_path(), "comments", None).await;

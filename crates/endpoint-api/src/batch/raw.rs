@@ -49,20 +49,20 @@ pub struct RawRecord<'a> {
     pub parent: Option<Parent<'a>>,
     /// The record's id at the source, where the source had to read it anyway.
     pub key: Option<&'a str>,
-    /// The ids of users that the record names by another id, as far as the source knows them.
+    /// The ids of users and projects that the record names by another id, as far as the source knows them.
     pub aliases: Aliases<'a>,
     /// How much it tells.
     pub rank: Rank,
 }
 
-/// Other ids of users: a record names a user by the login name, say, and the source knows the user's key from
-/// another record.
+/// Other ids of users and projects: a record names a user by the login name, say, or a project by its key, and the source
+/// knows the user's key or the project's id from another record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Aliases<'a>(Option<&'a str>);
 
 impl<'a> Aliases<'a> {
-    /// Reads a text of lines with three parts and a tab between them: the member that holds the id in the record, the
-    /// id, and the id to use instead.
+    /// Reads a text of lines with three parts and a tab between them: the member that holds the id in the record
+    /// (`project` of a project's key), the id, and the id to use instead.
     pub fn new(text: Option<&'a str>) -> Self {
         Self(text)
     }

@@ -7,6 +7,7 @@ use endpoint_api::{ErrorKind, Result};
 
 use crate::{
     buffer::{Content, Piece},
+    depends,
     error::stopped,
     files::ExportFile,
     fingerprint::FileStat,
@@ -20,20 +21,32 @@ use crate::{
 /// What an entry of an index takes beside its texts: two slots of the table, two allocations.
 pub(crate) const ENTRY_BYTES: usize = 96;
 
-/// The ids of issues by their keys, or the keys by the ids, as far as they are known.
+/// The ids of issues or projects by their keys, or the keys by the ids, as far as they are known.
 ///
 /// A key that stands for two ids stands for none, and an id with two keys has none.
 #[derive(Debug, Default)]
-pub(crate) struct IssueIds {
+pub(crate) struct IdsByKey {
     ids: HashMap<Box<str>, Option<Box<str>>>,
     /// About how much memory they take.
     bytes: usize,
 }
 
-impl IssueIds {
-    /// The id of the one issue with that key, or the key of the issue with that id.
+impl IdsByKey {
+    /// The id of the one record with that key, or the key of the record with that id.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.ids.get(key)?.as_deref()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// A digest of all of them; `None` when there are none.
+    pub(crate) fn digest(&self) -> Option<String> {
+        let mut all: Vec<[&str; 2]> =
+            self.ids.iter().map(|(key, id)| [&**key, id.as_deref().unwrap_or_default()]).collect();
+        all.sort_unstable();
+        (!all.is_empty()).then(|| depends::digest(all.into_iter().flatten()))
     }
 
     fn add(&mut self, key: &str, id: &str) {
@@ -49,12 +62,12 @@ impl IssueIds {
 }
 
 /// Finds the ids of issues that are named only by key, and the keys of those that are named only by id, in the files of
-/// the same export.
+/// the same export; likewise of projects.
 ///
 /// All keys are read once and kept while they fit into a budget. Where they do not, each question for an id
 /// reads the files for the keys that it asks about; a key is only needed for a link, and stays unknown then.
 #[derive(Debug)]
-pub(crate) struct IssueKeys {
+pub(crate) struct KeyIndex {
     budget: usize,
     by_key: Mutex<Option<All>>,
     by_id: Mutex<Option<All>>,
@@ -72,7 +85,7 @@ pub(crate) fn are_settled(files: &FileStates) -> bool {
 #[derive(Debug)]
 struct All {
     files: FileStates,
-    ids: Option<Arc<IssueIds>>,
+    ids: Option<Arc<IdsByKey>>,
 }
 
 /// The files of an export in which records are looked up.
@@ -82,26 +95,26 @@ pub(crate) struct RecordFiles<'s> {
     stop: &'s Stop,
 }
 
-impl IssueKeys {
+impl KeyIndex {
     /// Keeps at most about `budget` bytes of ids by key, and half as many of keys by id.
     pub(crate) fn new(budget: usize) -> Self {
         Self { budget, by_key: Mutex::new(None), by_id: Mutex::new(None) }
     }
 
     /// The ids of all issues by their keys; `None` when they do not fit.
-    pub(crate) fn all(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
+    pub(crate) fn all(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IdsByKey>>> {
         index(&self.by_key, self.budget, issues, |ids, key, id| ids.add(key, id))
     }
 
     /// The keys of all issues by their ids; `None` when they do not fit.
-    pub(crate) fn all_by_id(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IssueIds>>> {
+    pub(crate) fn all_by_id(&self, issues: &RecordFiles<'_>) -> Result<Option<Arc<IdsByKey>>> {
         index(&self.by_id, self.budget / 2, issues, |keys, key, id| keys.add(id, key))
     }
 
     /// The ids of the issues with these keys.
-    pub(crate) fn some(&self, keys: &HashSet<&str>, issues: &RecordFiles<'_>) -> Result<IssueIds> {
-        let mut ids = IssueIds::default();
-        issues.each_issue(&mut |key, id| {
+    pub(crate) fn some(&self, keys: &HashSet<&str>, issues: &RecordFiles<'_>) -> Result<IdsByKey> {
+        let mut ids = IdsByKey::default();
+        issues.each_keyed(&mut |key, id| {
             if keys.contains(key) {
                 ids.add(key, id);
             }
@@ -116,16 +129,16 @@ fn index(
     known: &Mutex<Option<All>>,
     budget: usize,
     issues: &RecordFiles<'_>,
-    add: fn(&mut IssueIds, &str, &str),
-) -> Result<Option<Arc<IssueIds>>> {
+    add: fn(&mut IdsByKey, &str, &str),
+) -> Result<Option<Arc<IdsByKey>>> {
     // Held while the files are read: who comes second would only read them again.
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     let files = issues.state();
     if let Some(all) = known.as_ref().filter(|all| all.files == files) {
         return Ok(all.ids.clone());
     }
-    let mut ids = IssueIds::default();
-    issues.each_issue(&mut |key, id| {
+    let mut ids = IdsByKey::default();
+    issues.each_keyed(&mut |key, id| {
         add(&mut ids, key, id);
         ids.bytes <= budget
     })?;
@@ -145,12 +158,17 @@ impl<'s> RecordFiles<'s> {
         self.files.iter().map(|file| (file.name.clone(), FileStat::of(&file.path).ok())).collect()
     }
 
-    /// Shows `look` the key and the id of each issue until it has seen enough and says `false`.
-    fn each_issue(&self, look: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
+    /// Shows `look` the key and the id of each record until it has seen enough and says `false`.
+    fn each_keyed(&self, look: &mut dyn FnMut(&str, &str) -> bool) -> Result<()> {
         self.each(&mut |json| {
             let Some([id, key]) = members(json, ["id", "key"]) else { return true };
             match IssueRef::of_members(id, key) {
-                IssueRef { id: Some(id), key: Some(key) } => look(&key, &id),
+                // No id and no key holds a character that parts lines of an envelope.
+                IssueRef { id: Some(id), key: Some(key) }
+                    if !key.contains(['\t', '\n']) && !id.contains(['\t', '\n']) =>
+                {
+                    look(&key, &id)
+                }
                 _ => true,
             }
         })
@@ -235,9 +253,9 @@ no record
         let (_root, files) = export(&[("issues.jsonl", ISSUES), ("issues-2.json", more), ("comments.jsonl", comments)]);
         let stop = Stop::default();
         let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
-        let all = IssueKeys::new(1 << 20).all(&issues).unwrap().unwrap();
+        let all = KeyIndex::new(1 << 20).all(&issues).unwrap().unwrap();
         let keys = expected().into_iter().map(|(key, _)| key).collect();
-        let some = IssueKeys::new(1 << 20).some(&keys, &issues).unwrap();
+        let some = KeyIndex::new(1 << 20).some(&keys, &issues).unwrap();
         for (key, id) in expected() {
             assert_eq!(all.get(key), id, "{key}");
             assert_eq!(some.get(key), id, "{key}");
@@ -251,8 +269,8 @@ no record
         let (_root, files) = export(&[("issues.jsonl", &issues)]);
         let stop = Stop::default();
         let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
-        assert!(IssueKeys::new(1000 * ENTRY_BYTES).all(&issues).unwrap().is_none());
-        let keys = IssueKeys::new(2000 * ENTRY_BYTES);
+        assert!(KeyIndex::new(1000 * ENTRY_BYTES).all(&issues).unwrap().is_none());
+        let keys = KeyIndex::new(2000 * ENTRY_BYTES);
         assert_eq!(keys.all(&issues).unwrap().unwrap().get("LONG-999"), Some("999"));
     }
 
@@ -266,7 +284,7 @@ no record
         };
         let stop = Stop::default();
         let issues = RecordFiles::among(&files, Unit::Issues, 1024, &stop);
-        let keys = IssueKeys::new(1 << 20);
+        let keys = KeyIndex::new(1 << 20);
         let read = || keys.all(&issues).unwrap().unwrap();
         assert!(!Arc::ptr_eq(&read(), &read()), "a file that was just written may change unseen");
         age(2);
@@ -285,7 +303,7 @@ no record
         );
         let (_root, files) = export(&[("issues.jsonl", &long)]);
         let stop = Stop::default();
-        let ids = IssueKeys::new(1 << 20).all(&RecordFiles::among(&files, Unit::Issues, 1024, &stop)).unwrap().unwrap();
+        let ids = KeyIndex::new(1 << 20).all(&RecordFiles::among(&files, Unit::Issues, 1024, &stop)).unwrap().unwrap();
         assert_eq!((ids.get("A-1"), ids.get("A-2")), (None, Some("2")));
     }
 }
