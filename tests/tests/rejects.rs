@@ -76,17 +76,18 @@ fn a_record_keeps_what_came_with_it() {
 }
 
 #[test]
-fn what_was_loaded_since_is_not_replaced_by_an_older_record() {
+fn what_was_loaded_since_is_no_reject_any_more() {
     let sandbox = sandbox();
     let id = sandbox.value("select id from cdm_work._cdm_reject where stage = 'sink'");
     sandbox.ask("alter table cdm_work.cdm_work_item drop constraint good");
     sandbox.export("issues-2.jsonl", &[&issue(2, "better").replace(":02.000", ":59.000")]);
     assert_eq!(sandbox.ingest(&["issues"])[0]["inserted"], 1);
-    let done = sandbox.cdm(["rejects", "replay", "warehouse", &id]).expect(0);
-    assert_eq!(counts(&done), [1, 0, 0, 0, 1, 0, 0], "stale, and so no reject any more");
+    let gone = sandbox.cdm(["rejects", "replay", "warehouse", &id]).error(2);
+    assert!(gone.contains("holds no reject"), "{gone}");
+    assert_eq!(stages(&sandbox), "map source", "it went with the commit of the newer record from another file");
     assert_eq!(sandbox.value("select summary from cdm_work.cdm_work_item where source_id = '2'"), "better");
 
-    // Of records without a time those of the newer run win.
+    // So does one that is mended in its own file.
     sandbox.ask("alter table cdm_work.cdm_work_project add constraint good check (name <> 'bad')");
     sandbox.export("projects.jsonl", &[r#"{"id":"1","name":"bad"}"#]);
     sandbox.cdm(["ingest", "projects"]).expect(4);
@@ -94,7 +95,7 @@ fn what_was_loaded_since_is_not_replaced_by_an_older_record() {
     sandbox.ingest(&["projects"]);
     sandbox.ask("alter table cdm_work.cdm_work_project drop constraint good");
     let done = sandbox.cdm(["rejects", "replay", "warehouse", "--ingestion", "projects"]).expect(0);
-    assert_eq!(counts(&done), [1, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(counts(&done), [0; 7]);
     assert_eq!(sandbox.value("select name from cdm_work.cdm_work_project"), "good");
 }
 
@@ -285,5 +286,78 @@ fn a_sink_that_was_provisioned_before_works_without_dismissals_until_it_is_provi
         sandbox.cdm(["provision", "warehouse"]).expect(0);
         assert_eq!(sandbox.cdm(dismiss).expect(0)["dismissed"], 1);
         sandbox.cdm(["provision", "warehouse", "--check"]).expect(0);
+    }
+}
+
+#[test]
+fn a_bad_record_that_moves_stays_dismissed_and_goes_when_the_file_is_mended() {
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        many(&sandbox);
+        let list = |sink: &str, more: &[&str]| {
+            sandbox.cdm(["rejects", "list", sink].into_iter().chain(more.iter().copied())).expect(0)
+        };
+        let dismissed = &list("warehouse", &["--stage", "map"])["rejects"][0];
+        let id = dismissed["id"].as_str().unwrap();
+        sandbox.cdm(["rejects", "dismiss", "warehouse", id, "--reason", "not ours"]).expect(0);
+
+        // Two records above all others, and one of the bad ones is mended.
+        let none = |id: u32| format!(r#"{{"id":"","key":"A-{id}","fields":{{}}}}"#);
+        let lines = [&issue(8, "eight"), &issue(9, "nine"), &none(1), &none(2), &none(3), "x", "  x"];
+        sandbox.export("issues.jsonl", &lines);
+        for name in ["issues", "issues_raw"] {
+            sandbox.ingest(&[name]);
+        }
+        let open = list("warehouse", &[]);
+        assert_eq!((&open["total"], &open["dismissed"]), (&4.into(), &1.into()), "{open}");
+        let moved = &list("warehouse", &["--dismissed"])["rejects"][0];
+        assert_eq!((&moved["id"], &moved["rejected_at"]), (&dismissed["id"], &dismissed["rejected_at"]));
+        assert_ne!((&moved["origin"], &moved["run_id"]), (&dismissed["origin"], &dismissed["run_id"]));
+        assert_eq!(list("lake", &[])["total"], 2);
+
+        sandbox.export("issues.jsonl", &[&issue(8, "eight")]);
+        for name in ["issues", "issues_raw"] {
+            sandbox.ingest(&[name]);
+        }
+        assert_eq!(list("warehouse", &[])["total"], 0);
+        assert_eq!(
+            (&list("warehouse", &["--dismissed"])["total"], &list("lake", &[])["total"]),
+            (&0.into(), &0.into())
+        );
+    }
+}
+
+#[test]
+fn the_beginning_of_an_id_is_enough() {
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        let lines: Vec<String> = (0..17).map(|number| format!("no record {number}")).collect();
+        sandbox.export("issues.jsonl", &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        for name in ["issues", "issues_raw"] {
+            assert_eq!(sandbox.cdm(["ingest", name]).code, Some(4));
+        }
+        for sink in ["warehouse", "lake"] {
+            let list = sandbox.cdm(["rejects", "list", sink]).expect(0);
+            let ids = list["rejects"].as_array().unwrap().iter().map(|reject| reject["id"].as_str().unwrap());
+            let ids: Vec<&str> = ids.collect();
+            assert_eq!((ids.len(), ids[0].len()), (17, 32));
+            let people = sandbox.people(&["rejects", "list", sink]).out;
+            assert!(people.contains(&ids[0][..12]) && !people.contains(ids[0]), "{people}");
+            let shown = sandbox.cdm(["rejects", "show", sink, &ids[0][..12]]).expect(0);
+            assert_eq!(shown["reject"]["id"], ids[0]);
+            // Of 17 ids two begin with the same of 16 characters.
+            let shared = (0..16).map(|digit| format!("{digit:x}"));
+            let shared = shared.max_by_key(|digit| ids.iter().filter(|id| id.starts_with(digit)).count()).unwrap();
+            let refused = sandbox.cdm(["rejects", "show", sink, &shared]).error(2);
+            let candidate = ids.iter().find(|id| refused.contains(**id));
+            assert!(candidate.is_some_and(|id| id.starts_with(&shared)), "{refused}");
+            for unknown in ["", "%", "zz"] {
+                assert_eq!(sandbox.cdm(["rejects", "show", sink, unknown]).code, Some(2), "{unknown}");
+            }
+        }
+        let id = sandbox.cdm(["rejects", "list", "warehouse"]).expect(0)["rejects"][0]["id"].as_str().unwrap()[..12]
+            .to_owned();
+        let dismissed = sandbox.cdm(["rejects", "dismiss", "warehouse", &id, "--reason", "x"]).expect(0);
+        assert_eq!(dismissed["dismissed"], 1);
+        assert_eq!(sandbox.cdm(["rejects", "reopen", "warehouse", &id]).expect(0)["reopened"], 1);
+        assert_eq!(sandbox.cdm(["rejects", "replay", "warehouse", &id]).expect(0)["skipped"], 1);
     }
 }

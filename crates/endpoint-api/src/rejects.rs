@@ -42,6 +42,8 @@ pub trait Dismissals: Send + Sync {
 pub struct RejectFilter {
     /// Those with one of these ids; all when there is none.
     pub ids: Vec<String>,
+    /// Those whose id begins so.
+    pub id_prefix: Option<String>,
     /// Those of this ingestion.
     pub ingestion: Option<Ingestion>,
     /// Those of this stage.
@@ -75,6 +77,17 @@ impl RejectFilter {
     /// Those with one of these ids, dismissed or not.
     pub fn by_ids(ids: impl IntoIterator<Item = String>) -> Self {
         Self { ids: ids.into_iter().collect(), state: RejectState::Any, ..Self::default() }
+    }
+
+    /// Those whose id begins with `prefix`, dismissed or not.
+    pub fn by_id_prefix(prefix: impl Into<String>) -> Self {
+        Self { id_prefix: Some(prefix.into()), state: RejectState::Any, ..Self::default() }
+    }
+
+    /// Whether the id of a reject matches.
+    pub fn takes_id(&self, id: &str) -> bool {
+        (self.ids.is_empty() || self.ids.iter().any(|wanted| wanted == id))
+            && self.id_prefix.as_ref().is_none_or(|prefix| id.starts_with(prefix.as_str()))
     }
 
     /// Whether the reason of a reject matches.

@@ -29,6 +29,8 @@ pub trait Source: Send + Sync {
     /// - With a checkpoint, only what came after it; the plan is empty when nothing did.
     /// - The indices of the slices MUST be 0, 1, 2, … in their order.
     /// - The same state of the source and the same request MUST give the same plan.
+    /// - A plan that has one slice of a [`Resource`] MUST have all of them: when they are committed, the sink removes the
+    ///   rejects of that resource that were not met again.
     /// - A slice SHOULD be some 10 to 100 MB of records: it is staged, loaded and retried as one.
     ///
     /// An unknown unit is [`ErrorKind::Config`](crate::ErrorKind::Config).

@@ -368,7 +368,8 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]])
 
 /// A reject of the source's.
 pub(crate) fn reject(line: u64, reason: &str) -> Reject {
-    Reject::at_source(format!("things.jsonl:{line}"), reason, b"{\"not\": \"a \x00thing \xff\"")
+    let record = [b"{\"not\": \"a \x00thing \xff ".as_slice(), line.to_string().as_bytes()].concat();
+    Reject::at_source(format!("things.jsonl:{line}"), reason, &record)
 }
 
 /// The error of a call that must fail.

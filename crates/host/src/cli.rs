@@ -310,7 +310,7 @@ enum RejectsCommand {
     Show {
         /// The sink.
         sink: String,
-        /// The reject's id.
+        /// The reject's id, or its beginning.
         id: String,
     },
     /// Map and load rejects again, with the mapper as it is now. What is loaded is no reject any more.

@@ -54,7 +54,11 @@ impl Mapping {
             }
             match self.mapper.map_into(&record, index, rows) {
                 Ok(noted) => noted.into_iter().for_each(|note| notes.add(note, &record)),
-                Err(rejection) => rejects.push(Reject::of(&record, Stage::Map, rejection)),
+                Err(rejection) => {
+                    let mut reject = Reject::of(&record, Stage::Map, rejection);
+                    reject.envelope.row_key = self.mapper.key(&record);
+                    rejects.push(reject);
+                }
             }
         }
         let mapped = if rows.is_empty() { None } else { Some(rows.finish_hashed(batch, hashes)?) };

@@ -75,7 +75,7 @@ fn batches(ingestion: &Ingestion, rejects: &[StoredReject], now: Timestamp) -> R
                 parent_id: reject.envelope.parent_id.as_deref(),
                 parent_key: reject.envelope.parent_key.as_deref(),
                 key: None,
-                aliases: None,
+                aliases: reject.envelope.aliases.as_deref(),
                 is_part: reject.envelope.rank.is_part(),
                 states_access: reject.envelope.rank == endpoint_api::batch::Rank::WithAccess,
             });

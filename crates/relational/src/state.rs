@@ -1,6 +1,6 @@
 //! What a sink remembers of each ingestion, and how it goes on from there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cdm_models::{ModelDescriptor, major};
 use endpoint_api::{
@@ -218,6 +218,11 @@ impl Opening {
 /// Whether a run with that status is never gone on with.
 fn is_over(status: &str) -> bool {
     matches!(status, "succeeded" | "abandoned")
+}
+
+/// The names of the resources of which a plan has slices.
+pub fn resources(plan: &[ObservedSlice]) -> BTreeSet<&str> {
+    plan.iter().filter_map(|planned| planned.slice.resource.as_ref()).map(|resource| resource.name.as_str()).collect()
 }
 
 /// The observation of each slice of a plan.

@@ -21,12 +21,15 @@ pub const OUTBOX: &str = "_cdm_outbox";
 
 /// The columns of [`REJECT`] that came later: without them rows can be loaded, and nothing be dismissed.
 pub const DISMISSAL: &[&str] = &["dismissed_at", "dismissed_by", "dismissed_reason", "dismissed_verdict"];
+/// The columns of [`REJECT`] that came later: without them rows can be loaded, a replay knows no aliases, and a reject
+/// stays when its record is loaded from another file.
+pub const REJECT_RECORD: &[&str] = &["aliases", "row_key"];
 /// What a record is rejected for, in SQL. A dismissal holds for this and nothing else.
 pub const VERDICT: &str = "stage || ':' || coalesce(field, '') || ':' || reason";
 
 /// Whether loads go without a column of one of the sink's own tables.
 pub(crate) fn can_wait(table: &str, column: &str) -> bool {
-    table == REJECT && DISMISSAL.contains(&column)
+    table == REJECT && (DISMISSAL.contains(&column) || REJECT_RECORD.contains(&column))
 }
 
 /// The names of these tables.
@@ -129,7 +132,7 @@ pub fn tables() -> Vec<Table> {
             &["id"],
             &["rejected_at"],
             vec![
-                required("id", Text, "The same record rejected again at the same place has the same id."),
+                required("id", Text, "The same record of the same resource that is rejected again has the same id."),
                 required("ingestion", Text, "The ingestion."),
                 required("run_id", Text, "The run that rejected it last."),
                 required("observation", Int64, "That run's observation."),
@@ -145,6 +148,12 @@ pub fn tables() -> Vec<Table> {
                 required("raw_length", Int64, "How many bytes the record has."),
                 required("raw_hash", Text, "BLAKE3 of all the record's bytes."),
                 required("rejected_at", Timestamp, "When it was rejected first."),
+                Column::new("aliases", Text, "The other ids of users that came with the record."),
+                Column::new(
+                    "row_key",
+                    Text,
+                    "The key of the row that the record would have become, where it is known.",
+                ),
                 Column::new("dismissed_at", Timestamp, "When it was dismissed; null while it is open."),
                 Column::new("dismissed_by", Text, "Who dismissed it."),
                 Column::new("dismissed_reason", Text, "Why it was dismissed."),

@@ -2,6 +2,7 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
     io::BufRead as _,
+    sync::Arc,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -9,7 +10,7 @@ use cdm_models::Timestamp;
 use endpoint_api::{
     Error, ErrorKind, Ingestion, ListedReject, Reject, RejectColumn, RejectFilter, RejectGroup, RejectQuery,
     RejectState, Result, StoredReject,
-    batch::{Rank, RejectEnvelope, Stage},
+    batch::{Origin, Rank, RejectEnvelope, Stage},
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::{
     layout::{Layout, is_state, manifest_name, names},
     lines::open_lines,
     log::Log,
-    manifest::{Entry, Manifest},
+    manifest::{End, Entry, Manifest},
 };
 
 const READ: &str = "read rejects";
@@ -77,9 +78,40 @@ struct RejectFile {
     fence: u64,
     sequence: u64,
     path: String,
+    read: Arc<CompleteReads>,
 }
 
-/// The newest rejects first: by the run that rejected them last. Reads every committed file of rejects
+/// By resource the place in the log at which the newest run was opened that has read all of it.
+#[derive(Default)]
+struct CompleteReads(HashMap<String, u64>);
+
+impl CompleteReads {
+    /// What the log of an ingestion says.
+    fn add(&mut self, manifest: &Manifest, opened: &mut u64, plan: &mut Vec<String>) {
+        match &manifest.entry {
+            // A run that is continued has a fence that is greater than its observation.
+            Entry::Open { observation } if *observation == manifest.fence => {
+                (*opened, *plan) = (manifest.sequence, Vec::new());
+            }
+            Entry::Plan { slices } => {
+                let resources = slices.iter().filter_map(|slice| slice.resource.as_ref());
+                *plan = resources.map(|resource| resource.name.clone()).collect();
+            }
+            Entry::End { how: End::Succeeded } => {
+                self.0.extend(plan.drain(..).map(|resource| (resource, *opened)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a reject that was last met at this place in the log is there no longer.
+    fn supersede(&self, origin: &str, sequence: u64) -> bool {
+        self.0.get(Origin::parse(origin).resource).is_some_and(|opened| sequence < *opened)
+    }
+}
+
+/// The newest rejects first: by the run that rejected them last. One is left out once its resource was read again
+/// without it. Reads every committed file of rejects
 /// that the query may concern, because the oldest one tells when a reject was first met; holds no more
 /// rejects than are asked for.
 pub(crate) fn newest(layout: &Layout, query: &RejectQuery) -> Result<Vec<StoredReject>> {
@@ -97,7 +129,7 @@ pub(crate) fn listed(layout: &Layout, filter: &RejectFilter, offset: usize, limi
 }
 
 fn takes(filter: &RejectFilter, reject: &StoredReject) -> bool {
-    (filter.ids.is_empty() || filter.ids.contains(&reject.id))
+    filter.takes_id(&reject.id)
         && filter.stage.is_none_or(|stage| stage == reject.stage)
         && filter.field.as_ref().is_none_or(|field| reject.field.as_ref() == Some(field))
         && filter.takes_reason(&reject.reason)
@@ -115,7 +147,8 @@ pub(crate) fn counted(layout: &Layout, filter: &RejectFilter, columns: &[RejectC
             Some(Some(known)) => known.newest = reject.rejected_at,
             Some(None) => {}
             None => {
-                let group = takes(filter, &reject).then(|| {
+                let is_open = !file.read.supersede(&reject.origin, file.sequence);
+                let group = (is_open && takes(filter, &reject)).then(|| {
                     let value = |column: &RejectColumn| match column {
                         RejectColumn::Ingestion => Some(reject.ingestion.clone()),
                         RejectColumn::Stage => Some(reject.stage.to_string()),
@@ -170,7 +203,7 @@ fn first(
             if let Some(known) = places.get(&reject.id).and_then(|place| found.get_mut(*place)) {
                 known.rejected_at = reject.rejected_at;
             } else if missing == 0 || passed.contains(&reject.id) {
-            } else if !takes(&reject) {
+            } else if file.read.supersede(&reject.origin, file.sequence) || !takes(&reject) {
                 passed.insert(reject.id);
             } else if ids.insert(reject.id.clone()) {
                 if last.len() == missing
@@ -253,7 +286,10 @@ fn committed_files(layout: &Layout, wanted: Option<&Ingestion>) -> Result<Vec<Re
             return Err(damaged(READ, &folder.join(manifest_name(1)), "it stands in the folder of another ingestion"));
         }
         let mut log = Log::unread(layout, &ingestion);
+        let (mut read, mut opened, mut plan) = (CompleteReads::default(), 0, Vec::new());
+        let mut of_ingestion = Vec::new();
         while let Some(manifest) = log.advance(READ)? {
+            read.add(&manifest, &mut opened, &mut plan);
             let Entry::Slice(entry) = manifest.entry else { continue };
             let Some(rejects) = entry.files.rejects else { continue };
             let rejected_at = Timestamp::parse(&manifest.at).map_err(|error| {
@@ -262,16 +298,19 @@ fn committed_files(layout: &Layout, wanted: Option<&Ingestion>) -> Result<Vec<Re
                     .with("file", path.display())
                     .caused_by(error)
             })?;
-            files.push(RejectFile {
+            of_ingestion.push(RejectFile {
                 ingestion: ingestion.clone(),
                 run_id: manifest.run_id.to_string(),
                 rejected_at,
                 fence: manifest.fence,
                 sequence: manifest.sequence,
                 path: rejects.path,
+                read: Arc::default(),
             });
         }
         log.refuse_gap(READ)?;
+        let read = Arc::new(read);
+        files.extend(of_ingestion.into_iter().map(|file| RejectFile { read: Arc::clone(&read), ..file }));
     }
     Ok(files)
 }

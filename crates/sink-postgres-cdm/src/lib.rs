@@ -39,6 +39,7 @@ mod retention;
 mod rights;
 mod run;
 mod session;
+mod settled_rejects;
 mod sites;
 mod sqlstate;
 mod state;

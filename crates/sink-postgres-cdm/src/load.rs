@@ -16,6 +16,7 @@ use crate::{
     place::Keys,
     rejects,
     session::{Microseconds, Session, column},
+    settled_rejects::remove_loaded,
 };
 
 /// How a load's transaction is set up. A backend whose client is gone looks for it every second, so
@@ -139,11 +140,15 @@ impl<'e> PgLoad<'e> {
     /// Stores rejects in the load's transaction.
     pub(crate) async fn store_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
         let loading = &self.loading;
-        if let Of::Rejects { again, .. } = &mut self.of {
-            again.extend(rejects.iter().map(|reject| reject.id(&loading.ingestion)));
-        }
+        let (session, tables, ingestion) = (&self.session, &loading.tables, &loading.ingestion);
+        let ids = rejects::ids(session, tables, ingestion, rejects).await?;
         let observation = signed(self.observation);
-        rejects::store(&self.session, &loading.tables, &loading.ingestion, loading.run_id(), observation, rejects).await
+        rejects::store(session, tables, ingestion, loading.run_id(), observation, rejects, &ids).await?;
+        match &mut self.of {
+            Of::Slice(_) => loading.rejects.note(),
+            Of::Rejects { again, .. } => again.extend(ids),
+        }
+        Ok(())
     }
 
     /// Removes the rejects whose records were loaded.
@@ -199,6 +204,7 @@ impl<'e> PgLoad<'e> {
         if self.session.query_opt(operation, &statement, &mine).await?.is_none() {
             return Err(fenced(&run.ingestion));
         }
+        remove_loaded(&self.session, run).await?;
         let statement = format!(
             "update {ingestion} i set rows_inserted = i.rows_inserted + $3, prefix = done.prefix, \
              checkpoint = coalesce((select l.resume_at from {load} l where l.ingestion = $1 and l.run_id = $2 \

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use crate::{
     endpoint::PgCdm,
-    rejects::{COLUMNS, stored, unprovisioned},
+    rejects::{WIDTH, columns, keeps_records, stored, unprovisioned},
     session::{Session, column},
     state::SupportTables,
 };
@@ -25,11 +25,14 @@ struct Rejects<'e> {
     table: String,
     /// Whether the table has the columns of dismissals, which came later.
     keeps_dismissals: bool,
+    /// Whether it has those of the record.
+    keeps_records: bool,
 }
 
 /// A filter as the parameters of [`Rejects::condition`].
 struct Wanted {
     ids: Option<Vec<String>>,
+    id_prefix: Option<String>,
     ingestion: Option<String>,
     stage: Option<String>,
     field: Option<String>,
@@ -44,7 +47,8 @@ impl<'e> Rejects<'e> {
         let statement = "select exists (select from pg_attribute where attrelid = to_regclass($1) \
                          and attname = 'dismissed_verdict' and not attisdropped)";
         let found = session.query_one("list rejects", statement, &[(&table, Type::TEXT)]).await?;
-        Ok(Self { endpoint, session, table, keeps_dismissals: column(&found, 0)? })
+        let keeps_records = keeps_records(&session, &table).await?;
+        Ok(Self { endpoint, session, table, keeps_dismissals: column(&found, 0)?, keeps_records })
     }
 
     async fn wanted(&self, filter: &RejectFilter) -> Result<Wanted> {
@@ -60,6 +64,7 @@ impl<'e> Rejects<'e> {
         };
         Ok(Wanted {
             ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().map(|id| without_nul(id)).collect()),
+            id_prefix: filter.id_prefix.as_deref().map(without_nul),
             ingestion: filter.ingestion.as_ref().map(ToString::to_string),
             stage: filter.stage.map(|stage| stage.to_string()),
             field: filter.field.as_deref().map(without_nul),
@@ -68,7 +73,7 @@ impl<'e> Rejects<'e> {
         })
     }
 
-    /// What a reject has to fulfil: the parameters are $1 to $5.
+    /// What a reject has to fulfil: the parameters are $1 to $6.
     fn condition(&self, state: RejectState) -> String {
         let state = match (state, self.keeps_dismissals) {
             (RejectState::Any, _) | (RejectState::Open, false) => "true".to_owned(),
@@ -81,11 +86,11 @@ impl<'e> Rejects<'e> {
         format!(
             "($1::text[] is null or id = any($1)) and ($2::text is null or ingestion = $2) \
              and ($3::text is null or stage = $3) and ($4::text is null or field = $4) \
-             and ($5::text[] is null or reason = any($5)) and {state}"
+             and ($5::text[] is null or reason = any($5)) and ($6::text is null or starts_with(id, $6)) and {state}"
         )
     }
 
-    /// Changes the rejects that match; `$6` and `$7` are the texts.
+    /// Changes the rejects that match; `$7` and `$8` are the texts.
     async fn update(&self, filter: &RejectFilter, state: RejectState, set: &str, texts: [&str; 2]) -> Result<u64> {
         const OPERATION: &str = "dismiss rejects";
         if !self.keeps_dismissals {
@@ -99,7 +104,7 @@ impl<'e> Rejects<'e> {
         let condition = self.condition(state);
         // Both texts are parameters of every such statement.
         let statement =
-            format!("update {} set {set} where {condition} and ($6::text, $7::text) is not null", self.table);
+            format!("update {} set {set} where {condition} and ($7::text, $8::text) is not null", self.table);
         let [first, second] = texts.map(without_nul);
         let mut parameters = wanted.parameters().to_vec();
         parameters.extend([(&first as _, Type::TEXT), (&second as _, Type::TEXT)]);
@@ -108,13 +113,14 @@ impl<'e> Rejects<'e> {
 }
 
 impl Wanted {
-    fn parameters(&self) -> [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] {
+    fn parameters(&self) -> [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] {
         [
             (&self.ids, Type::TEXT_ARRAY),
             (&self.ingestion, Type::TEXT),
             (&self.stage, Type::TEXT),
             (&self.field, Type::TEXT),
             (&self.reasons, Type::TEXT_ARRAY),
+            (&self.id_prefix, Type::TEXT),
         ]
     }
 }
@@ -133,7 +139,8 @@ impl RejectListing for PgCdm {
             "null::text, '', ''".to_owned()
         };
         let statement = format!(
-            "select {COLUMNS}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit $6 offset $7",
+            "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit $7 offset $8",
+            columns(rejects.keeps_records),
             rejects.table,
             rejects.condition(wanted.state),
         );
@@ -144,7 +151,7 @@ impl RejectListing for PgCdm {
         let rows = rejects.session.query("list rejects", &statement, &parameters).await;
         let rows = rows.map_err(|error| unprovisioned(self, error))?;
         let listed = rows.iter().map(|row| {
-            const DISMISSAL: usize = 16;
+            const DISMISSAL: usize = WIDTH;
             let at: Option<String> = column(row, DISMISSAL)?;
             let (by, reason): (String, String) = (column(row, DISMISSAL + 1)?, column(row, DISMISSAL + 2)?);
             Ok(ListedReject::new(stored(row)?, at.map(|at| Dismissal::new(reason, by, at))))
@@ -182,7 +189,7 @@ impl RejectListing for PgCdm {
 impl Dismissals for PgCdm {
     async fn dismiss(&self, filter: &RejectFilter, reason: &str, by: &str) -> Result<u64> {
         let set =
-            format!("dismissed_at = now(), dismissed_reason = $6, dismissed_by = $7, dismissed_verdict = {VERDICT}");
+            format!("dismissed_at = now(), dismissed_reason = $7, dismissed_by = $8, dismissed_verdict = {VERDICT}");
         Rejects::open(self).await?.update(filter, RejectState::Open, &set, [reason, by]).await
     }
 

@@ -11,8 +11,8 @@ use endpoint_api::{
 use relational::{
     Identifier, Observations, ObservedSlice,
     state::{
-        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise, signed,
-        status, to_json, unsigned,
+        self, Opening, Standing, fenced, from_json, incomplete_run, observed, overlapping, planned_otherwise,
+        resources, signed, status, to_json, unsigned,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -25,6 +25,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     session::{SHORT_TRANSACTION, Session, column},
+    settled_rejects::remove_absent,
     sites,
     state::{SupportTables, Target},
     watch,
@@ -361,6 +362,7 @@ impl PgRun<'_> {
                 return Err(incomplete_run(&self.loading.ingestion));
             }
             observations.remember(&plan);
+            remove_absent(session, &self.loading, &resources(&plan)).await?;
             let statement = format!(
                 "update {} set confirmed = null where ingestion = $1 and run_id = $2 and confirmed is not null",
                 self.loading.tables.load

@@ -31,6 +31,7 @@ mod rejects;
 mod retention;
 mod run;
 mod settle;
+mod settled_rejects;
 mod sites;
 mod stage;
 mod stored;

@@ -15,6 +15,7 @@ use crate::{
     loading::Loading,
     merge::{Outcome, Stamp},
     rejects, settle,
+    settled_rejects::remove_loaded,
     stage::Purpose,
 };
 
@@ -201,10 +202,12 @@ impl SqliteLoad {
             return Ok(());
         }
         let loading = Arc::clone(&self.loading);
+        let work = self.session.run(move |connection| rejects::stage_rejects(connection, &loading.ingestion, &rejects));
+        let ids = work.await?;
         if let Of::Rejects { again, .. } = &mut self.of {
-            again.extend(rejects.iter().map(|reject| reject.id(&loading.ingestion)));
+            again.extend(ids);
         }
-        self.session.run(move |connection| rejects::stage_rejects(connection, &loading.ingestion, &rejects)).await
+        Ok(())
     }
 }
 
@@ -268,6 +271,7 @@ impl Load for SqliteLoad {
             rejects::store(connection, &loading.ingestion, &stamp.run_id, stamp.observation, &stamp.now)?;
             match &of {
                 Of::Slice(slice) => {
+                    remove_loaded(connection, &loading)?;
                     settle::settle(connection, &loading, *slice, &receipt, &commit, confirmed, &stamp.now)?;
                 }
                 Of::Rejects { given, again } => {

@@ -13,7 +13,7 @@ use crate::{
     cells,
     database::{Database, During as _, OWNER},
     endpoint::SqliteCdm,
-    rejects::{COLUMNS, LIST, MORE_COLUMNS, open, read},
+    rejects::{LIST, WIDTH, columns, keeps_records, open, read},
 };
 
 const DISMISS: &str = "dismiss rejects";
@@ -21,6 +21,7 @@ const DISMISS: &str = "dismiss rejects";
 /// The condition of a filter, with its values as named parameters.
 struct Wanted {
     ids: Option<String>,
+    id_prefix: Option<String>,
     ingestion: Option<String>,
     stage: Option<String>,
     field: Option<String>,
@@ -41,6 +42,7 @@ impl Wanted {
         };
         Ok(Self {
             ids: (!filter.ids.is_empty()).then(|| list(filter.ids.iter().cloned())),
+            id_prefix: filter.id_prefix.clone(),
             ingestion: filter.ingestion.as_ref().map(ToString::to_string),
             stage: filter.stage.map(|stage| stage.to_string()),
             field: filter.field.clone(),
@@ -52,6 +54,7 @@ impl Wanted {
         let value = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
         vec![
             (":ids", value(&self.ids)),
+            (":id_prefix", value(&self.id_prefix)),
             (":ingestion", value(&self.ingestion)),
             (":stage", value(&self.stage)),
             (":field", value(&self.field)),
@@ -80,7 +83,7 @@ fn condition(state: RejectState, keeps_dismissals: bool) -> String {
     };
     format!(
         "(:ids is null or id in (select value from json_each(:ids))) and (:ingestion is null or ingestion = :ingestion) \
-         and (:stage is null or stage = :stage) and (:field is null or field = :field) \
+         and (:id_prefix is null or substr(id, 1, length(:id_prefix)) = :id_prefix) and (:stage is null or stage = :stage) and (:field is null or field = :field) \
          and (:reasons is null or reason in (select value from json_each(:reasons))) and {state}"
     )
 }
@@ -105,8 +108,8 @@ fn listed(database: &Database, filter: &RejectFilter, offset: usize, limit: usiz
         "null, '', ''".to_owned()
     };
     let statement = format!(
-        "select {COLUMNS}, {MORE_COLUMNS}, {dismissal} from {} where {} \
-         order by rejected_at desc, origin, id limit :limit offset :offset",
+        "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit :limit offset :offset",
+        columns(keeps_records(&connection)?),
         support::REJECT,
         condition(filter.state, keeps_dismissals),
     );
@@ -116,7 +119,7 @@ fn listed(database: &Database, filter: &RejectFilter, offset: usize, limit: usiz
     let mut statement = connection.prepare(&statement).during(LIST)?;
     let parameters = with(&parameters, &[(":limit", &limit), (":offset", &offset)]);
     let rows = statement.query_map(parameters.as_slice(), |row| {
-        const DISMISSAL: usize = 16;
+        const DISMISSAL: usize = WIDTH;
         let at: Option<String> = row.get(DISMISSAL)?;
         let (by, reason): (String, String) = (row.get(DISMISSAL + 1)?, row.get(DISMISSAL + 2)?);
         Ok(ListedReject::new(read(row)?, at.map(|at| Dismissal::new(reason, by, at))))

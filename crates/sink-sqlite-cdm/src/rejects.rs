@@ -1,6 +1,6 @@
 use endpoint_api::{
     Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
-    batch::{Parent, Rank, RejectEnvelope},
+    batch::{Aliases, Parent, Rank, RejectEnvelope},
 };
 use relational::{
     state::{signed, stage, unsigned, without_nul},
@@ -15,19 +15,39 @@ const STORE: &str = "store rejects";
 pub(crate) const LIST: &str = "list rejects";
 
 /// What is staged of rejects, in the order of the table.
-pub(crate) const COLUMNS: &str =
-    "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
+const COLUMNS: &str = "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
 
-/// Takes rejects, until the load is committed. The same one twice is one.
-pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, rejects: &[Reject]) -> Result<()> {
-    let create = format!("create table if not exists temp._cdm_stage_reject ({COLUMNS}, primary key (id))");
+/// What is read of a reject, in the order in which [`read`] takes it.
+pub(crate) fn columns(keeps_records: bool) -> String {
+    let aliases = if keeps_records { "aliases" } else { "null" };
+    format!("{COLUMNS}, ingestion, run_id, observation, rejected_at, {aliases}")
+}
+
+/// How many columns [`columns`] are.
+pub(crate) const WIDTH: usize = 17;
+
+/// Whether the table of rejects has the columns that came later: see [`REJECT_RECORD`](support::REJECT_RECORD).
+pub(crate) fn keeps_records(connection: &Connection) -> Result<bool> {
+    let wanted = serde_json::Value::from_iter(support::REJECT_RECORD.iter().copied()).to_string();
+    let statement = "select count(*) from pragma_table_info(?1) where name in (select value from json_each(?2))";
+    let found: i64 =
+        connection.query_row(statement, params![support::REJECT, wanted], |row| row.get(0)).during(STORE)?;
+    Ok(usize::try_from(found).is_ok_and(|found| found == support::REJECT_RECORD.len()))
+}
+
+/// Takes rejects, until the load is committed. The same one twice is one. Returns the ids under which they are kept.
+pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, rejects: &[Reject]) -> Result<Vec<String>> {
+    let create =
+        format!("create table if not exists temp._cdm_stage_reject ({COLUMNS}, aliases, row_key, primary key (id))");
     connection.execute_batch(&create).during(STORE)?;
-    let insert = "insert or replace into temp._cdm_stage_reject values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let insert = "insert or replace into temp._cdm_stage_reject values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let mut statement = connection.prepare_cached(insert).during(STORE)?;
+    let mut ids = Vec::with_capacity(rejects.len());
     for reject in rejects {
         let text = |text: &Option<String>| text.as_deref().map(without_nul);
+        let id = id(connection, ingestion, reject)?;
         let row = params![
-            reject.id(ingestion),
+            id,
             reject.stage.to_string(),
             without_nul(&reject.reason),
             text(&reject.field),
@@ -39,14 +59,26 @@ pub(crate) fn stage_rejects(connection: &Connection, ingestion: &Ingestion, reje
             text(&reject.envelope.parent_id),
             text(&reject.envelope.parent_key),
             reject.envelope.rank.number(),
+            text(&reject.envelope.aliases),
+            text(&reject.envelope.row_key),
         ];
         statement.execute(row).during(STORE)?;
+        ids.push(id);
     }
-    Ok(())
+    Ok(ids)
+}
+
+/// The id under which a reject is kept, which an earlier version may have given.
+fn id(connection: &Connection, ingestion: &Ingestion, reject: &Reject) -> Result<String> {
+    let statement = format!("select exists (select 1 from {} where id = ?1)", support::REJECT);
+    let mut statement = connection.prepare_cached(&statement).during(STORE)?;
+    let earlier = reject.earlier_id(ingestion);
+    let is_kept = statement.query_row([&earlier], |row| row.get(0)).during(STORE)?;
+    Ok(if is_kept { earlier } else { reject.id(ingestion) })
 }
 
 /// Stores what was staged, within the load's write transaction. A reject that is there already is only touched
-/// when it now says something else.
+/// when it now says something else or is of another run.
 pub(crate) fn store(
     connection: &Connection,
     ingestion: &Ingestion,
@@ -58,13 +90,18 @@ pub(crate) fn store(
     if !connection.query_row(staged, [], |row| row.get(0)).during(STORE)? {
         return Ok(());
     }
+    let (columns, replaced) = match keeps_records(connection)? {
+        true => (format!("{COLUMNS}, aliases, row_key"), ", aliases = excluded.aliases, row_key = excluded.row_key"),
+        false => (COLUMNS.to_owned(), ""),
+    };
     let statement = format!(
-        "insert into {table} as t ({COLUMNS}, ingestion, run_id, observation, rejected_at) \
-         select s.*, ?1, ?2, ?3, ?4 from temp._cdm_stage_reject s where true \
+        "insert into {table} as t ({columns}, ingestion, run_id, observation, rejected_at) \
+         select {columns}, ?1, ?2, ?3, ?4 from temp._cdm_stage_reject where true \
          on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
-         key = excluded.key, run_id = excluded.run_id, observation = excluded.observation \
-         where (t.stage, t.reason, t.field, t.key) is not \
-         (excluded.stage, excluded.reason, excluded.field, excluded.key)",
+         key = excluded.key, run_id = excluded.run_id, observation = excluded.observation, origin = excluded.origin, \
+         parent_id = excluded.parent_id, parent_key = excluded.parent_key, rank = excluded.rank{replaced} \
+         where (t.stage, t.reason, t.field, t.key, t.origin, t.run_id) is not \
+         (excluded.stage, excluded.reason, excluded.field, excluded.key, excluded.origin, excluded.run_id)",
         table = support::REJECT,
     );
     let parameters = params![ingestion.to_string(), run_id, signed(observation), now];
@@ -77,9 +114,6 @@ pub(crate) fn remove<'a>(connection: &Connection, ids: impl IntoIterator<Item = 
     let mut statement = connection.prepare(&statement).during("remove rejects")?;
     ids.into_iter().try_for_each(|id| statement.execute([id]).during("remove rejects").map(drop))
 }
-
-/// What is read of a reject, in the order in which [`read`] takes it, beside [`COLUMNS`].
-pub(crate) const MORE_COLUMNS: &str = "ingestion, run_id, observation, rejected_at";
 
 /// Opens the file, where it holds a table of rejects.
 pub(crate) fn open(database: &Database, access: Access) -> Result<Connection> {
@@ -100,9 +134,10 @@ pub(crate) fn open(database: &Database, access: Access) -> Result<Connection> {
 pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<StoredReject>> {
     let connection = open(database, Access::Read)?;
     let statement = format!(
-        "select {COLUMNS}, {MORE_COLUMNS} from {} \
+        "select {} from {} \
          where (?1 is null or ingestion = ?1) and (?2 is null or id = ?2) \
          order by rejected_at desc, origin, id limit ?3 offset ?4",
+        columns(keeps_records(&connection)?),
         support::REJECT,
     );
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -117,6 +152,8 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
     let parent_id: Option<String> = row.get(9)?;
     let parent_key: Option<String> = row.get(10)?;
     let parent = Parent { id: parent_id.as_deref(), key: parent_key.as_deref() };
+    let aliases: Option<String> = row.get(16)?;
+    let rank = Rank::of_number(row.get::<_, Option<i64>>(11)?.unwrap_or(1));
     Ok(StoredReject {
         id: row.get(0)?,
         stage: stage(&row.get::<_, String>(1)?),
@@ -127,7 +164,7 @@ pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
         raw: row.get(6)?,
         raw_length: unsigned(row.get(7)?),
         raw_hash: row.get(8)?,
-        envelope: RejectEnvelope::new(Some(parent), Rank::of_number(row.get::<_, Option<i64>>(11)?.unwrap_or(1))),
+        envelope: RejectEnvelope::new(Some(parent), rank).with_aliases(Aliases::new(aliases.as_deref())),
         ingestion: row.get(12)?,
         run_id: row.get(13)?,
         observation: unsigned(row.get(14)?),

@@ -13,7 +13,7 @@ use relational::{
     Naming, Observations, ObservedSlice,
     state::{
         self, Opening, Retention, Standing, fenced, incomplete_run, observed, overlapping, planned_otherwise, receipt,
-        signed, status, to_json, unsigned,
+        resources, signed, status, to_json, unsigned,
     },
     support,
 };
@@ -29,6 +29,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     settle::rows_inserted,
+    settled_rejects::remove_absent,
     sites,
     stored::json,
     target::Target,
@@ -295,6 +296,7 @@ fn finish(
             return Err(incomplete_run(&loading.ingestion));
         }
         observations.remember(&plan);
+        remove_absent(&connection, loading, &resources(&plan))?;
         let statement = format!(
             "update {} set confirmed = null where ingestion = ?1 and run_id = ?2 and confirmed is not null",
             support::LOAD

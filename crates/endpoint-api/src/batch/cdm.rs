@@ -136,7 +136,9 @@ impl CdmBatch {
     pub fn reject(&self, row: usize, rejection: Rejection) -> Option<Reject> {
         let record = self.source.record(*self.records.get(row)?)?;
         let rejection = Rejection { key: rejection.key.or_else(|| Some(self.key(row).to_owned())), ..rejection };
-        Some(Reject::of(&record, Stage::Sink, rejection))
+        let mut reject = Reject::of(&record, Stage::Sink, rejection);
+        reject.envelope.row_key = Some(self.key(row).to_owned());
+        Some(reject)
     }
 }
 

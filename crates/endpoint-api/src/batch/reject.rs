@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parent, Rank, RawRecord};
+use super::{Aliases, Origin, Parent, Rank, RawRecord};
 use crate::{Error, ErrorKind, Ingestion, Rejection, Result};
 
 /// Of a record above the source's limit so many bytes are kept.
@@ -40,6 +40,10 @@ pub struct RejectEnvelope {
     pub parent_id: Option<String>,
     /// See [`Parent::key`].
     pub parent_key: Option<String>,
+    /// The text of the record's [`Aliases`].
+    pub aliases: Option<String>,
+    /// The key of the row that the record would have become, where the mapper knows it.
+    pub row_key: Option<String>,
     /// How much the record tells.
     pub rank: Rank,
 }
@@ -48,7 +52,20 @@ impl RejectEnvelope {
     /// The envelope of a record of this rank that belongs to `parent`.
     pub fn new(parent: Option<Parent<'_>>, rank: Rank) -> Self {
         let owned = |of: fn(Parent<'_>) -> Option<&str>| parent.and_then(of).map(str::to_owned);
-        Self { parent_id: owned(|parent| parent.id), parent_key: owned(|parent| parent.key), rank }
+        let (parent_id, parent_key) = (owned(|parent| parent.id), owned(|parent| parent.key));
+        Self { parent_id, parent_key, aliases: None, row_key: None, rank }
+    }
+
+    /// Sets the aliases that came with the record.
+    #[must_use]
+    pub fn with_aliases(self, aliases: Aliases<'_>) -> Self {
+        Self { aliases: aliases.as_text().map(str::to_owned), ..self }
+    }
+
+    /// Sets the key of the row that the record would have become.
+    #[must_use]
+    pub fn of_row(self, key: Option<String>) -> Self {
+        Self { row_key: key, ..self }
     }
 }
 
@@ -109,7 +126,7 @@ impl Reject {
             stage,
             field: rejection.field,
             key: rejection.key.or_else(|| record.key.map(str::to_owned)),
-            envelope: RejectEnvelope::new(record.parent, record.rank),
+            envelope: RejectEnvelope::new(record.parent, record.rank).with_aliases(record.aliases),
             ..Self::at_source(record.origin, rejection.reason, record.json.as_bytes())
         }
     }
@@ -119,21 +136,36 @@ impl Reject {
         u64::try_from(self.raw.len()).is_ok_and(|kept| kept == self.raw_length)
     }
 
-    /// The id under which a sink keeps the reject: the same record rejected again at the same place
-    /// in the same ingestion has the same id. 128 bits in hexadecimal.
+    /// The id under which a sink keeps the reject: the same record of the same resource that is rejected again in the
+    /// same ingestion has the same id, also at another line or for another reason. A record that is embedded in another
+    /// one is the same only in the same parent. 128 bits in hexadecimal.
     pub fn id(&self, ingestion: &Ingestion) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for part in [ingestion.to_string().as_str(), &self.origin, &self.raw_hash] {
-            hasher.update(part.as_bytes());
-            hasher.update(&[0]);
-        }
-        hasher.finalize().to_hex().chars().take(32).collect()
+        let origin = Origin::parse(&self.origin);
+        let parent = self.envelope.parent_id.as_deref().or(self.envelope.parent_key.as_deref());
+        let parent = origin.part.and(parent).unwrap_or_default();
+        hashed(&["2", &ingestion.to_string(), origin.resource, parent, &self.raw_hash])
+    }
+
+    /// The id that earlier versions gave the reject; it depends on the line. A sink that keeps a reject under this id
+    /// goes on using it.
+    pub fn earlier_id(&self, ingestion: &Ingestion) -> String {
+        hashed(&[&ingestion.to_string(), &self.origin, &self.raw_hash])
     }
 
     /// About how many bytes of memory the reject holds.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.reason.len() + self.origin.len() + self.raw.len()
     }
+}
+
+/// The first 128 bits of the hash of these texts, in hexadecimal.
+fn hashed(texts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(text.as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.finalize().to_hex().chars().take(32).collect()
 }
 
 impl std::str::FromStr for Stage {
@@ -286,6 +318,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_id_of_a_reject_does_not_depend_on_its_line_or_reason() {
+        let id = |reject: &Reject| reject.id(&"acme/jira.issues/warehouse/cdm".parse().unwrap());
+        let at = |origin: &str, bytes: &[u8]| Reject::at_source(origin, "no record", bytes);
+        let one = at("issues.jsonl:7", b"x");
+        assert_eq!(id(&one), id(&Reject { reason: "other".into(), ..at("issues.jsonl:8", b"x") }));
+        assert_ne!(id(&one), id(&at("issues.jsonl:7", b"y")), "another record");
+        assert_ne!(id(&one), id(&at("issues-2.jsonl:7", b"x")), "another resource");
+        assert_eq!(id(&one).len(), 32);
+        let parent = |id| RejectEnvelope::new(Some(Parent { id: Some(id), key: None }), Rank::Whole);
+        let embedded = |id| Reject { envelope: parent(id), ..at("issues.jsonl:7#/fields/comment/comments/0", b"x") };
+        assert_ne!(id(&embedded("1")), id(&embedded("2")), "of another issue");
+        let own = |id| Reject { envelope: parent(id), ..at("comments.jsonl:7", b"x") };
+        assert_eq!(id(&own("1")), id(&own("2")), "the parent may be found later");
+    }
 
     #[test]
     fn a_note_that_an_earlier_version_has_stored_is_still_read() {

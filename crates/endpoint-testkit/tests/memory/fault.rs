@@ -172,6 +172,7 @@ faults! {
     ReplaysIntoTheFuture => ["replay::what_is_replayed_is_no_reject_any_more"];
     CountsReplaysElsewhere => ["replay::what_is_replayed_counts_where_it_goes"];
     ReplaysUncounted => ["replay::what_is_replayed_is_no_reject_any_more"];
+    ForgetsTheAliases => ["replay::what_came_with_a_record_comes_back_with_its_reject"];
     ForgetsWhatIsRejectedAgain => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsRejectsBeforeTheCommit => ["replay::a_replay_that_is_given_up_keeps_the_reject"];
     ClaimsVerify => ["verify::what_was_loaded_is_found_as_it_was"];
@@ -198,6 +199,7 @@ faults! {
     IgnoresTheIds => ["rejects::what_matches_is_listed_newest_first"];
     IgnoresTheStage => ["rejects::what_matches_is_listed_newest_first"];
     IgnoresTheField => ["rejects::what_matches_is_listed_newest_first"];
+    IgnoresTheIngestion => ["rejects::what_matches_is_listed_newest_first"];
     TakesReasonsToTheLetter => ["rejects::what_matches_is_listed_newest_first"];
     IgnoresTheOffset => ["rejects::what_matches_is_listed_newest_first"];
     CountsEachReasonApart => ["rejects::what_is_alike_is_counted_as_one"];
@@ -214,6 +216,15 @@ faults! {
     ReopensNothing => ["rejects::what_is_dismissed_is_found_as_such_and_can_be_opened_again"];
     DismissesForGood => ["rejects::a_dismissal_holds_for_what_it_was_given_for"];
     OpensWhatIsRejectedAgain => ["rejects::a_dismissal_holds_for_what_it_was_given_for"];
+
+    // Rejects of records that have moved, were mended or were loaded since.
+    KeepsTheFirstOrigin => ["rejects::a_record_that_moves_is_the_same_reject"];
+    KeepsRejectsThatAreAbsent => ["rejects::what_a_resource_holds_no_longer_is_no_reject"];
+    RemovesRejectsOfOtherResources => ["rejects::what_a_resource_holds_no_longer_is_no_reject"];
+    RemovesRejectsWhenARunFails => ["rejects::what_a_resource_holds_no_longer_is_no_reject"];
+    KeepsRejectsOfRows => ["rejects::a_record_that_is_loaded_later_is_no_reject"];
+    SettlesByMentions => ["rejects::a_record_that_is_loaded_later_is_no_reject"];
+    SettlesByWhatWasLoadedBefore => ["rejects::what_was_loaded_before_settles_no_reject"];
 
     // What a driver that declares less than everything says to the rest.
     AnswersWhatItDoesNotDeclare => ["driver::what_is_not_declared_is_unsupported"];

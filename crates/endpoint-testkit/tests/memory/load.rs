@@ -406,6 +406,9 @@ impl Load for MemoryLoad<'_> {
         let receipt = LoadReceipt::new(counts, commit.incomplete);
         match &self.of {
             Of::Slice(slice) => {
+                if let Some(model) = &self.takes {
+                    state.remove_loaded(&self.ingestion.to_string(), model.id.as_str(), memory.fault);
+                }
                 self.settle(&mut state, *slice, &receipt, commit.resume_at);
                 state.loading.remove(slice);
                 if self.takes.is_none() && !memory.has(Fault::KeepsWhatIsAborted) {

@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
+
 use endpoint_api::{
     Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState, Result,
-    StoredReject, async_trait, batch::Stage,
+    StoredReject, async_trait,
+    batch::{Origin, Stage},
 };
 
 use super::{Fault, Memory, state::State};
@@ -21,14 +24,21 @@ pub(super) struct Given {
 
 impl State {
     /// Keeps a reject; one that is there already only says something else now.
-    pub(super) fn keep_reject(&mut self, kept: StoredReject, fault: Fault) {
+    pub(super) fn keep_reject(&mut self, mut kept: StoredReject, fault: Fault) {
+        if fault == Fault::ForgetsTheAliases {
+            kept.envelope.aliases = None;
+        }
         if fault == Fault::OpensWhatIsRejectedAgain {
             self.dismissals.remove(&kept.id);
         }
         match self.rejects.iter_mut().find(|known| known.id == kept.id) {
             Some(known) if fault == Fault::DatesRejectsAnew => *known = kept,
             Some(known) if fault != Fault::KeepsARejectTwice => {
-                (known.stage, known.field, known.reason) = verdict(&kept);
+                let origin = known.origin.clone();
+                *known = StoredReject { rejected_at: known.rejected_at.clone(), ..kept };
+                if fault == Fault::KeepsTheFirstOrigin {
+                    known.origin = origin;
+                }
             }
             _ => {
                 // One that was replayed takes its dismissal with it.
@@ -36,6 +46,31 @@ impl State {
                 self.rejects.push(kept);
             }
         }
+    }
+
+    /// Removes the rejects of an ingestion for which there is a newer row.
+    pub(super) fn remove_loaded(&mut self, ingestion: &str, model: &str, fault: Fault) {
+        let rows = &self.rows;
+        let is_loaded = |reject: &StoredReject| {
+            let row = reject.envelope.row_key.as_ref().and_then(|key| rows.get(&(model.to_owned(), key.clone())));
+            row.map(|row| row.stored.version).is_some_and(|version| {
+                (version.observation > reject.observation || fault == Fault::SettlesByWhatWasLoadedBefore)
+                    && (version.rank.number() >= reject.envelope.rank.number() || fault == Fault::SettlesByMentions)
+            })
+        };
+        self.rejects
+            .retain(|reject| reject.ingestion != ingestion || !is_loaded(reject) || fault == Fault::KeepsRejectsOfRows);
+    }
+
+    /// Removes the rejects of resources that a run has read without meeting them.
+    pub(super) fn remove_absent(&mut self, ingestion: &str, run_id: &str, read: &BTreeSet<&str>, fault: Fault) {
+        let is_read = |reject: &StoredReject| {
+            read.contains(Origin::parse(&reject.origin).resource) || fault == Fault::RemovesRejectsOfOtherResources
+        };
+        self.rejects.retain(|reject| {
+            let is_another = reject.ingestion != ingestion || reject.run_id == run_id;
+            is_another || !is_read(reject) || fault == Fault::KeepsRejectsThatAreAbsent
+        });
     }
 
     fn dismissal(&self, reject: &StoredReject, fault: Fault) -> Option<&Dismissal> {
@@ -57,8 +92,11 @@ impl State {
                 _ => filter.takes_reason(&reject.reason),
             };
             let matches = takes_reason
-                && (filter.ids.is_empty() || filter.ids.contains(&reject.id) || fault == Fault::IgnoresTheIds)
-                && filter.ingestion.as_ref().is_none_or(|of| of.to_string() == reject.ingestion)
+                && (filter.takes_id(&reject.id) || fault == Fault::IgnoresTheIds)
+                && filter
+                    .ingestion
+                    .as_ref()
+                    .is_none_or(|of| of.to_string() == reject.ingestion || fault == Fault::IgnoresTheIngestion)
                 && filter.stage.is_none_or(|stage| stage == reject.stage || fault == Fault::IgnoresTheStage)
                 && filter
                     .field

@@ -98,7 +98,11 @@ impl Run for MemoryRun<'_> {
             standing.observations.remember(&plan);
         }
         standing.status = state::status(end);
-        let checkpoint = standing.checkpoint.clone();
+        let (checkpoint, plan) = (standing.checkpoint.clone(), standing.plan.clone().unwrap_or_default());
+        if end == RunEnd::Succeeded || self.memory.has(Fault::RemovesRejectsWhenARunFails) {
+            let (ingestion, run_id) = (self.ingestion.to_string(), self.resume.run_id.as_str());
+            state.remove_absent(&ingestion, run_id, &state::resources(&plan), self.memory.fault);
+        }
         if !self.memory.has(Fault::TellsOfNoEnd) {
             state.tell(messages, self.memory.fault);
         }

@@ -56,8 +56,8 @@ async fn the_same_reject_twice_in_a_slice_is_counted_twice_and_kept_once() {
     let run = open_run(&endpoint, &spec("run-1")).await;
     let mut load = begin(&*run, 0).await;
     load.write(batch(&[record(0)])).await.unwrap();
-    load.reject(vec![reject(1, b"a"), reject(2, b"a")]).await.unwrap();
-    load.reject(vec![reject(1, b"a")]).await.unwrap();
+    load.reject(vec![reject(1, b"a"), reject(2, b"b")]).await.unwrap();
+    load.reject(vec![reject(3, b"a")]).await.unwrap();
     let receipt = load.commit(Commit::default()).await.unwrap();
     assert_eq!((receipt.counts.inserted, receipt.counts.rejected, receipt.counts.total()), (1, 3, 4));
     let [slice] = slices(folder.path()).try_into().unwrap();
@@ -71,7 +71,7 @@ async fn more_rejects_than_are_remembered_are_all_kept_and_told_once() {
     let endpoint = compressing_sink(folder.path()).await;
     let run = open_run(&endpoint, &spec("run-1")).await;
     let mut load = begin(&*run, 0).await;
-    let all: Vec<Reject> = (0..20_000).map(|line| reject(line, b"a")).collect();
+    let all: Vec<Reject> = (0..20_000).map(|line| reject(line, line.to_string().as_bytes())).collect();
     load.reject(all.clone()).await.unwrap();
     load.reject(all[..100].to_vec()).await.unwrap();
     let receipt = load.commit(Commit::default()).await.unwrap();
@@ -85,7 +85,8 @@ async fn more_rejects_than_are_remembered_are_all_kept_and_told_once() {
 async fn the_newest_come_first_and_no_more_than_are_asked_for() {
     let folder = folder();
     for run in 1..=3 {
-        let rejected = vec![reject(run * 10 + 1, b"a"), reject(run * 10 + 2, b"b")];
+        let rejected =
+            [1, 2].map(|line| run * 10 + line).map(|line| reject(line, line.to_string().as_bytes())).to_vec();
         run_with(folder.path(), spec(&format!("run-{run}")), rejected).await;
     }
     let all = rejects(folder.path(), RejectQuery::newest(100)).await;

@@ -8,7 +8,7 @@ use crate::{answer::Answer, app::App, config::Settings, endpoints::Opened, failu
 /// Which rejects are dismissed, and why.
 #[derive(Debug, Args)]
 pub(crate) struct DismissArgs {
-    /// The rejects' ids.
+    /// The rejects' ids, or their beginnings.
     ids: Vec<String>,
     #[command(flatten)]
     filter: FilterArgs,
@@ -30,7 +30,7 @@ pub(crate) struct DismissArgs {
 /// Which rejects are opened again.
 #[derive(Debug, Args)]
 pub(crate) struct ReopenArgs {
-    /// The rejects' ids.
+    /// The rejects' ids, or their beginnings.
     ids: Vec<String>,
     #[command(flatten)]
     filter: FilterArgs,
@@ -80,8 +80,8 @@ async fn wanted<'o>(
     if ids.is_empty() {
         return Ok((dismissals, filter.filter(settings)?));
     }
-    by_ids(opened, ids).await?;
-    Ok((dismissals, RejectFilter::by_ids(ids.iter().cloned())))
+    let found = by_ids(opened, ids).await?;
+    Ok((dismissals, RejectFilter::by_ids(found.into_iter().map(|listed| listed.reject.id))))
 }
 
 fn answer(sink: &str, what: &str, count: u64, hint: &str) -> Answer {

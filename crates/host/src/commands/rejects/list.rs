@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 use endpoint_api::{ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState};
 use serde_json::{Map, Value, json};
 
-use super::{FilterArgs, open_sink, page, to_json, without};
+use super::{FilterArgs, open_sink, page, short, to_json, without};
 use crate::{
     answer::Answer,
     app::App,
@@ -128,7 +128,7 @@ fn list_answer(sink: &str, rejects: &[ListedReject], totals: Option<&Totals>, ar
     };
     for ListedReject { reject, dismissal, .. } in rejects {
         let mut cells = vec![
-            reject.id.clone(),
+            short(&reject.id),
             reject.ingestion.clone(),
             reject.stage.to_string(),
             reject.origin.clone(),
@@ -185,7 +185,7 @@ fn count_answer(groups: &[RejectGroup], columns: &[RejectColumn], limit: usize, 
         Table::new(&heads).number("COUNT").wrapped(&["REASON", "FIELD", "INGESTION"]).optional(&["NEWEST", "EXAMPLE"]);
     for group in groups.iter().take(limit) {
         let values = group.values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
-        table.row(values.chain([grouped(group.count), group.newest.clone(), group.example.clone()]));
+        table.row(values.chain([grouped(group.count), group.newest.clone(), short(&group.example)]));
     }
     let rejects = total(groups);
     let text = match groups.len() {

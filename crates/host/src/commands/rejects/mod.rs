@@ -1,6 +1,7 @@
 //! `cdm rejects`: records that could not be read, mapped or stored.
 
 mod dismiss;
+mod id;
 mod list;
 mod replay;
 mod show;
@@ -16,6 +17,7 @@ use crate::{
     failure::{Failure, unknown},
 };
 pub(crate) use dismiss::{DismissArgs, ReopenArgs, dismiss, reopen};
+use id::{by_ids, short};
 pub(crate) use list::{ListArgs, list};
 pub(crate) use replay::{ReplayArgs, replay};
 pub(crate) use show::show;
@@ -93,26 +95,6 @@ async fn page(sink: &Opened, filter: &RejectFilter, offset: usize, limit: usize)
     query.ingestion.clone_from(&filter.ingestion);
     let rejects = sink.sink()?.rejects(&query).await?;
     Ok(rejects.into_iter().map(|reject| ListedReject::new(reject, None)).collect())
-}
-
-/// The rejects of these ids, all of which have to be there.
-async fn by_ids(sink: &Opened, ids: &[String]) -> Result<Vec<ListedReject>, Failure> {
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        let one = match sink.reject_listing() {
-            Some(listing) => listing.list(&RejectFilter::by_ids([id.clone()]), 0, 1).await?,
-            None => {
-                let rejects = sink.sink()?.rejects(&RejectQuery::by_id(id)).await?;
-                rejects.into_iter().map(|reject| ListedReject::new(reject, None)).collect()
-            }
-        };
-        let unknown = || {
-            let message = format!("`{0}` holds no reject `{id}`; `cdm rejects list {0}` lists them", sink.id);
-            Failure::not_found(message)
-        };
-        found.push(one.into_iter().next().ok_or_else(unknown)?);
-    }
-    Ok(found)
 }
 
 /// The driver does not have the role that the command needs.

@@ -30,7 +30,7 @@ struct Replayed {
 /// Which rejects are loaded again.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The rejects' ids; all that are not dismissed when none is given.
+    /// The rejects' ids, or their beginnings; all that are not dismissed when none is given.
     ids: Vec<String>,
     #[command(flatten)]
     filter: FilterArgs,

@@ -103,7 +103,7 @@ async fn rows_rejects_receipt_and_checkpoint_come_together() {
     assert_eq!(kept.len(), 1, "the same reject twice is one");
     let (wanted, kept) = (a_reject(7), &kept[0]);
     assert_eq!((kept.id.as_str(), kept.origin.as_str()), (wanted.id(&ingestion()).as_str(), "things.jsonl:7"));
-    assert_eq!((&kept.raw, kept.raw_length, &kept.raw_hash), (&wanted.raw, 4, &wanted.raw_hash));
+    assert_eq!((&kept.raw, kept.raw_length, &kept.raw_hash), (&wanted.raw, 5, &wanted.raw_hash));
     assert_eq!((kept.run_id.as_str(), kept.stage, &kept.reason), ("run", wanted.stage, &wanted.reason));
     let run = open_run(&endpoint, &spec("unused")).await;
     assert_eq!(run.resume().checkpoint, None);

@@ -225,7 +225,8 @@ pub(crate) fn counts(inserted: u64, updated: u64, unchanged: u64, stale: u64, du
 }
 
 pub(crate) fn a_reject(line: u64) -> Reject {
-    Reject::at_source(format!("things.jsonl:{line}"), "expected an object", b"[\xff\x00]")
+    let record = [b"[\xff\x00]".as_slice(), line.to_string().as_bytes()].concat();
+    Reject::at_source(format!("things.jsonl:{line}"), "expected an object", &record)
 }
 
 pub(crate) async fn rejects(endpoint: &Arc<dyn Endpoint>) -> Vec<StoredReject> {
