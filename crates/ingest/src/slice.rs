@@ -53,8 +53,7 @@ async fn load_into_sink(work: &Work<'_, '_>, slice: &Slice, stop: &CancellationT
     };
     let (writer, reader) = job.staging.open(&run.resume().run_id, slice.index).await?;
     let reading = Reading::default();
-    let discard =
-        || observer.discarded(reading.records.load(Ordering::Relaxed), reading.bytes.load(Ordering::Relaxed));
+    let discard = || observer.discarded(reading.records.load(Ordering::Relaxed), reading.bytes.load(Ordering::Relaxed));
     let handed = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(interrupted()),

@@ -195,7 +195,7 @@ fn notes(runs: &[&RunRecord]) -> String {
     for run in runs {
         let source = &run.ingestion.source;
         for note in run.end.iter().flat_map(|end| by_what(&end.incomplete)).map(|notes| incomplete(&notes)) {
-            match said.iter_mut().find(|(of, what, _)| (*of, &*what) == (source, &note)) {
+            match said.iter_mut().find(|(of, what, _)| *of == source && *what == note) {
                 Some((.., names)) => names.push(&run.name),
                 None => said.push((source, note, vec![&run.name])),
             }
