@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use end_to_end::Sandbox;
+use endpoint_api::Reject;
 use serde_json::{Value, json};
 
 fn issue(id: u32, summary: &str) -> String {
@@ -359,5 +360,33 @@ fn the_beginning_of_an_id_is_enough() {
         assert_eq!(dismissed["dismissed"], 1);
         assert_eq!(sandbox.cdm(["rejects", "reopen", "warehouse", &id]).expect(0)["reopened"], 1);
         assert_eq!(sandbox.cdm(["rejects", "replay", "warehouse", &id]).expect(0)["skipped"], 1);
+    }
+}
+
+#[test]
+fn an_id_of_an_earlier_version_stays_valid() {
+    for sandbox in [Sandbox::provisioned(), in_a_file(Sandbox::new())] {
+        many(&sandbox);
+        let list = || sandbox.cdm(["rejects", "list", "warehouse", "--stage", "map"]).expect(0);
+        let known = list()["rejects"][0].clone();
+        let text = |name: &str| known[name].as_str().unwrap().to_owned();
+        let mut reject = Reject::at_source(text("origin"), "", b"");
+        reject.raw_hash = text("raw_hash");
+        let earlier = reject.earlier_id(&text("ingestion").parse().unwrap());
+        let update = format!("update {{}}_cdm_reject set id = '{earlier}' where id = '{}'", text("id"));
+        if sandbox.path("work.db").exists() {
+            let file = rusqlite::Connection::open(sandbox.path("work.db")).unwrap();
+            file.execute(&update.replace("{}", ""), []).unwrap();
+        } else {
+            sandbox.ask(&update.replace("{}", "cdm_work."));
+        }
+        sandbox.cdm(["rejects", "dismiss", "warehouse", &earlier, "--reason", "not ours"]).expect(0);
+        sandbox.ingest(&["issues", "--full"]);
+        assert_eq!((&list()["total"], &list()["dismissed"]), (&2.into(), &1.into()));
+        sandbox.cdm(["rejects", "reopen", "warehouse", &earlier]).expect(0);
+        let replayed = sandbox.cdm(["rejects", "replay", "warehouse", &earlier]).expect(0);
+        assert_eq!(replayed["rejected"], 1, "{replayed}");
+        assert_eq!(sandbox.cdm(["rejects", "show", "warehouse", &earlier]).expect(0)["reject"]["id"], earlier);
+        assert_eq!(list()["total"], 3);
     }
 }
