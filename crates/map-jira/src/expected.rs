@@ -43,7 +43,8 @@ impl Present {
             let place = candidates.trailing_zeros();
             candidates &= candidates - 1;
             let path = usize::try_from(place).ok().and_then(|place| expected.paths.get(place));
-            if path.is_some_and(|path| path.rsplit('.').next() == Some(name)) {
+            let before = path.and_then(|path| path.strip_suffix(name));
+            if before.is_some_and(|before| before.is_empty() || before.ends_with('.')) {
                 self.0 |= 1 << place;
                 return;
             }

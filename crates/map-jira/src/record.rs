@@ -175,9 +175,12 @@ impl NameFilter {
     fn may_know(&mut self, name: &str, remember: bool) -> bool {
         let bytes = name.as_bytes();
         // Names of custom fields differ in their last digits.
-        let end = match bytes.last_chunk::<8>() {
-            Some(end) => u64::from_le_bytes(*end),
-            None => bytes.iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte)),
+        let end = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(end), ..) => u64::from_le_bytes(*end),
+            (None, Some(start), Some(end)) => {
+                u64::from(u32::from_le_bytes(*start)) << 32 | u64::from(u32::from_le_bytes(*end))
+            }
+            _ => bytes.iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte)),
         };
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let hash = (end ^ length.rotate_left(56)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 53;

@@ -2,8 +2,6 @@ use std::{error::Error as _, fs, io, sync::Arc};
 
 use endpoint_api::{Error, ErrorKind, Incomplete, Mode, RawBatch, Reject, Result, Slice, UnitId};
 
-use memchr::memmem;
-
 use crate::{
     batches::{Batches, Envelope, FoundRecord, Lookup},
     buffer::{Content, Piece},
@@ -12,6 +10,7 @@ use crate::{
     files::{ExportFile, Form},
     fingerprint::survey,
     gather::{Embedded, FEWER_CHANGES, changelog_is_cut, gather},
+    hints::{Hint, Hints},
     issue_parent::ParentKeys,
     json,
     parent::IssueRef,
@@ -85,9 +84,9 @@ pub(crate) fn extract(
         batches.incomplete(Incomplete::new(&unread, USERS_UNREAD, &unread));
     }
     let sites = if is_mapped { SiteWatch::new(export) } else { None };
-    let history = memmem::Finder::new(b"\"changelog\"");
     let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field().or(spec.epic_link.as_deref())));
-    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, history, stop };
+    let hints = Hints::new(parents.iter().flat_map(|parents| parents.members()));
+    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, hints, stop };
     // What is wrong with a file that has changed does not matter.
     extraction.run(sites, &mut batches).or_else(|error| confirm().and(Err(error)))?;
     confirm()?;
@@ -155,8 +154,8 @@ struct Extraction<'e> {
     limit: usize,
     /// How the parents of issues are found, where records are mapped.
     parents: Option<ParentKeys<'e>>,
-    /// Finds issues that may have a history.
-    history: memmem::Finder<'static>,
+    /// Finds issues that may have a parent or a history.
+    hints: Hints,
     stop: &'e Stop,
 }
 
@@ -188,33 +187,35 @@ impl Extraction<'_> {
     /// Each piece of an own file is a record or a reject.
     fn take_record(&self, piece: &Piece<'_>, sites: Option<&mut SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
         let &Piece { line, ref content } = piece;
-        let origin = origin(&self.file.name, line);
+        let origin = || origin(&self.file.name, line);
         match content {
             Content::Whole(bytes) => match self.record_of(bytes) {
                 Ok(json) => {
-                    if self.unit == Unit::Issues && self.history.find(bytes).is_some() && changelog_is_cut(json) {
-                        batches.incomplete(Incomplete::new(&self.file.name, FEWER_CHANGES, &origin));
+                    let hint = if self.unit == Unit::Issues { self.hints.of(bytes) } else { Hint::default() };
+                    if hint.history && changelog_is_cut(json) {
+                        batches.incomplete(Incomplete::new(&self.file.name, FEWER_CHANGES, origin()));
                     }
                     if let Some(site) = sites.and_then(|sites| sites.other(json)) {
                         let what = format!("holds records of another site (`{site}`); {OTHER_SITE}");
-                        batches.incomplete(Incomplete::new(&self.file.name, what, &origin));
+                        batches.incomplete(Incomplete::new(&self.file.name, what, origin()));
                     }
-                    let issue = self.issue_of(json);
+                    let issue = self.issue_of(json, hint);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
                 }
-                Err(reason) => batches.reject(Reject::at_source(origin, reason, bytes)),
+                Err(reason) => batches.reject(Reject::at_source(origin(), reason, bytes)),
             },
             &Content::Oversized { head, length, hash } => {
                 let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
-                batches.reject(Reject::oversized(origin, reason, head, length, hash))
+                batches.reject(Reject::oversized(origin(), reason, head, length, hash))
             }
         }
     }
 
     /// The issue that a record belongs to: as the record says, and otherwise as the file's name does. Of an issue it is
     /// the parent, which only matters where records are mapped.
-    fn issue_of<'p>(&'p self, json: &'p str) -> IssueRef<'p> {
+    fn issue_of<'p>(&'p self, json: &'p str, hint: Hint) -> IssueRef<'p> {
         match self.parents {
+            Some(_) if self.unit == Unit::Issues && !hint.parent => IssueRef::default(),
             Some(parents) if self.unit == Unit::Issues => parents.of_issue(json),
             _ => IssueRef::of_record_in(self.file, self.unit, json),
         }

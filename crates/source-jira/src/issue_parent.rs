@@ -22,6 +22,11 @@ impl<'e> ParentKeys<'e> {
         Self { epic_link }
     }
 
+    /// The members that may name a parent.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &'e str> {
+        ["parent", "epic"].into_iter().chain(self.epic_link)
+    }
+
     /// The parent of the issue `json`, when it is told by a key and by no id. An id in `fields.parent` or
     /// `fields.epic` needs no help.
     pub(crate) fn of_issue<'a>(self, json: &'a str) -> IssueRef<'a> {

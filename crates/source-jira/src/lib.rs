@@ -117,6 +117,7 @@ mod files_read;
 mod fingerprint;
 mod gather;
 mod gzip;
+mod hints;
 mod issue_parent;
 mod issue_project;
 mod json;

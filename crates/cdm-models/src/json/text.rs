@@ -37,6 +37,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.peek()? != byte {
             return Err(self.invalid());
@@ -46,6 +47,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Consumes a comma if it is next.
+    #[inline]
     pub(super) fn comma(&mut self) -> Result<bool, JsonError> {
         let found = self.peek()? == b',';
         if found {
@@ -141,7 +143,11 @@ impl<'a> Cursor<'a> {
                             self.check_string()?;
                             self.expect(b':')?;
                         }
-                        self.check(depth + 1)?;
+                        // Most values are strings, which need no call of their own.
+                        match self.peek()? {
+                            b'"' if depth < MAX_DEPTH => self.check_string()?,
+                            _ => self.check(depth + 1)?,
+                        }
                         if !self.comma()? {
                             break;
                         }
@@ -154,11 +160,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     fn check_string(&mut self) -> Result<(), JsonError> {
         let quote = self.at;
-        if !self.skip_string()? {
-            return Ok(());
-        }
+        if self.skip_string()? { self.check_escapes(quote) } else { Ok(()) }
+    }
+
+    /// Looks at the escapes in the string that was skipped and began at `quote`.
+    fn check_escapes(&self, quote: usize) -> Result<(), JsonError> {
         let quoted = self.slice(quote)?;
         let mut rest = quoted;
         while let Some((_, escape)) = rest.split_once('\\') {
