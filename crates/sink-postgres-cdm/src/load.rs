@@ -16,7 +16,6 @@ use crate::{
     place::Keys,
     rejects,
     session::{Microseconds, Session, column},
-    settled_rejects::remove_loaded,
 };
 
 /// How a load's transaction is set up. A backend whose client is gone looks for it every second, so
@@ -144,9 +143,8 @@ impl<'e> PgLoad<'e> {
         let ids = rejects::ids(session, tables, ingestion, rejects).await?;
         let observation = signed(self.observation);
         rejects::store(session, tables, ingestion, loading.run_id(), observation, rejects, &ids).await?;
-        match &mut self.of {
-            Of::Slice(_) => loading.rejects.note(),
-            Of::Rejects { again, .. } => again.extend(ids),
+        if let Of::Rejects { again, .. } = &mut self.of {
+            again.extend(ids);
         }
         Ok(())
     }
@@ -204,7 +202,6 @@ impl<'e> PgLoad<'e> {
         if self.session.query_opt(operation, &statement, &mine).await?.is_none() {
             return Err(fenced(&run.ingestion));
         }
-        remove_loaded(&self.session, run).await?;
         let statement = format!(
             "update {ingestion} i set rows_inserted = i.rows_inserted + $3, prefix = done.prefix, \
              checkpoint = coalesce((select l.resume_at from {load} l where l.ingestion = $1 and l.run_id = $2 \

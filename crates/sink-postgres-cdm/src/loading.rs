@@ -15,7 +15,6 @@ use crate::{
     merge::Statements,
     run::label,
     session::Session,
-    settled_rejects::KeyedRejects,
     state::{SupportTables, Target},
 };
 
@@ -40,7 +39,6 @@ pub(crate) struct Loading<'e> {
     /// Whether the last keys that were looked up were all missing.
     finds_nothing: AtomicBool,
     pub(crate) turns: Turns,
-    pub(crate) rejects: KeyedRejects,
 }
 
 impl<'e> Loading<'e> {
@@ -68,7 +66,6 @@ impl<'e> Loading<'e> {
             label: label(endpoint.schema(), fence),
             finds_nothing: AtomicBool::new(false),
             turns: Turns::default(),
-            rejects: KeyedRejects::default(),
         }
     }
 

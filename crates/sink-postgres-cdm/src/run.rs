@@ -25,7 +25,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     session::{SHORT_TRANSACTION, Session, column},
-    settled_rejects::remove_absent,
+    settled_rejects::{remove_absent, remove_loaded},
     sites,
     state::{SupportTables, Target},
     watch,
@@ -354,6 +354,7 @@ impl PgRun<'_> {
         let Some(row) = session.query_opt(operation, &statement, &mine).await? else {
             return Err(fenced(&self.loading.ingestion));
         };
+        remove_loaded(session, &self.loading).await?;
         let mut observations = self.observations.clone();
         if end == RunEnd::Succeeded {
             let plan: Vec<ObservedSlice> = from_json("plan", column(&row, 0)?)?.unwrap_or_default();

@@ -1,13 +1,9 @@
 //! Rejects that are removed because their records were loaded, or because their resource was read without them.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::BTreeSet;
 
 use endpoint_api::{Result, batch::Origin};
 use relational::plumbing;
-use tokio::sync::OnceCell;
 use tokio_postgres::types::Type;
 
 use crate::{
@@ -18,42 +14,15 @@ use crate::{
 
 const OPERATION: &str = "remove rejects";
 
-/// Whether the ingestion has rejects of which the key of the row is known, so that a load without any does no work.
-#[derive(Debug, Default)]
-pub(crate) struct KeyedRejects {
-    /// Whether there were some at the first commit; `None` where the table does not keep the keys.
-    at_first: OnceCell<Option<bool>>,
-    /// Whether a load of the run has stored rejects.
-    stored: AtomicBool,
-}
-
-impl KeyedRejects {
-    /// A load has stored rejects.
-    pub(crate) fn note(&self) {
-        self.stored.store(true, Ordering::Relaxed);
-    }
-
-    async fn exist(&self, session: &Session, loading: &Loading<'_>) -> Result<bool> {
-        let table = &loading.tables.reject;
-        let look = async || {
-            if !keeps_records(session, table).await? {
-                return Ok(None);
-            }
-            let statement = format!("select exists (select from {table} where ingestion = $1 and row_key is not null)");
-            let parameters = [(&loading.ingestion.to_string() as _, Type::TEXT)];
-            column(&session.query_one(OPERATION, &statement, &parameters).await?, 0).map(Some)
-        };
-        let at_first = self.at_first.get_or_try_init(look).await?;
-        Ok(at_first.is_some_and(|found| found || self.stored.load(Ordering::Relaxed)))
-    }
-}
+/// How many rejects are looked at together.
+const PAGE: i64 = 10_000;
 
 /// Removes the rejects for whose key the table holds a row of a newer observation, made of a record that tells as much.
 ///
-/// It depends on what is stored and not on what was stored last, so the order of slices does not matter. The caller
-/// holds the lock of the ingestion: of two loads at once the second sees what the first has committed.
+/// It depends on what is stored and not on what was stored last, so the order of slices does not matter. The end of a
+/// run does it once, whatever the number of its slices.
 pub(crate) async fn remove_loaded(session: &Session, loading: &Loading<'_>) -> Result<()> {
-    if !loading.rejects.exist(session, loading).await? {
+    if !keeps_records(session, &loading.tables.reject).await? {
         return Ok(());
     }
     let statement = format!(
@@ -78,17 +47,33 @@ pub(crate) async fn remove_absent(session: &Session, loading: &Loading<'_>, read
         return Ok(());
     }
     let table = &loading.tables.reject;
-    let statement = format!("select id, origin from {table} where ingestion = $1 and run_id <> $2");
-    let parameters = [(&loading.ingestion.to_string() as _, Type::TEXT), (&loading.run_id() as _, Type::TEXT)];
-    let mut absent: Vec<String> = Vec::new();
-    for row in session.query(OPERATION, &statement, &parameters).await? {
-        if read.contains(Origin::parse(column(&row, 1)?).resource) {
-            absent.push(column(&row, 0)?);
+    let select = format!(
+        "select id, origin from {table} where ingestion = $1 and run_id <> $2 and id > $3 order by id limit $4"
+    );
+    let delete = format!("delete from {table} where id = any($1)");
+    let ingestion = loading.ingestion.to_string();
+    let (mut after, mut removed) = (String::new(), 0);
+    loop {
+        let parameters = [
+            (&ingestion as _, Type::TEXT),
+            (&loading.run_id() as _, Type::TEXT),
+            (&after as _, Type::TEXT),
+            (&PAGE as _, Type::INT8),
+        ];
+        let page = session.query(OPERATION, &select, &parameters).await?;
+        let Some(last) = page.last() else { break };
+        after = column(last, 0)?;
+        let mut absent: Vec<String> = Vec::new();
+        for row in &page {
+            if read.contains(Origin::parse(column(row, 1)?).resource) {
+                absent.push(column(row, 0)?);
+            }
+        }
+        if !absent.is_empty() {
+            removed += session.execute(OPERATION, &delete, &[(&absent, Type::TEXT_ARRAY)]).await?;
         }
     }
-    if !absent.is_empty() {
-        let statement = format!("delete from {table} where id = any($1)");
-        let removed = session.execute(OPERATION, &statement, &[(&absent, Type::TEXT_ARRAY)]).await?;
+    if removed > 0 {
         tracing::info!(removed, "rejects were removed, because their records were read and not rejected again");
     }
     Ok(())

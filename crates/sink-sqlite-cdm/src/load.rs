@@ -15,7 +15,6 @@ use crate::{
     loading::Loading,
     merge::{Outcome, Stamp},
     rejects, settle,
-    settled_rejects::remove_loaded,
     stage::Purpose,
 };
 
@@ -271,7 +270,6 @@ impl Load for SqliteLoad {
             rejects::store(connection, &loading.ingestion, &stamp.run_id, stamp.observation, &stamp.now)?;
             match &of {
                 Of::Slice(slice) => {
-                    remove_loaded(connection, &loading)?;
                     settle::settle(connection, &loading, *slice, &receipt, &commit, confirmed, &stamp.now)?;
                 }
                 Of::Rejects { given, again } => {

@@ -29,7 +29,7 @@ use crate::{
     loading::Loading,
     outbox, retention,
     settle::rows_inserted,
-    settled_rejects::remove_absent,
+    settled_rejects::{remove_absent, remove_loaded},
     sites,
     stored::json,
     target::Target,
@@ -290,6 +290,7 @@ fn finish(
     let Some((plan, checkpoint, prefix)) = mine.optional().during(OPERATION)? else {
         return Err(fenced(&loading.ingestion));
     };
+    remove_loaded(&connection, loading)?;
     if end == RunEnd::Succeeded {
         let plan: Vec<ObservedSlice> = json("plan", plan)?.unwrap_or_default();
         if unsigned(prefix) < u64::try_from(plan.len()).unwrap_or(u64::MAX) {

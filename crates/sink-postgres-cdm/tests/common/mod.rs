@@ -157,7 +157,8 @@ pub(crate) fn unknown(rows: &[Row<'_>], known: &[bool]) -> Option<CdmBatch> {
         RawBatch::builder(UnitId::from_static("test.things"), EndpointId::from_static("acme"), "things.jsonl", at(0));
     let mut builder = CdmBatchBuilder::new(model(), 1);
     for (index, row) in rows.iter().enumerate() {
-        source.push(NewRecord { json: r#"{"some":"record"}"#, line: Some(index as u64 + 1), ..NewRecord::default() });
+        let json = format!("{{\"some\":\"record {index}\"}}");
+        source.push(NewRecord { json: &json, line: Some(index as u64 + 1), ..NewRecord::default() });
         if known.get(index) == Some(&true) {
             continue;
         }
