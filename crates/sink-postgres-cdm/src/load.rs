@@ -45,6 +45,8 @@ pub(crate) struct PgLoad<'e> {
     pub(crate) merged: Merged,
     /// Of which keys rows have come.
     pub(crate) keys: Keys,
+    /// The rejects of a slice, until it is committed.
+    rejects: Vec<Reject>,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
     turn: Turn,
@@ -118,6 +120,7 @@ impl<'e> PgLoad<'e> {
             merged: Merged::default(),
             keys: Keys::default(),
             has_stage: false,
+            rejects: Vec::new(),
             has_savepoint: false,
             turn,
         }
@@ -136,8 +139,17 @@ impl<'e> PgLoad<'e> {
         error.with_retry(Retry::Backoff)
     }
 
-    /// Stores rejects in the load's transaction.
-    pub(crate) async fn store_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
+    /// Takes rejects, which are stored in the load's transaction. Those of a slice wait for its commit: their rows are
+    /// only locked behind the lock of the ingestion, so that no other load waits for a program that is frozen.
+    pub(crate) async fn take_rejects(&mut self, rejects: Vec<Reject>) -> Result<()> {
+        match self.of {
+            Of::Slice(_) => self.rejects.extend(rejects),
+            Of::Rejects { .. } => self.store_rejects(&rejects).await?,
+        }
+        Ok(())
+    }
+
+    async fn store_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
         let loading = &self.loading;
         let (session, tables, ingestion) = (&self.session, &loading.tables, &loading.ingestion);
         let ids = rejects::ids(session, tables, ingestion, rejects).await?;
@@ -168,7 +180,7 @@ impl<'e> PgLoad<'e> {
     }
 
     /// Completes the ledger's line, compares the fence and moves the checkpoint.
-    async fn settle(&self, slice: u64, receipt: &LoadReceipt, commit: &Commit) -> Result<()> {
+    async fn settle(&mut self, slice: u64, receipt: &LoadReceipt, commit: &Commit) -> Result<()> {
         let operation = "commit";
         let run = &self.loading;
         let resume_at = commit.resume_at.as_ref().map(to_json).transpose()?;
@@ -202,6 +214,11 @@ impl<'e> PgLoad<'e> {
         if self.session.query_opt(operation, &statement, &mine).await?.is_none() {
             return Err(fenced(&run.ingestion));
         }
+        let rejects = std::mem::take(&mut self.rejects);
+        if !rejects.is_empty() {
+            self.store_rejects(&rejects).await?;
+        }
+        let run = &self.loading;
         let statement = format!(
             "update {ingestion} i set rows_inserted = i.rows_inserted + $3, prefix = done.prefix, \
              checkpoint = coalesce((select l.resume_at from {load} l where l.ingestion = $1 and l.run_id = $2 \
@@ -240,7 +257,7 @@ impl Load for PgLoad<'_> {
             return Ok(());
         }
         self.tally.reject(u64::try_from(rejects.len()).unwrap_or(u64::MAX));
-        self.store_rejects(&rejects).await
+        self.take_rejects(rejects).await
     }
 
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
@@ -253,7 +270,10 @@ impl Load for PgLoad<'_> {
         let counts: Counts = std::mem::take(&mut self.tally).settle(self.merged);
         let receipt = LoadReceipt::new(counts, commit.incomplete.clone());
         match &self.of {
-            Of::Slice(slice) => self.settle(*slice, &receipt, &commit).await?,
+            Of::Slice(slice) => {
+                let slice = *slice;
+                self.settle(slice, &receipt, &commit).await?;
+            }
             Of::Rejects { given, again } => {
                 self.count_inserted(&receipt).await?;
                 self.remove_rejects(given, again).await?;

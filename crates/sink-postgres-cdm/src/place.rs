@@ -230,7 +230,7 @@ impl PgLoad<'_> {
             self.judge.contest();
         }
         if !rejected.is_empty() {
-            self.store_rejects(&rejected).await?;
+            self.take_rejects(rejected).await?;
         }
         Ok(contested)
     }
