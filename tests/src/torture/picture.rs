@@ -54,6 +54,7 @@ impl Picture {
         for (part, expected) in &reference.parts {
             let seen = |rows: &[Vec<String>]| match (*part, order) {
                 ("ledger", Order::AtOnce) => rows.iter().map(|row| without_order(row)).collect(),
+                ("ledger", Order::InTurn) => rows.iter().map(|row| without_notes(row)).collect(),
                 _ => rows.to_vec(),
             };
             let (found, expected) = (&seen(&self.parts[part]), &seen(expected));
@@ -98,6 +99,16 @@ impl Order {
             Self::AtOnce => "2",
         }
     }
+}
+
+/// A line of the ledger without its notes: they are of records that were mapped, and a record that is recognised after
+/// a fault is not mapped again.
+fn without_notes(row: &[String]) -> Vec<String> {
+    let mut row = row.to_vec();
+    let mut receipt: Value = serde_json::from_str(&row[3]).unwrap();
+    receipt.as_object_mut().unwrap().remove("incomplete");
+    row[3] = receipt.to_string();
+    row
 }
 
 /// A line of the ledger with the sum of what depends on the order of slices.
