@@ -1,25 +1,7 @@
 use cdm_models::Timestamp;
-use endpoint_api::RunId;
 use jiff::SignedDuration;
 
-use crate::{Dataset, Interval, RowBand};
-
-/// The last run that succeeded and loaded records into a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GoodLoad {
-    /// The run.
-    pub run_id: RunId,
-    /// When it had loaded them.
-    pub at: Timestamp,
-}
-
-impl GoodLoad {
-    /// A load by this run at that time.
-    pub fn new(run_id: RunId, at: Timestamp) -> Self {
-        Self { run_id, at }
-    }
-}
+use crate::{Dataset, Interval, LoadFacts, RowBand};
 
 /// Whether something that people expect of a dataset is so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +18,16 @@ pub struct HealthCheck {
 }
 
 /// Compares a dataset with what people expect of it, at the time `now`. Of one of which nothing is expected there
-/// is nothing to check. `last_good` decides on freshness, whatever was loaded after it.
-pub fn health(dataset: &Dataset, last_good: Option<&GoodLoad>, now: Timestamp) -> Vec<HealthCheck> {
+/// is nothing to check. `last_good`, the last load of a run that succeeded, decides on freshness, whatever was loaded
+/// after it.
+pub fn health(dataset: &Dataset, last_good: Option<&LoadFacts>, now: Timestamp) -> Vec<HealthCheck> {
     let expected = dataset.annotations.expectations;
     let freshness = expected.every.map(|every| freshness(dataset, last_good, every, now));
     let volume = expected.rows.map(|rows| volume(dataset, rows));
     freshness.into_iter().chain(volume).collect()
 }
 
-fn freshness(dataset: &Dataset, last_good: Option<&GoodLoad>, every: Interval, now: Timestamp) -> HealthCheck {
+fn freshness(dataset: &Dataset, last_good: Option<&LoadFacts>, every: Interval, now: Timestamp) -> HealthCheck {
     let (ok, found) = match (last_good, &dataset.last_load) {
         (None, None) => (false, "never loaded".to_owned()),
         (None, Some(load)) => {

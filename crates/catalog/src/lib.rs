@@ -67,7 +67,7 @@ pub use dataset_id::DatasetId;
 pub use dataset_spec::{DatasetField, DatasetKind, DatasetSpec, Subject};
 pub use endpoint::{EndpointSpec, RegisteredEndpoint};
 pub use expectations::{Expectations, Interval, RowBand};
-pub use health::{GoodLoad, HealthCheck, health};
+pub use health::{HealthCheck, health};
 pub use history::{
     AnnotationVersion, Cause, DatasetHistory, DatasetVersion, Difference, people_differences, system_differences,
 };

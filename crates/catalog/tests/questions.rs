@@ -4,7 +4,7 @@
 mod common;
 
 use catalog::{
-    Annotations, Dataset, DatasetId, DatasetSpec, Found, GoodLoad, LoadFacts, health, people_differences, search,
+    Annotations, Dataset, DatasetId, DatasetSpec, Found, LoadFacts, health, people_differences, search,
     system_differences, trace,
 };
 use common::{at, mapping, run_id, table_at, table_spec, unit_spec};
@@ -128,8 +128,7 @@ fn expecting(every: Option<&str>, rows: Option<&str>, load: Option<(i64, Option<
     dataset.annotations.expectations.every = every.map(|every| every.parse().unwrap());
     dataset.annotations.expectations.rows = rows.map(|rows| rows.parse().unwrap());
     dataset.last_load = load.map(|(second, rows)| LoadFacts::new(run_id("r1"), at(second), rows));
-    let last_good = dataset.last_load.as_ref().map(|load| GoodLoad::new(load.run_id.clone(), load.at));
-    let checks = health(&dataset, last_good.as_ref(), at(7200));
+    let checks = health(&dataset, dataset.last_load.as_ref(), at(7200));
     checks
         .iter()
         .map(|check| {
@@ -156,7 +155,7 @@ fn a_load_of_a_run_that_failed_is_not_fresh() {
     let checks = health(&dataset, None, at(7200));
     let found = "no run that loaded records has succeeded; the last one that failed is r2";
     assert_eq!((checks[0].ok, checks[0].found.as_str()), (false, found));
-    let earlier = GoodLoad::new(run_id("r1"), at(0));
+    let earlier = LoadFacts::new(run_id("r1"), at(0), None);
     assert_eq!(health(&dataset, Some(&earlier), at(7200))[0].found, "loaded 2h ago, by run r1");
 }
 

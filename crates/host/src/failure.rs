@@ -132,8 +132,8 @@ pub(crate) fn unknown(what: &str, name: &str, there: &str, known: &[&str]) -> St
 }
 
 /// `; did you mean …?` with the name among `known` that may be meant; nothing where none is alike.
-pub(crate) fn or_meant(name: &str, known: &[&str]) -> String {
-    nearest(name, known.iter().copied()).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+pub(crate) fn or_meant(name: &str, known: &[impl AsRef<str>]) -> String {
+    nearest(name, known.iter().map(AsRef::as_ref)).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
 }
 
 /// How a command ends that met this error.

@@ -19,8 +19,8 @@ fn pauses() -> impl Iterator<Item = Duration> {
 
 /// Calls `attempt` until it succeeds, fails for a reason that does not pass, or has failed for longer than `retry_for`.
 ///
-/// Between attempts it pauses for 0.2 to 5 s. `retry_for` counts from the first failure; the
-/// last attempt is made when it is over. With zero there is one attempt. Each failure is logged with the number of the
+/// Between attempts it pauses for 0.2 to 5 s. `retry_for` counts from the first failure; the last attempt is made when
+/// it is over. With zero there is one attempt. Each failure is logged with the number of the
 /// attempt, the pause, and for how much longer it is tried; `what` names the work in the log: `opening the run`.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ pub(crate) fn stopped_early(job: &Job<'_>, report: &mut RunReport, limit: crate:
     over_the_limit(job, report, limit).with("not everything was read", next)
 }
 
-/// So many slices that cannot be read are named one by one.
+/// The maximum number of unreadable slices whose errors the message gives.
 const NAMED: usize = 20;
 
 /// Fails when the source could not read some slices of a run that has loaded all others.

@@ -14,7 +14,7 @@ use crate::{
     user_aliases::KnownUsers,
 };
 
-/// So many files are named in one line of the report.
+/// The maximum number of files that are named in one line of the report.
 const NAMED_FILES: usize = 3;
 
 /// The files of users are read to their ends where they have no more bytes than this.

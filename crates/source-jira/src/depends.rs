@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
 use crate::{
-    buffer::{Content, Piece},
     export::Export,
     files::ExportFile,
     gather::{Embedded, gather},
     issue_parent::ParentKeys,
     issue_project::key_without_id,
     parent::IssueRef,
-    pieces::Pieces,
+    pieces::each_text,
     plan::Records,
     stop::Stop,
     units::Unit,
@@ -101,8 +100,8 @@ impl<'e> Neighbours<'e> {
         Ok(Self { export, unit, stop, users, now })
     }
 
-    /// What the records of a file look up, whose pages tell the field `epic_link`. `before` is what they looked up when an earlier run read the same
-    /// contents: it stays, as far as the file has no record to which the difference matters.
+    /// What the records of a file look up, whose pages tell the field `epic_link`. `before` is what they looked up when
+    /// an earlier run read the same contents: it stays, as far as the file has no record to which the difference matters.
     pub(crate) fn of(
         &self,
         file: &ExportFile,
@@ -158,25 +157,21 @@ impl<'e> Neighbours<'e> {
         records: Records,
         look: &mut dyn FnMut(&str, IssueRef<'_>) -> bool,
     ) -> Result<()> {
-        let mut pieces = Pieces::open(file, None, self.export.record_limit, self.stop)?;
-        let mut goes_on = true;
-        while let Some(Piece { content, .. }) = pieces.next()? {
-            let Content::Whole(bytes) = content else { continue };
-            let Ok(json) = std::str::from_utf8(bytes) else { continue };
-            if records == Records::Embedded {
-                gather(self.unit, file.unit, json, &mut |embedded| {
-                    if let Embedded::Record { json, issue, .. } = embedded {
-                        goes_on = goes_on && look(json, issue);
-                    }
-                    Ok(())
-                })?;
-            } else {
-                goes_on = look(json, IssueRef::of_record_in(file, self.unit, json));
+        let mut gathered = Ok(());
+        each_text(file, self.export.record_limit, self.stop, &mut |json| {
+            if records != Records::Embedded {
+                return look(json, IssueRef::of_record_in(file, self.unit, json));
             }
-            if !goes_on {
-                break;
-            }
-        }
-        Ok(())
+            let mut goes_on = true;
+            gathered = gather(self.unit, file.unit, json, &mut |embedded| {
+                if let Embedded::Record { json, issue, .. } = embedded {
+                    goes_on = goes_on && look(json, issue);
+                }
+                Ok(())
+            })
+            .map(drop);
+            goes_on && gathered.is_ok()
+        })?;
+        gathered
     }
 }

@@ -163,7 +163,7 @@ impl Export {
     }
 }
 
-/// So many files that are not read are named where no other file is there.
+/// The maximum number of unread files that the error names when the export has no other files.
 const NAMED_FILES: usize = 20;
 
 /// What to say of paths at which there is no file of an export.

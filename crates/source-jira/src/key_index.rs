@@ -6,24 +6,15 @@ use std::{
 use endpoint_api::{ErrorKind, Result};
 
 use crate::{
-    buffer::{Content, Piece},
-    depends,
-    error::stopped,
-    files::ExportFile,
-    fingerprint::FileStat,
-    json::members,
-    parent::IssueRef,
-    pieces::Pieces,
-    stop::Stop,
+    depends, files::ExportFile, fingerprint::FileStat, json::members, parent::IssueRef, pieces::each_text, stop::Stop,
     units::Unit,
 };
 
 /// What an entry of an index takes beside its texts: two slots of the table, two allocations.
 pub(crate) const ENTRY_BYTES: usize = 96;
 
-/// The ids of issues or projects by their keys, or the keys by the ids, as far as they are known.
-///
-/// A key that stands for two ids stands for none, and an id with two keys has none.
+/// The ids of issues or projects by their keys, or the keys by the ids, as far as they are known. A key with two ids,
+/// or an id with two keys, is ambiguous and is not resolved.
 #[derive(Debug, Default)]
 pub(crate) struct IdsByKey {
     ids: HashMap<Box<str>, Option<Box<str>>>,
@@ -180,7 +171,7 @@ impl<'s> RecordFiles<'s> {
     pub(crate) fn each(&self, look: &mut dyn FnMut(&str) -> bool) -> Result<Option<&str>> {
         let mut unreadable = None;
         for file in &self.files {
-            match self.each_of(file, look) {
+            match each_text(file, self.limit, self.stop, look) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Denied | ErrorKind::Config) => {
@@ -190,22 +181,6 @@ impl<'s> RecordFiles<'s> {
             }
         }
         Ok(unreadable)
-    }
-
-    /// As [`each`](Self::each), of one file; whether `look` has not seen enough.
-    fn each_of(&self, file: &ExportFile, look: &mut dyn FnMut(&str) -> bool) -> Result<bool> {
-        let mut pieces = Pieces::open(file, None, self.limit, self.stop)?;
-        while let Some(Piece { content, .. }) = pieces.next()? {
-            if self.stop.is_set() {
-                return Err(stopped());
-            }
-            let Content::Whole(bytes) = content else { continue };
-            let Ok(json) = std::str::from_utf8(bytes) else { continue };
-            if !look(json) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -22,11 +22,11 @@ use crate::{
     user_aliases::KnownUsers,
 };
 
-/// So much of the text of one file is looked at, and of all files together.
+/// The maximum number of bytes of text that are read of one file, and of all files together.
 const FILE_BYTES: u64 = 256 * 1024;
 const ALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// So much of the end of a file is looked at, where it can be found without reading the rest.
+/// The number of bytes that are read at the end of a file that is not compressed.
 const END_BYTES: u64 = 4096;
 
 const CUT_SHORT: &str = "the text ends in the middle of a value; export it again";
@@ -178,7 +178,7 @@ fn is_cut(file: &ExportFile) -> Result<bool> {
     Ok(end.trim_ascii_end().last().is_some_and(|last| !b"}]".contains(last)))
 }
 
-/// A text of which only so many bytes may be read. What is read beyond is an error, of which the caller knows.
+/// A text of which at most `left` bytes are read. Reading beyond them sets `is_reached` and fails.
 struct Bounded {
     text: Box<dyn Read>,
     left: Rc<Cell<u64>>,

@@ -11,7 +11,7 @@ use crate::{
     units::Unit,
 };
 
-/// So many files that are not read are named one by one.
+/// The maximum number of unread files for which there is a note each.
 const NAMED_FILES: usize = 50;
 
 /// The data files that are not read, as a run of `unit` says it: those whose names speak of the unit, and in a run

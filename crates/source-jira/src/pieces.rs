@@ -3,10 +3,10 @@ use std::{fmt, io::Read};
 use endpoint_api::{Error, Result, batch::Origin};
 
 use crate::{
-    buffer::Piece,
+    buffer::{Content, Piece},
     decode::{self, unreadable},
     elements::{Elements, SplitError},
-    error::damaged,
+    error::{damaged, stopped},
     files::{ExportFile, Form},
     fingerprint::LineRange,
     lines::Lines,
@@ -48,6 +48,28 @@ impl Pieces {
             Splitter::Elements(elements) => elements.next().map_err(|error| unsplit(&self.name, error)),
         }
     }
+}
+
+/// Shows `look` the text of each whole record of a file, until it has seen enough and says `false`. Says whether it has
+/// not. What is longer than `limit` bytes, or not text, is left out.
+pub(crate) fn each_text(
+    file: &ExportFile,
+    limit: usize,
+    stop: &Stop,
+    look: &mut dyn FnMut(&str) -> bool,
+) -> Result<bool> {
+    let mut pieces = Pieces::open(file, None, limit, stop)?;
+    while let Some(Piece { content, .. }) = pieces.next()? {
+        if stop.is_set() {
+            return Err(stopped());
+        }
+        let Content::Whole(bytes) = content else { continue };
+        let Ok(json) = std::str::from_utf8(bytes) else { continue };
+        if !look(json) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn unsplit(name: &str, error: SplitError) -> Error {

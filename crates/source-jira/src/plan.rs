@@ -175,7 +175,7 @@ pub(crate) fn plan(
 
 /// What a file is like now.
 enum State<'k> {
-    /// As the checkpoint has it; this is told by the file system.
+    /// Unchanged since the checkpoint, by the length and the modification time that the file system reports.
     Same(&'k FileRead),
     Surveyed(Fingerprint, Vec<LineRange>),
 }

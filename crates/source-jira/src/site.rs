@@ -47,7 +47,7 @@ pub(crate) fn of_export(export: &Export, stop: &Stop) -> Result<SourceSite> {
     Ok(site.at(found))
 }
 
-/// So many bytes of a record are searched for its own `self`, which stands near its beginning.
+/// The number of bytes at the beginning of a record that are searched for its own `self`.
 const SEARCHED_BYTES: usize = 2048;
 
 /// Sees records of another site while they are read: the beginnings of the files do not tell of all of them.

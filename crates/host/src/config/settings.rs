@@ -10,7 +10,10 @@ use ingest::{MaxRejects, OnOverlap};
 use serde_json::{Map, Value};
 
 use super::LineageSettings;
-use crate::{failure::Failure, times::parse_duration};
+use crate::{
+    failure::{Failure, or_meant},
+    times::parse_duration,
+};
 
 /// What a configuration file says.
 #[derive(Debug)]
@@ -229,11 +232,11 @@ impl Section {
     fn sections(self) -> Result<Vec<Self>, Failure> {
         let Self { path, members, known } = self;
         let section = |(name, value): (String, Value)| {
-            let meant = nearest(&name, known.iter().map(String::as_str)).filter(|_| !value.is_object());
+            let meant = if value.is_object() { String::new() } else { or_meant(&name, &known) };
             let path = format!("{path}.{name}");
-            match meant {
-                Some(meant) => Err(Failure::config(path, format!("is not known here; did you mean `{meant}`?"))),
-                None => Self::new(path, value),
+            match meant.is_empty() {
+                true => Self::new(path, value),
+                false => Err(Failure::config(path, format!("is not known here{meant}"))),
             }
         };
         members.into_iter().map(section).collect()
@@ -281,13 +284,7 @@ impl Section {
 
     pub(super) fn end(self) -> Result<(), Failure> {
         match self.members.keys().next() {
-            Some(key) => {
-                let message = match nearest(key, self.known.iter().map(String::as_str)) {
-                    Some(meant) => format!("is not known here; did you mean `{meant}`?"),
-                    None => "is not known here".to_owned(),
-                };
-                Err(self.wrong(Some(key), message))
-            }
+            Some(key) => Err(self.wrong(Some(key), format!("is not known here{}", or_meant(key, &self.known)))),
             None => Ok(()),
         }
     }

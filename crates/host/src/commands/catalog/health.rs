@@ -1,4 +1,4 @@
-use catalog::{Catalog, Dataset, DatasetFilter, GoodLoad, RunFilter, RunOutcome, RunRecord, RunStatus};
+use catalog::{Catalog, Dataset, DatasetFilter, LoadFacts, RunFilter, RunOutcome, RunRecord, RunStatus};
 use serde_json::{Value, json};
 
 use super::parse;
@@ -66,14 +66,14 @@ pub(crate) async fn health(app: &App, ids: &[String]) -> Result<Answer, Failure>
     Ok(Answer::new("datasets", reports, text).exit(exit))
 }
 
-/// So many runs that succeeded are looked through for one that loaded records.
+/// The maximum number of runs that succeeded among which one that loaded records is looked for.
 const LOOKED_THROUGH: usize = 1000;
 
 /// What the runs of the ingestion that loaded a dataset last say of it.
 #[derive(Default)]
 struct Runs {
     /// The last one that succeeded and loaded records.
-    last_good: Option<GoodLoad>,
+    last_good: Option<LoadFacts>,
     /// One that succeeded after it and read nothing.
     nothing_new: Option<RunRecord>,
     /// One that loaded records after it and failed.
@@ -83,10 +83,9 @@ struct Runs {
 impl Runs {
     async fn of(catalog: &dyn Catalog, dataset: &Dataset) -> Result<Self, Failure> {
         let Some(load) = &dataset.last_load else { return Ok(Self::default()) };
-        let good = GoodLoad::new(load.run_id.clone(), load.at);
         // A catalog that has lost its runs still knows the load.
         let Some(last) = catalog.run(&load.run_id).await? else {
-            return Ok(Self { last_good: Some(good), ..Self::default() });
+            return Ok(Self { last_good: Some(load.clone()), ..Self::default() });
         };
         let filter = RunFilter::newest(LOOKED_THROUGH).of(&last.name);
         let succeeded = catalog.runs(&filter.with_status(RunStatus::Ended(RunOutcome::Succeeded))).await?;
@@ -99,11 +98,11 @@ impl Runs {
         let nothing_new = newest.clone().filter(|run| !has_loaded(run));
         match last.status() {
             RunStatus::Running | RunStatus::Ended(RunOutcome::Succeeded) => {
-                Ok(Self { last_good: Some(good), nothing_new, failed: None })
+                Ok(Self { last_good: Some(load.clone()), nothing_new, failed: None })
             }
             RunStatus::Ended(_) => {
                 let earlier = newest.into_iter().chain(succeeded).find(has_loaded);
-                let last_good = earlier.and_then(|run| Some(GoodLoad::new(run.run_id, run.end?.at)));
+                let last_good = earlier.and_then(|run| Some(LoadFacts::new(run.run_id, run.end?.at, None)));
                 Ok(Self { last_good, nothing_new, failed: Some(last) })
             }
         }

@@ -71,9 +71,8 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     show.step(&command, ingestion::ingest(&app, &names, again).await?)?;
     show.say("Lines of the exports that are not issues were kept with their reasons:\n");
     let rejected = rejects::list(&app, "warehouse", &rejects::ListArgs::newest(10)).await?;
-    let reject =
-        rejected.json().pointer("/rejects/0/id").and_then(Value::as_str).map(|id| id.chars().take(12).collect());
-    let reject: String = reject.unwrap_or_default();
+    let reject = rejected.json().pointer("/rejects/0/id").and_then(Value::as_str).map(rejects::short);
+    let reject = reject.unwrap_or_default();
     show.step("rejects list warehouse", rejected)?;
     show.step("catalog list", catalog::list(&app).await?)?;
 

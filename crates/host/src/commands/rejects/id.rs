@@ -12,7 +12,7 @@ const CANDIDATES: usize = 5;
 const PAGE: usize = 64;
 
 /// The beginning of an id, as tables show it.
-pub(super) fn short(id: &str) -> String {
+pub(crate) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct ListArgs {
     /// Those that were dismissed, with the reason, instead of the others.
     #[arg(long)]
     dismissed: bool,
-    /// At most so many.
+    /// The maximum number of rejects, or of groups, that are shown.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }

@@ -17,7 +17,8 @@ use crate::{
     failure::{Failure, unknown},
 };
 pub(crate) use dismiss::{DismissArgs, ReopenArgs, dismiss, reopen};
-use id::{by_ids, short};
+use id::by_ids;
+pub(crate) use id::short;
 pub(crate) use list::{ListArgs, list};
 pub(crate) use replay::{ReplayArgs, replay};
 pub(crate) use show::show;
