@@ -20,9 +20,16 @@ const PAGE: i64 = 10_000;
 /// Removes the rejects for whose key the table holds a row of a newer observation, made of a record that tells as much.
 ///
 /// It depends on what is stored and not on what was stored last, so the order of slices does not matter. The end of a
-/// run does it once, whatever the number of its slices.
+/// run does it once, whatever the number of its slices. A role that may not remove rejects is refused only when the
+/// ingestion has some.
 pub(crate) async fn remove_loaded(session: &Session, loading: &Loading<'_>) -> Result<()> {
-    if !keeps_records(session, &loading.tables.reject).await? {
+    let statement =
+        format!("select exists (select from {} where ingestion = $1 and row_key is not null)", loading.tables.reject);
+    let ingestion = loading.ingestion.to_string();
+    let parameters = [(&ingestion as _, Type::TEXT)];
+    if !keeps_records(session, &loading.tables.reject).await?
+        || !column::<bool>(&session.query_one(OPERATION, &statement, &parameters).await?, 0)?
+    {
         return Ok(());
     }
     let statement = format!(
@@ -34,7 +41,7 @@ pub(crate) async fn remove_loaded(session: &Session, loading: &Loading<'_>) -> R
         observation = plumbing::OBSERVATION,
         rank = plumbing::RANK,
     );
-    let removed = session.execute(OPERATION, &statement, &[(&loading.ingestion.to_string(), Type::TEXT)]).await?;
+    let removed = session.execute(OPERATION, &statement, &parameters).await?;
     if removed > 0 {
         tracing::info!(removed, "rejects were removed, because their records are loaded now");
     }
