@@ -31,6 +31,7 @@ const TAKEN: [&str; 13] = [
     "local-postgres",
     "map-jira",
     "postgres-client",
+    "local-files",
     "run-lock",
     "serde-json",
     "sink-files-raw",
