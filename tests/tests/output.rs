@@ -45,7 +45,8 @@ fn an_answer_that_could_not_be_written_is_a_failure() {
 fn a_reader_that_has_gone_is_no_failure() {
     let sandbox = Sandbox::new();
     for arguments in [&["drivers", "cdm.postgres"][..], &["--output", "json", "drivers"], &["--help"]] {
-        let mut child = sandbox.people_command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            sandbox.people_command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
@@ -78,7 +79,8 @@ fn a_plan_that_cannot_be_written_leaves_the_older_file_as_it_was() {
 
 /// Whether a text draws on a terminal.
 fn draws(text: &str) -> bool {
-    let turns = |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.contains(|character: char| (character.is_control() && !matches!(character, '\n' | '\t')) || turns(character))
 }
 
@@ -87,11 +89,14 @@ fn nothing_from_data_or_names_draws_on_the_terminal_or_fakes_a_line() {
     let sandbox = sandbox();
     // Names that begin, end and go up lines, colour them, and turn them round.
     let fake = "\u{1b}[1A\u{1b}[2K\r\nerror: fake\u{9b}31m\u{202e}";
-    sandbox.export(&format!("issues-{fake}.jsonl"), &[
-        r#"{"id":"1","key":"A-1","fields":{"created":"\u001b[2J\nerror: fake"}}"#,
-        r#"{"key":"\u001b[2J\r\nerror: fake\u202e"}"#,
-        "\u{1b}]0;owned\u{7} is not JSON",
-    ]);
+    sandbox.export(
+        &format!("issues-{fake}.jsonl"),
+        &[
+            r#"{"id":"1","key":"A-1","fields":{"created":"\u001b[2J\nerror: fake"}}"#,
+            r#"{"key":"\u001b[2J\r\nerror: fake\u202e"}"#,
+            "\u{1b}]0;owned\u{7} is not JSON",
+        ],
+    );
     sandbox.export(&format!("notes {fake}.json.bz2"), &[]);
     sandbox.cdm(["provision", "warehouse"]).expect(0);
     let id = |sandbox: &Sandbox, at: usize| {

@@ -23,11 +23,14 @@ fn every_test_that_the_document_names_is_there() {
     sources(&root.join("crates"), &mut all);
     sources(&root.join("tests"), &mut all);
     let threats = document.split("\n## Threats").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = threats.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attempt") && !line.starts_with("| ---"));
+    let rows = threats
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| attempt") && !line.starts_with("| ---"));
     let mut named = 0;
     for row in rows {
         let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
-        let tests: Vec<&str> = shown_by.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2).collect();
+        let tests: Vec<&str> =
+            shown_by.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2).collect();
         assert!(!tests.is_empty() || shown_by.contains("(#"), "no test shows: {row}");
         for test in tests {
             assert!(all.contains(&format!("fn {test}(")), "there is no test `{test}`");

@@ -1,8 +1,4 @@
-use std::{
-    path::Path,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use endpoint_api::{Error, ErrorKind, Result};
 use rustls::{
@@ -88,7 +84,8 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
                     .with("key", "ssl_root_cert")
                     .with("file", file.display())
             };
-            let pem = local_files::read_small(file).map_err(|error| wrong("the file cannot be read").caused_by(error))?;
+            let pem =
+                local_files::read_small(file).map_err(|error| wrong("the file cannot be read").caused_by(error))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| wrong("the file is no list of certificates in PEM"))?;
                 roots.add(certificate).map_err(|_| wrong("the file holds something that is no certificate"))?;

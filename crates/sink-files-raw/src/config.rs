@@ -73,11 +73,13 @@ mod tests {
 
     #[test]
     fn a_mode_that_is_none_is_refused() {
-        let validate = |mode| serde_json::from_value::<Config>(json!({ "path": "x", "file_mode": mode })).unwrap().validate();
+        let validate =
+            |mode| serde_json::from_value::<Config>(json!({ "path": "x", "file_mode": mode })).unwrap().validate();
         validate("0640").unwrap();
         for wrong in ["0777", "0440", "rw-r-----"] {
             let error = validate(wrong).unwrap_err().to_string();
-            let expected = "must be an octal mode of files that the owner may read and write, such as \"0640\" (key: file_mode)";
+            let expected =
+                "must be an octal mode of files that the owner may read and write, such as \"0640\" (key: file_mode)";
             assert_eq!(error, expected);
         }
     }

@@ -36,7 +36,8 @@ impl Owner {
             return Err(Error::new(ErrorKind::Config, operation, message));
         }
         if local_files::refuse_special(path).is_err() {
-            let message = format!("the {}'s file is not a regular file, but a device, a pipe or the like; name another", self.0);
+            let message =
+                format!("the {}'s file is not a regular file, but a device, a pipe or the like; name another", self.0);
             return Err(Error::new(ErrorKind::Config, operation, message));
         }
         if access == Access::Create {

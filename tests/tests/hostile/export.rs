@@ -45,7 +45,8 @@ fn values_that_are_nested_without_an_end() {
     let mut lines = String::new();
     for (id, depth) in [100, 127, 128, 129, 1_000, scaled(100_000, 3_000_000)].into_iter().enumerate() {
         lines += &issue(id * 3, &format!("\"customfield_1\":{}{}", "[".repeat(depth), "]".repeat(depth)));
-        lines += &issue(id * 3 + 1, &format!("\"description\":{}1{}", "{\"content\":".repeat(depth), "}".repeat(depth)));
+        lines +=
+            &issue(id * 3 + 1, &format!("\"description\":{}1{}", "{\"content\":".repeat(depth), "}".repeat(depth)));
         lines += &"[".repeat(depth);
         lines.push('\n');
     }
@@ -179,7 +180,9 @@ fn files_that_are_none() {
 #[test]
 fn texts_full_of_what_is_no_text() {
     let ground = Ground::new();
-    let evil = [r"\u001b[2J", r"\r\nerror: fake", r"\u0000", r"\ud800", r"\udfff\ud800", r"\u202e", r"\u009b1A", "\u{feff}"].concat();
+    let evil =
+        [r"\u001b[2J", r"\r\nerror: fake", r"\u0000", r"\ud800", r"\udfff\ud800", r"\u202e", r"\u009b1A", "\u{feff}"]
+            .concat();
     let record = format!(
         r#"{{"id":"7{evil}","key":"{evil}","self":"https://{evil}","{evil}":"{evil}","fields":{{"summary":"{evil}",
         "description":"{evil}","created":"{evil}","duedate":"{evil}","labels":["{evil}"],"{evil}":{{"{evil}":"{evil}"}},
@@ -200,7 +203,10 @@ fn exports_that_were_damaged() {
     let mut rng = rng();
     let issues: String = (0..40)
         .map(|n| {
-            issue(n, "\"summary\":\"x\",\"created\":\"2024-01-02T03:04:05.000+0000\",\"reporter\":{\"accountId\":\"a\"}")
+            issue(
+                n,
+                "\"summary\":\"x\",\"created\":\"2024-01-02T03:04:05.000+0000\",\"reporter\":{\"accountId\":\"a\"}",
+            )
         })
         .collect();
     let page = format!("{{\"startAt\":0,\"total\":2,\"issues\":[{}]}}", issues.trim_end().replace('\n', ","));

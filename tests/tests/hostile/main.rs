@@ -4,7 +4,7 @@
 //! panic, prints nothing that draws on a terminal, and loads what is good beside what is bad.
 //!
 //! `CDM_HOSTILE=long` takes larger inputs and more of them; `CDM_HOSTILE_SEED` is the seed from which they are drawn.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod damage;
 mod export;

@@ -35,7 +35,8 @@ fn configurations_of_any_shape() {
     shapes.extend((0..scaled(20, 3000)).map(|_| damaged(&good, &mut rng)));
     for (number, shape) in shapes.into_iter().enumerate() {
         ground.write("hostile.toml", shape);
-        let ended = ground.run(&format!("configuration {number}"), &["--config", "hostile.toml", "runs"], Bounds::SMALL);
+        let ended =
+            ground.run(&format!("configuration {number}"), &["--config", "hostile.toml", "runs"], Bounds::SMALL);
         assert!(ended.code <= 2, "{ended:?}");
     }
 }
@@ -59,7 +60,8 @@ fn plans_of_any_shape() {
     for (number, shape) in shapes.into_iter().enumerate() {
         let is_good = serde_json::from_slice::<serde_json::Value>(&shape).ok() == serde_json::from_slice(&good).ok();
         ground.write("plan.json", shape);
-        let ended = ground.run(&format!("plan {number}"), &["provision", "warehouse", "--apply", "plan.json"], Bounds::SMALL);
+        let ended =
+            ground.run(&format!("plan {number}"), &["provision", "warehouse", "--apply", "plan.json"], Bounds::SMALL);
         assert!(matches!(ended.code, 1 | 2) || is_good, "plan {number}: {ended:?}");
         assert!(is_good || !ground.path("work.db").exists(), "plan {number} made tables");
         if is_good {

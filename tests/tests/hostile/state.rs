@@ -63,7 +63,8 @@ fn replace(path: &Path, outside: &Path, rng: &mut Rng) {
         }
         3 => {
             let depth = scaled(50_000, 5_000_000);
-            format!("{{\"format\":1,\"checksum\":\"\",\"manifest\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes()
+            format!("{{\"format\":1,\"checksum\":\"\",\"manifest\":{}{}}}", "[".repeat(depth), "]".repeat(depth))
+                .into_bytes()
         }
         4 => return fs::remove_file(path).unwrap(),
         _ => damaged(&bytes, rng),
@@ -91,8 +92,10 @@ fn a_folder_of_raw_files_that_somebody_else_has_written_to() {
 fn a_manifest_that_names_files_elsewhere_reads_and_removes_none_of_them() {
     let ground = ground();
     ground.write("secret", "not a reject of anybody");
-    let manifests: Vec<PathBuf> =
-        files(&ground.path("raw/_cdm")).into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    let manifests: Vec<PathBuf> = files(&ground.path("raw/_cdm"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
     let slice = manifests.iter().find(|path| fs::read_to_string(path).unwrap().contains(".rejects.")).unwrap();
     let text = fs::read_to_string(slice).unwrap();
     let at = text.find("acme_jira/jira.issues/").unwrap();

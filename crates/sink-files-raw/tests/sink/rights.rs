@@ -25,7 +25,8 @@ async fn modes(folder: &Path, file_mode: Option<&str>) -> BTreeMap<String, u32> 
     load.commit(Commit::default()).await.unwrap();
     let root = folder.join("raw");
     let folders = ["", "_cdm", "_cdm/fences", "_cdm/acme.test.things", "acme/test.things/run-1"];
-    let mut modes: BTreeMap<String, u32> = folders.iter().map(|name| (format!("{name}/"), mode(&root.join(name)))).collect();
+    let mut modes: BTreeMap<String, u32> =
+        folders.iter().map(|name| (format!("{name}/"), mode(&root.join(name)))).collect();
     for file in files(&root) {
         let what = match file.rsplit('/').next().unwrap() {
             name if name.contains("envelope") => "envelopes",
