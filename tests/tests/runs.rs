@@ -360,3 +360,23 @@ fn runs_are_listed_the_newest_first() {
     assert_eq!(sandbox.cdm(["runs", "--limit", "1"]).expect(0)["runs"].as_array().unwrap().len(), 1);
     assert!(sandbox.cdm(["runs", "no-such-run"]).error(2).contains("there is no run `no-such-run`"));
 }
+
+#[test]
+fn a_run_that_was_killed_and_replaced_by_a_full_one_has_an_end_on_record() {
+    let sandbox = sandbox();
+    let (running, barrier) = stuck(&sandbox);
+    running.signal("KILL");
+    running.wait();
+    barrier.lift();
+    until("the run is lost", || status_in_catalog(&sandbox) == "lost");
+    let full = &sandbox.ingest(&["projects", "--full"])[0];
+    let runs = sandbox.cdm(["runs"]).expect(0);
+    let [new, old] = runs["runs"].as_array().unwrap().as_slice() else { panic!("{runs}") };
+    assert_eq!((&new["run_id"], &new["status"]), (&full["run_id"], &"succeeded".into()));
+    assert_eq!((&old["status"], &old["verified"]), (&"fenced".into(), &Value::Null), "{old}");
+    let error = old["error"].as_str().unwrap();
+    assert!(error.contains(full["run_id"].as_str().unwrap()), "{error}");
+    for status in ["running", "lost"] {
+        assert_eq!(sandbox.cdm(["runs", "--status", status]).expect(0)["runs"], Value::Array(Vec::new()));
+    }
+}

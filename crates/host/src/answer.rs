@@ -7,6 +7,7 @@ use crate::{
     failure::{Exit, Failure},
     logging::LogFormat,
     metadata::now,
+    printable::{self, on_lines, on_one_line},
 };
 
 /// In which form results are printed.
@@ -29,12 +30,17 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer whose JSON has one member.
     pub(crate) fn new(member: &str, value: impl Into<Value>, text: impl Into<String>) -> Self {
-        let json = Map::from_iter([(member.to_owned(), value.into())]);
-        Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok }
+        Self::of(Map::from_iter([(member.to_owned(), value.into())]), text)
     }
 
-    /// An answer whose JSON is that object.
+    /// An answer whose JSON is that object. Whoever makes the text has put what comes from elsewhere on one line each.
     pub(crate) fn of(json: Map<String, Value>, text: impl Into<String>) -> Self {
+        let text: String = text.into();
+        Self::verbatim(json, on_lines(&text))
+    }
+
+    /// An answer whose text is printed as it is: it has colours, or is a program.
+    pub(crate) fn verbatim(json: Map<String, Value>, text: impl Into<String>) -> Self {
         Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok }
     }
 
@@ -71,32 +77,44 @@ impl Answer {
 
 /// Prints what a command came to: results on standard output, failures for people on standard error in the form of the
 /// log lines there.
+///
+/// An answer that could not be written is a failure, however the work went.
 pub(crate) fn print(output: Output, logs: LogFormat, result: Result<Answer, Failure>) -> Exit {
     let answer = result.unwrap_or_else(|failure| {
         let exit = failure.exit();
         Answer { json: Map::new(), text: String::new(), failures: vec![failure], exit }
     });
-    match output {
+    let written = match output {
         Output::Json => {
             let mut json = answer.json;
             if let Some(failure) = answer.failures.first() {
                 json.insert("error".to_owned(), failure.to_json());
             }
-            write_out(&format!("{}\n", to_text(&Value::Object(json))));
+            write_out(&format!("{}\n", to_text(&Value::Object(json))))
         }
         Output::Table => {
-            write_out(&answer.text);
-            for failure in &answer.failures {
-                let line = match logs {
-                    LogFormat::Text => format!("error: {failure}"),
-                    LogFormat::Json => log_line(failure).to_string(),
-                };
-                // Nothing can be done when standard error is gone.
-                let _ = writeln!(io::stderr(), "{line}");
-            }
+            let written = write_out(&answer.text);
+            answer.failures.iter().for_each(|failure| print_failure(logs, failure));
+            written
+        }
+    };
+    match written {
+        Ok(()) => answer.exit,
+        Err(failure) => {
+            print_failure(logs, &failure);
+            answer.exit.or(failure.exit())
         }
     }
-    answer.exit
+}
+
+/// Prints a failure on standard error, on one line.
+pub(crate) fn print_failure(logs: LogFormat, failure: &Failure) {
+    let line = match logs {
+        LogFormat::Text => on_one_line(&format!("error: {failure}")).into_owned(),
+        LogFormat::Json => log_line(failure).to_string(),
+    };
+    // Nothing can be done when standard error is gone.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A failure in the form of the log lines in JSON. It is no log line, so that no filter of log lines hides it.
@@ -106,11 +124,25 @@ fn log_line(failure: &Failure) -> Value {
 
 /// One line for programs, indented lines on a terminal.
 fn to_text(json: &Value) -> String {
-    if io::stdout().is_terminal() { format!("{json:#}") } else { json.to_string() }
+    if io::stdout().is_terminal() { printable::json(&format!("{json:#}")).into_owned() } else { json.to_string() }
 }
 
-/// A reader that went away, as `head` does, is no failure.
-fn write_out(text: &str) {
+/// Writes to standard output.
+///
+/// # Errors
+///
+/// When not all of it was written, as on a disk that is full. A reader that went away, as `head` does, is no failure.
+pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What the outcome of writing to standard output means.
+pub(crate) fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(format!(
+            "the answer could not be written to standard output, and is not complete there: {error}"
+        ))),
+        _ => Ok(()),
+    }
 }

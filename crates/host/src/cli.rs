@@ -1,4 +1,12 @@
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    borrow::Cow,
+    ffi::OsString,
+    io::{self, Write as _},
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use endpoint_api::{GrantRequest, ModelPattern, Registry};
@@ -6,7 +14,7 @@ use indicatif::MultiProgress;
 use ingest::MaxRejects;
 
 use crate::{
-    answer::{Answer, Output, print},
+    answer::{Answer, Output, print, print_failure, written},
     app::App,
     commands::{
         self,
@@ -20,6 +28,7 @@ use crate::{
     },
     failure::{Exit, Failure},
     logging::{self, LogFormat},
+    printable::on_lines,
     signals::Signals,
     table::Width,
     times::parse_duration,
@@ -427,9 +436,22 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
             return print(output, logs, Err(Failure::usage(message))).into();
         }
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-            let _ = error.print(); // nothing can be done when the terminal is gone
-            return exit.into();
+            if error.use_stderr() {
+                let text = error.render().to_string();
+                // Nothing can be done when standard error is gone.
+                let _ = match on_lines(&text) {
+                    Cow::Borrowed(_) => error.print(),
+                    Cow::Owned(text) => io::stderr().write_all(text.as_bytes()),
+                };
+                return Exit::Usage.into();
+            }
+            return match written(error.print()) {
+                Ok(()) => Exit::Ok.into(),
+                Err(failure) => {
+                    print_failure(logs, &failure);
+                    failure.exit().into()
+                }
+            };
         }
     };
     let bars = MultiProgress::new();

@@ -22,6 +22,7 @@ mod failure;
 mod lineage;
 mod logging;
 mod metadata;
+mod printable;
 mod process;
 mod progress;
 mod signals;

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     io::{self, IsTerminal as _, Write},
 };
@@ -6,6 +7,8 @@ use std::{
 use clap::ValueEnum;
 use indicatif::MultiProgress;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::printable::log_line;
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +34,8 @@ pub(crate) fn start(format: LogFormat, verbosity: u8, bars: MultiProgress) {
         let quiet = "tokio_postgres=warn,rustls=warn,refinery=warn,refinery_core=warn";
         EnvFilter::new(format!("{level},{PROGRESS}=info,{quiet}"))
     });
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BesideBars(bars)).with_target(false);
+    let writer = BesideBars { bars, format };
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let has_colors = has_colors(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     // A host that has its own subscriber keeps it.
     let _ = match format {
@@ -46,9 +50,25 @@ fn has_colors(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
 }
 
 /// Standard error, which progress bars share: they are taken away while something is written, and drawn again below
-/// it, so that no log line stands on the line of a bar.
+/// it, so that no log line stands on the line of a bar. What comes from elsewhere into a line in text does not end it
+/// and moves no cursor.
 #[derive(Debug, Clone)]
-struct BesideBars(MultiProgress);
+struct BesideBars {
+    bars: MultiProgress,
+    format: LogFormat,
+}
+
+/// A log line as it is written. The formatter hands it over whole, with its end.
+fn shown(line: &[u8], format: LogFormat) -> Cow<'_, [u8]> {
+    let text = std::str::from_utf8(line).ok().filter(|_| format == LogFormat::Text);
+    let Some((text, end)) = text.map(|text| text.strip_suffix('\n').map_or((text, ""), |line| (line, "\n"))) else {
+        return Cow::Borrowed(line);
+    };
+    match log_line(text) {
+        Cow::Borrowed(_) => Cow::Borrowed(line),
+        Cow::Owned(text) => Cow::Owned((text + end).into_bytes()),
+    }
+}
 
 impl MakeWriter<'_> for BesideBars {
     type Writer = Self;
@@ -60,7 +80,8 @@ impl MakeWriter<'_> for BesideBars {
 
 impl Write for BesideBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        let line = shown(bytes, self.format);
+        self.bars.suspend(|| io::stderr().write_all(&line)).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -78,5 +99,14 @@ mod tests {
         assert!(has_colors(true, Some(OsStr::new(""))));
         assert!(!has_colors(true, Some(OsStr::new("1"))));
         assert!(!has_colors(false, None));
+    }
+
+    #[test]
+    fn nothing_that_is_logged_ends_its_line_or_moves_the_cursor() {
+        let line = b"WARN a\nfake \r\x1b[0m \xE2\x80\xAE\n".as_slice();
+        let expected = "WARN a\\nfake \\r\u{1b}[0m \\u{202e}\n";
+        assert_eq!(shown(line, LogFormat::Text), expected.as_bytes());
+        assert!(matches!(shown(b"WARN a\n", LogFormat::Text), Cow::Borrowed(_)));
+        assert!(matches!(shown(b"{\"a\":1}\n", LogFormat::Json), Cow::Borrowed(_)));
     }
 }

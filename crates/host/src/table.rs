@@ -3,6 +3,8 @@ use std::env;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table as Grid, Width as Cells, presets};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::printable::on_one_line;
+
 /// The blanks between two columns.
 const GAP: usize = 2;
 /// A column that may be wrapped is not made narrower than this before another one is left out.
@@ -157,9 +159,9 @@ impl Table {
         self
     }
 
-    /// Adds a line.
+    /// Adds a line. No cell has more than one.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| on_one_line(&cell).into_owned()).collect());
     }
 
     /// Whether the column of that head is shown where there is this much room.

@@ -1,4 +1,4 @@
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use endpoint_api::{Error, ErrorKind, Result};
 use rustls::{
@@ -9,6 +9,7 @@ use rustls::{
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    time_provider::TimeProvider,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,7 +47,7 @@ impl TlsMode {
 /// A connector that demands of the server's certificate what `mode` says.
 pub(crate) fn connector(mode: TlsMode, root_cert: Option<&Path>) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_details(Arc::clone(&provider), Arc::new(Clock))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(ErrorKind::Internal, "set up TLS", "no protocol version").caused_by(error))?
         .dangerous();
@@ -56,6 +57,21 @@ pub(crate) fn connector(mode: TlsMode, root_cert: Option<&Path>) -> Result<MakeR
         TlsMode::VerifyFull => trusted(root_cert, provider)?,
     };
     Ok(MakeRustlsConnect::new(builder.with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// The time by which certificates are judged. The library's own panics where the clock is before 1970; to this one it
+/// is then 1970, when no certificate was valid yet.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(at(SystemTime::now()))
+    }
+}
+
+fn at(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Accepts what one of the trusted authorities has signed: those in the file, else the system's.
@@ -68,7 +84,8 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
                     .with("key", "ssl_root_cert")
                     .with("file", file.display())
             };
-            let pem = fs::read(file).map_err(|error| wrong("the file cannot be read").caused_by(error))?;
+            let pem =
+                local_files::read_small(file).map_err(|error| wrong("the file cannot be read").caused_by(error))?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| wrong("the file is no list of certificates in PEM"))?;
                 roots.add(certificate).map_err(|_| wrong("the file holds something that is no certificate"))?;
@@ -78,12 +95,22 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
             }
         }
         None => {
+            refuse_special_certificates()?;
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
         let message = "this system has no certificate to trust; name a file of them in `ssl_root_cert`, or in the \
                        environment variable SSL_CERT_FILE";
+        Error::new(ErrorKind::Config, "set up TLS", message).caused_by(error)
+    })
+}
+
+/// The library reads whatever the variable names, also a pipe without a writer.
+fn refuse_special_certificates() -> Result<()> {
+    let named = std::env::var_os("SSL_CERT_FILE");
+    named.map_or(Ok(()), |file| local_files::refuse_special(file.as_ref())).map_err(|error| {
+        let message = "the file that the environment variable SSL_CERT_FILE names cannot be read";
         Error::new(ErrorKind::Config, "set up TLS", message).caused_by(error)
     })
 }
@@ -169,5 +196,19 @@ impl ServerCertVerifier for AnyHost {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_1970_to_certificates() {
+        let second = Duration::from_secs(1);
+        assert_eq!(at(SystemTime::UNIX_EPOCH - second).as_secs(), 0);
+        assert_eq!(at(SystemTime::UNIX_EPOCH + second).as_secs(), 1);
     }
 }

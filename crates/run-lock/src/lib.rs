@@ -19,14 +19,14 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Holds the lock on a file, which is made when it is missing; `None` when somebody else does.
+    /// Holds the lock on a file, which is made for its owner alone when it is missing; `None` when somebody else does.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened or locked.
     pub fn hold(path: impl Into<PathBuf>) -> io::Result<Option<Self>> {
         let path = path.into();
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let lock = local_files::open_private(&path, OpenOptions::new().read(true).write(true))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path, lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -46,7 +46,7 @@ impl RunLock {
 
     /// What the holder of the lock has written into the file, and when; `None` when that is nothing or cannot be read.
     pub fn signature(path: &Path) -> Option<(String, SystemTime)> {
-        let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
+        let text = local_files::read_small_text(path).ok().filter(|text| !text.is_empty())?;
         Some((text, fs::metadata(path).ok()?.modified().ok()?))
     }
 
@@ -56,7 +56,7 @@ impl RunLock {
     ///
     /// When the file is there and cannot be opened or locked.
     pub fn is_held(path: &Path) -> io::Result<bool> {
-        let lock = match File::open(path) {
+        let lock = match local_files::open_regular(path) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),

@@ -4,6 +4,8 @@ use endpoint_api::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::mode::FileMode;
+
 /// Where the files go and how they are written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +16,10 @@ pub struct Config {
     /// How the files are compressed; those that are already there stay as they are.
     #[serde(default)]
     pub(crate) compression: Compression,
+    /// The rights on files of records and on manifests, in octal, such as `0640`: at most these, and not those that the
+    /// umask takes away. Folders have them, too, with the right to enter. Without it only the umask counts. Rejects and
+    /// locks are always their owner's alone.
+    file_mode: Option<String>,
 }
 
 /// How files are compressed.
@@ -34,7 +40,16 @@ impl Config {
             let message = "must be the path of a folder, such as `./raw`";
             return Err(Error::new(ErrorKind::Config, "read the configuration", message).with("key", "path"));
         }
-        Ok(())
+        self.file_mode().map(drop)
+    }
+
+    /// Who may read the files that readers follow.
+    pub(crate) fn file_mode(&self) -> Result<FileMode> {
+        let Some(mode) = &self.file_mode else { return Ok(FileMode::UMASK) };
+        FileMode::parse(mode).ok_or_else(|| {
+            let message = "must be an octal mode of files that the owner may read and write, such as \"0640\"";
+            Error::new(ErrorKind::Config, "read the configuration", message).with("key", "file_mode")
+        })
     }
 }
 
@@ -54,5 +69,18 @@ mod tests {
         let config: Config = serde_json::from_value(json!({ "path": "./raw" })).unwrap();
         config.validate().unwrap();
         assert_eq!(config.compression, Compression::None);
+    }
+
+    #[test]
+    fn a_mode_that_is_none_is_refused() {
+        let validate =
+            |mode| serde_json::from_value::<Config>(json!({ "path": "x", "file_mode": mode })).unwrap().validate();
+        validate("0640").unwrap();
+        for wrong in ["0777", "0440", "rw-r-----"] {
+            let error = validate(wrong).unwrap_err().to_string();
+            let expected =
+                "must be an octal mode of files that the owner may read and write, such as \"0640\" (key: file_mode)";
+            assert_eq!(error, expected);
+        }
     }
 }

@@ -52,7 +52,8 @@ impl Driver for RawFiles {
             let message = "the path cannot be made absolute";
             Error::new(ErrorKind::Config, "open", message).with("key", "path").caused_by(error)
         })?;
-        Ok(FilesEndpoint { layout: Layout::below(root), compression: config.compression })
+        let layout = Layout::below(root).readable_by(config.file_mode()?);
+        Ok(FilesEndpoint { layout, compression: config.compression })
     }
 }
 

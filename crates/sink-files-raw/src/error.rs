@@ -30,6 +30,7 @@ fn meaning(error: &io::Error) -> (ErrorKind, &'static str) {
         | io::ErrorKind::InvalidFilename => {
             (ErrorKind::Config, "; `path` must name a folder in which nothing else makes or removes files")
         }
+        io::ErrorKind::InvalidInput => (ErrorKind::Config, "; move away what is in its place"),
         io::ErrorKind::Unsupported => {
             (ErrorKind::Config, "; `path` must be on a file system with hard links and file locks")
         }

@@ -58,13 +58,13 @@ impl Fences {
 
 /// The key in it is for people who look around.
 fn create(path: &Path, ingestion: &Ingestion) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+    let mut file = local_files::create_private(path)?;
     writeln!(file, "{ingestion}")
 }
 
 /// Opens a file to lock it. Network file systems lock only what is open for writing.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    local_files::open_private(path, OpenOptions::new().write(true))
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use endpoint_api::{EndpointId, Mode, UnitId};
 
     use super::*;
-    use crate::layout::make_folder;
+    use crate::{layout::make_folder, mode::FileMode};
 
     fn ingestion() -> Ingestion {
         Ingestion {
@@ -89,7 +89,7 @@ mod tests {
     fn a_fence_is_above_every_other_and_only_the_last_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::below(folder.path().to_owned());
-        make_folder(&layout.fences()).unwrap();
+        make_folder(&layout.fences(), FileMode::OWNER).unwrap();
         let fences = Fences::try_lock(&layout, "open").unwrap().unwrap();
         assert!(Fences::try_lock(&layout, "open").unwrap().is_none(), "one opener at a time");
         let take = |known| fences.take(known, &ingestion(), "open").unwrap();

@@ -6,7 +6,7 @@ use std::{
 
 use endpoint_api::{EndpointId, Ingestion, RunId, UnitId};
 
-use crate::config::Compression;
+use crate::{config::Compression, mode::FileMode};
 
 /// The folder of the sink's own files. No endpoint can be called so.
 const STATE: &str = "_cdm";
@@ -16,12 +16,25 @@ const STATE: &str = "_cdm";
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
+    file_mode: FileMode,
 }
 
 impl Layout {
     /// `root` must be absolute, so that every folder has a parent.
     pub(crate) fn below(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, file_mode: FileMode::UMASK }
+    }
+
+    /// Sets who may read the records and the manifests.
+    #[must_use]
+    pub(crate) fn readable_by(mut self, file_mode: FileMode) -> Self {
+        self.file_mode = file_mode;
+        self
+    }
+
+    /// Who may read the records and the manifests.
+    pub(crate) fn file_mode(&self) -> FileMode {
+        self.file_mode
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -139,14 +152,14 @@ pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     entries.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
 }
 
-/// Makes a folder and those above it, durably.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder and those above it, durably, for those who may read files of this mode.
+pub(crate) fn make_folder(folder: &Path, mode: FileMode) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
-    make_folder(parent)?;
-    match fs::create_dir(folder) {
+    make_folder(parent, mode)?;
+    match mode.create_folder(folder) {
         Ok(()) => sync_folder(parent),
         // Somebody else has made it in the meantime, or it is no folder.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
@@ -207,11 +220,12 @@ mod tests {
     fn a_folder_is_made_with_those_above_it_and_never_in_place_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b/c");
-        make_folder(&deep).unwrap();
-        make_folder(&deep).unwrap();
+        let make = |folder: &Path| make_folder(folder, FileMode::UMASK);
+        make(&deep).unwrap();
+        make(&deep).unwrap();
         assert!(deep.is_dir());
         fs::write(folder.path().join("file"), "").unwrap();
-        make_folder(&folder.path().join("file")).unwrap_err();
-        make_folder(&folder.path().join("file/below")).unwrap_err();
+        make(&folder.path().join("file")).unwrap_err();
+        make(&folder.path().join("file/below")).unwrap_err();
     }
 }

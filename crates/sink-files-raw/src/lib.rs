@@ -61,6 +61,7 @@ mod load;
 mod lock;
 mod log;
 mod manifest;
+mod mode;
 mod open;
 mod readers;
 mod rejects;

@@ -7,7 +7,7 @@ use std::{
 use endpoint_api::Result;
 use zstd::stream::{read::Decoder, write::Encoder};
 
-use crate::{config::Compression, error::failed, manifest::StoredFile};
+use crate::{config::Compression, error::failed, manifest::StoredFile, mode::FileMode};
 
 /// Bytes that are collected before they go further.
 const BUFFER: usize = 128 * 1024;
@@ -51,8 +51,13 @@ impl Write for Hashed {
 
 impl LineWriter {
     /// Creates the file, which must be new.
-    pub(crate) fn create(path: PathBuf, compression: Compression, operation: &'static str) -> Result<Self> {
-        let output = Output::create(&path, compression).map_err(failed(operation, "create the file", &path))?;
+    pub(crate) fn create(
+        path: PathBuf,
+        compression: Compression,
+        mode: FileMode,
+        operation: &'static str,
+    ) -> Result<Self> {
+        let output = Output::create(&path, compression, mode).map_err(failed(operation, "create the file", &path))?;
         Ok(Self { path, output, lines: 0 })
     }
 
@@ -85,8 +90,8 @@ impl LineWriter {
 }
 
 impl Output {
-    fn create(path: &Path, compression: Compression) -> io::Result<Self> {
-        let hashed = Hashed { file: File::create_new(path)?, hasher: blake3::Hasher::new(), bytes: 0 };
+    fn create(path: &Path, compression: Compression, mode: FileMode) -> io::Result<Self> {
+        let hashed = Hashed { file: mode.create_new(path)?, hasher: blake3::Hasher::new(), bytes: 0 };
         Ok(match compression {
             Compression::None => Self::Plain(Box::new(BufWriter::with_capacity(BUFFER, hashed))),
             Compression::Zstd => Self::Zstd(Box::new(BufWriter::with_capacity(BUFFER, Encoder::new(hashed, LEVEL)?))),
@@ -106,7 +111,7 @@ impl Output {
 /// Opens a file of JSON lines, whose name says whether it is compressed.
 pub(crate) fn open_lines(path: &Path, operation: &'static str) -> Result<Box<dyn BufRead + Send>> {
     let open = || -> io::Result<Box<dyn BufRead + Send>> {
-        let file = File::open(path)?;
+        let file = local_files::open_regular(path)?;
         Ok(match path.extension() {
             Some(extension) if extension == "zst" => Box::new(BufReader::new(Decoder::new(file)?)),
             _ => Box::new(BufReader::with_capacity(BUFFER, file)),

@@ -18,6 +18,7 @@ use crate::{
     layout::{Content, Layout, LoadName, make_folder, remove_file, sync_folder},
     lines::LineWriter,
     manifest::Files,
+    mode::FileMode,
     rejects::RejectLine,
     run::OpenRun,
 };
@@ -121,7 +122,11 @@ impl Home {
 
     fn create(&self, content: Content, written: &mut WrittenFiles, operation: &'static str) -> Result<LineWriter> {
         let path = self.layout.file(&self.path(content));
-        let file = LineWriter::create(path, self.compression, operation)?;
+        let mode = match content {
+            Content::Records | Content::Envelopes => self.layout.file_mode(),
+            Content::Rejects => FileMode::OWNER,
+        };
+        let file = LineWriter::create(path, self.compression, mode, operation)?;
         written.0.push(file.path().to_owned());
         Ok(file)
     }
@@ -192,7 +197,7 @@ impl LoadFiles {
     pub(crate) fn create(home: Home) -> Result<Self> {
         const BEGIN: &str = "begin";
         let folder = home.folder();
-        make_folder(&folder).map_err(failed(BEGIN, "make the folder", &folder))?;
+        make_folder(&folder, home.layout.file_mode()).map_err(failed(BEGIN, "make the folder", &folder))?;
         let mut written = WrittenFiles(Vec::new());
         Ok(Self {
             records: home.create(Content::Records, &mut written, BEGIN)?,

@@ -9,6 +9,7 @@ use crate::{
     error::{damaged, failed, overtaken},
     layout::{Layout, LoadName, manifest_name, manifest_sequence, names},
     manifest::{Created, Entry, Manifest, now},
+    mode::FileMode,
     state::State,
 };
 
@@ -22,6 +23,7 @@ pub(crate) const TEMPORARY: &str = "tmp-";
 #[derive(Debug)]
 pub(crate) struct Log {
     folder: PathBuf,
+    file_mode: FileMode,
     ingestion: Ingestion,
     next: u64,
     state: State,
@@ -34,6 +36,7 @@ impl Log {
     pub(crate) fn unread(layout: &Layout, ingestion: &Ingestion) -> Self {
         Self {
             folder: layout.state(ingestion),
+            file_mode: layout.file_mode(),
             ingestion: ingestion.clone(),
             next: 1,
             state: State::default(),
@@ -152,7 +155,7 @@ impl Log {
         };
         self.temporaries += 1;
         let temporary = format!("{TEMPORARY}{fence}-{}", self.temporaries);
-        match manifest.create(&self.folder, &temporary, operation)? {
+        match manifest.create(&self.folder, &temporary, self.file_mode, operation)? {
             // It is there now, so whatever fails from here on must not undo what it names.
             Created::Yes => {
                 self.add(&manifest, operation).map_err(|error| error.with_retry(Retry::OutcomeUnknown))?;
@@ -184,7 +187,7 @@ mod tests {
             mode: Mode::Raw,
         };
         let layout = Layout::below(folder.to_owned());
-        make_folder(&layout.state(&ingestion)).unwrap();
+        make_folder(&layout.state(&ingestion), layout.file_mode()).unwrap();
         let read = || Log::read(&layout, &ingestion, "open").unwrap();
         (read(), read())
     }

@@ -1,6 +1,6 @@
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs,
+    io::{self, Read as _, Write as _},
     path::Path,
 };
 
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::{
     error::{damaged, failed},
     layout::{manifest_name, remove_file, sync_folder},
+    mode::FileMode,
 };
 
 /// The version of the manifests that are written, and the only one that is read.
@@ -134,7 +135,7 @@ impl Manifest {
     /// Reads the manifest with this number; `None` when there is none.
     pub(crate) fn read(folder: &Path, sequence: u64, operation: &'static str) -> Result<Option<Self>> {
         let path = folder.join(manifest_name(sequence));
-        let bytes = match fs::read(&path) {
+        let bytes = match read_whole(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(operation, "read the manifest", &path)(error)),
@@ -178,20 +179,26 @@ impl Manifest {
     ///
     /// With [`Retry::OutcomeUnknown`], the manifest may be there or may come to be there; with any
     /// other, it is not.
-    pub(crate) fn create(&self, folder: &Path, temporary: &str, operation: &'static str) -> Result<Created> {
+    pub(crate) fn create(
+        &self,
+        folder: &Path,
+        temporary: &str,
+        mode: FileMode,
+        operation: &'static str,
+    ) -> Result<Created> {
         let bytes = self.seal().map_err(|error| {
             Error::new(ErrorKind::Internal, operation, "the manifest cannot be written as JSON").caused_by(error)
         })?;
         let temporary = folder.join(temporary);
         let path = folder.join(manifest_name(self.sequence));
-        let linked = write_whole(&temporary, &bytes)
+        let linked = write_whole(&temporary, &bytes, mode)
             .map_err(failed(operation, "write the manifest", &temporary))
             .map(|()| fs::hard_link(&temporary, &path));
         // What stays behind here, the next run sweeps.
         let _ = fs::remove_file(&temporary);
         if let Err(error) = linked? {
             // A network file system may report a failure of what it did: only the file itself tells.
-            match fs::read(&path) {
+            match read_whole(&path) {
                 Ok(found) if found == bytes => {}
                 Ok(_) => return Ok(Created::Taken),
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
@@ -211,8 +218,14 @@ fn unsettled(operation: &'static str, path: &Path, error: io::Error) -> Error {
     failed(operation, "make sure of the manifest", path)(error).with_retry(Retry::OutcomeUnknown)
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    local_files::open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn write_whole(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result<()> {
+    let mut file = mode.create_new(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         remove_file(path)?;
@@ -247,8 +260,8 @@ mod tests {
     #[test]
     fn a_number_is_given_once_and_its_manifest_stays_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(manifest(1, 4).create(folder.path(), "tmp-4-1", "open").unwrap(), Created::Yes);
-        assert_eq!(manifest(1, 5).create(folder.path(), "tmp-5-1", "open").unwrap(), Created::Taken);
+        assert_eq!(manifest(1, 4).create(folder.path(), "tmp-4-1", FileMode::UMASK, "open").unwrap(), Created::Yes);
+        assert_eq!(manifest(1, 5).create(folder.path(), "tmp-5-1", FileMode::UMASK, "open").unwrap(), Created::Taken);
         assert_eq!(Manifest::read(folder.path(), 1, "open").unwrap().unwrap().fence, 4);
         assert!(Manifest::read(folder.path(), 2, "open").unwrap().is_none());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "temporary files are gone");
@@ -258,8 +271,8 @@ mod tests {
     fn a_manifest_that_is_there_already_to_the_byte_is_the_one_that_was_to_be_created() {
         let folder = tempfile::tempdir().unwrap();
         let manifest = manifest(1, 4);
-        assert_eq!(manifest.create(folder.path(), "tmp-4-1", "open").unwrap(), Created::Yes);
-        assert_eq!(manifest.create(folder.path(), "tmp-4-2", "open").unwrap(), Created::Yes);
+        assert_eq!(manifest.create(folder.path(), "tmp-4-1", FileMode::UMASK, "open").unwrap(), Created::Yes);
+        assert_eq!(manifest.create(folder.path(), "tmp-4-2", FileMode::UMASK, "open").unwrap(), Created::Yes);
     }
 
     #[test]
@@ -274,7 +287,7 @@ mod tests {
     #[test]
     fn any_changed_byte_of_a_manifest_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        manifest(1, 4).create(folder.path(), "tmp-4-1", "open").unwrap();
+        manifest(1, 4).create(folder.path(), "tmp-4-1", FileMode::UMASK, "open").unwrap();
         let path = folder.path().join(manifest_name(1));
         let good = fs::read(&path).unwrap();
         // The line break at the end is no part of the manifest.

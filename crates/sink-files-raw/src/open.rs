@@ -10,6 +10,7 @@ use crate::{
     lock::RunLock,
     log::Log,
     manifest::Entry,
+    mode::FileMode,
     run::{FilesRun, OpenRun},
     state::RunState,
     sweep::sweep,
@@ -133,8 +134,9 @@ fn attempt(layout: &Layout, compression: Compression, spec: &RunSpec, log: Optio
 }
 
 fn make_folders(layout: &Layout, state: &std::path::Path) -> Result<()> {
-    for folder in [state, &layout.fences()] {
-        make_folder(folder).map_err(failed(OPEN, "make the folder", folder))?;
+    // Readers follow the manifests, and have no business with the fences.
+    for (folder, mode) in [(state, layout.file_mode()), (&layout.fences(), FileMode::OWNER)] {
+        make_folder(folder, mode).map_err(failed(OPEN, "make the folder", folder))?;
     }
     for folder in [layout.states().as_path(), layout.root()] {
         sync_folder(folder).map_err(failed(OPEN, "make the folder durable", folder))?;

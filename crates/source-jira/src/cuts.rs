@@ -1,7 +1,4 @@
-use std::{
-    fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
-};
+use std::io::{Read as _, Seek as _, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +26,7 @@ impl Cuts {
         if self.slice_bytes != slice_bytes || !self.at.is_sorted() {
             return None;
         }
-        let mut input = File::open(&file.path).ok()?;
+        let mut input = local_files::open_regular(&file.path).ok()?;
         let mut ranges = vec![LineRange { start: 0, end: bytes, first_line: 1 }];
         for &(start, first_line) in &self.at {
             let mut before = [0];

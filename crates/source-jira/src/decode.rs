@@ -1,10 +1,10 @@
 use std::{
-    fs::File,
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use endpoint_api::Result;
+use local_files::open_regular;
 
 use crate::{
     error::{damaged, failed},
@@ -76,14 +76,14 @@ pub(crate) fn no_text(head: &[u8]) -> Option<String> {
 
 fn lines(file: &ExportFile, range: &LineRange, stop: &Stop) -> Result<Box<dyn Read>> {
     let unreadable = |error| failed("read", "read the file", &file.name, error);
-    let mut lines = File::open(&file.path).map_err(unreadable)?;
+    let mut lines = open_regular(&file.path).map_err(unreadable)?;
     lines.seek(SeekFrom::Start(range.start)).map_err(unreadable)?;
     Ok(Box::new(stop.over(lines).take(range.end.saturating_sub(range.start))))
 }
 
 fn decompressed(file: &ExportFile, stop: &Stop) -> Result<Box<dyn Read>> {
     let unopened = |error| failed("read", "open the file", &file.name, error);
-    let opened = File::open(&file.path).map_err(unopened)?;
+    let opened = open_regular(&file.path).map_err(unopened)?;
     if file.compression != Compression::None && opened.metadata().map_err(unopened)?.len() == 0 {
         // Decoders differ in whether nothing at all is a compressed file.
         return Err(cut_short(&file.name));
@@ -107,7 +107,7 @@ fn decoder(bytes: impl Read + 'static, compression: Compression) -> io::Result<B
 /// The beginning of a file's text, at most `limit` bytes, and how the file is compressed: by its first bytes, and
 /// where these do not tell as its name says.
 pub(crate) fn beginning(path: &Path, named: Compression, limit: usize) -> io::Result<(Vec<u8>, Compression)> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let start = head(&mut file, ZSTD_MAGIC.len())?;
     let compression = if start.starts_with(gzip::MAGIC) {
         Compression::Gzip

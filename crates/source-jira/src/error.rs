@@ -9,6 +9,8 @@ pub(crate) fn failed(operation: &'static str, doing: &'static str, name: impl fm
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             (ErrorKind::Config, "; `path` must name the folder or the files of an export")
         }
+        // As whoever opens regular files says of others.
+        io::ErrorKind::InvalidInput => (ErrorKind::Config, "; `path` must name regular files"),
         io::ErrorKind::OutOfMemory => (ErrorKind::Exhausted, ""),
         _ => (ErrorKind::Unavailable, ""),
     };

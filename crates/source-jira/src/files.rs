@@ -395,4 +395,33 @@ mod tests {
         );
         assert_eq!(broken.unread.len(), 3);
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_named_and_neither_read_nor_waited_for() {
+        use std::os::unix::{fs::symlink, net::UnixListener};
+
+        let root = folder(&[("issues.jsonl", ISSUE)]);
+        let _socket = UnixListener::bind(root.path().join("comments.jsonl")).unwrap();
+        symlink("/dev/zero", root.path().join("users.jsonl")).unwrap();
+        let all = list(&configured(&root, &["."]), true, &Looks::default()).unwrap();
+        assert_eq!(all.files.len(), 1);
+        let expected = [
+            ("comments.jsonl", &Reason::Special, Some(Unit::Comments)),
+            ("users.jsonl", &Reason::Special, Some(Unit::Users)),
+        ];
+        assert_eq!(unread(&all), expected);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_the_kernel_makes_up_is_not_read() {
+        let root = folder(&[("issues.jsonl", ISSUE)]);
+        std::os::unix::fs::symlink("/proc/self/status", root.path().join("worklogs.jsonl")).unwrap();
+        let all = list(&configured(&root, &["."]), true, &Looks::default()).unwrap();
+        let worklogs = all.file("worklogs.jsonl").unwrap();
+        let error = decode::open(worklogs, None, &crate::stop::Stop::default()).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("it is not a regular file"), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io::{self, Read},
     path::Path,
     sync::{Mutex, PoisonError},
@@ -135,7 +135,7 @@ pub(crate) fn survey(file: &ExportFile, slice_bytes: u64, stop: &Stop) -> Result
 
 /// The length and the hash of a file, which is read in chunks; each is shown to `look`.
 fn hash(path: &Path, stop: &Stop, mut look: impl FnMut(&[u8])) -> io::Result<(u64, String)> {
-    let mut input = stop.over(File::open(path)?);
+    let mut input = stop.over(local_files::open_regular(path)?);
     let mut hasher = XxHash3_128::new();
     let mut bytes = 0;
     let mut chunk = Vec::new();
@@ -239,7 +239,7 @@ impl Confirmations {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::FileTimes;
+    use std::fs::{File, FileTimes};
 
     use tempfile::TempDir;
 

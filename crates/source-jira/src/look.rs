@@ -2,12 +2,12 @@
 
 use std::{
     cell::Cell,
-    fs::File,
     io::{self, Read, Seek as _, SeekFrom},
     rc::Rc,
 };
 
 use endpoint_api::Result;
+use local_files::open_regular;
 
 use crate::{
     buffer::{Content, Piece},
@@ -161,7 +161,7 @@ impl Counts {
 
 /// Looks whether a file can be opened.
 fn opened(file: &ExportFile) -> Result<()> {
-    File::open(&file.path).map(drop).map_err(|error| failed("check", "open the file", &file.name, error))
+    open_regular(&file.path).map(drop).map_err(|error| failed("check", "open the file", &file.name, error))
 }
 
 /// Whether a file of which only the beginning was read ends in the middle of a value.
@@ -170,7 +170,7 @@ fn is_cut(file: &ExportFile) -> Result<bool> {
         return Ok(false);
     }
     let unreadable = |error| failed("check", "read the file", &file.name, error);
-    let mut opened = File::open(&file.path).map_err(unreadable)?;
+    let mut opened = open_regular(&file.path).map_err(unreadable)?;
     let length = opened.metadata().map_err(unreadable)?.len();
     opened.seek(SeekFrom::Start(length.saturating_sub(END_BYTES))).map_err(unreadable)?;
     let mut end = Vec::new();

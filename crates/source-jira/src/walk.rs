@@ -36,6 +36,8 @@ pub(crate) enum Reason {
     HiddenFolder,
     /// Another ending, such as `.jsonl.bz2`.
     Ending,
+    /// A device, a pipe or the like.
+    Special,
     /// Too many folders in one another.
     TooDeep,
     /// Its contents tell no unit.
@@ -62,6 +64,7 @@ impl std::fmt::Display for Reason {
             Self::Ending => f.write_str(
                 "is not read: a data file ends in `.json`, `.jsonl` or `.ndjson`, and after that only `.gz` or `.zst`",
             ),
+            Self::Special => f.write_str("is not read: it is not a regular file, but a device, a pipe or the like"),
             Self::TooDeep => write!(f, "is not looked into: it is a folder more than {DEEPEST} folders deep"),
             Self::NoUnit => f.write_str(
                 "is not read: neither its name nor its first record tells whether it holds issues, comments, worklogs, \
@@ -134,7 +137,7 @@ impl Walk<'_> {
                 } else if holds_data(&path) {
                     self.found.passed_over.push((name, Reason::HiddenFolder));
                 }
-            } else if kind.is_file() {
+            } else if kind.is_file() || is_data(text) {
                 self.file(path, name);
             }
         }
@@ -149,6 +152,8 @@ impl Walk<'_> {
             }
         } else if text.starts_with('.') {
             self.found.passed_over.push((name, Reason::Hidden));
+        } else if local_files::refuse_special(&path).is_err() {
+            self.found.passed_over.push((name, Reason::Special));
         } else {
             // A file that cannot be looked at is found, so that whoever reads it says why.
             if self.seen.insert(fs::canonicalize(&path).unwrap_or_else(|_| path.clone())) {

@@ -21,17 +21,28 @@ pub enum Access {
 pub struct Owner(pub &'static str);
 
 impl Owner {
-    /// Opens a file. A statement waits up to `patience` for other processes.
+    /// Opens a file. A statement waits up to `patience` for other processes. A file that is made is its owner's alone,
+    /// and so are those that SQLite makes beside it, which have its mode.
     ///
     /// # Errors
     ///
-    /// When it is no file that can be opened so; a missing folder is [`ErrorKind::Config`].
+    /// When it is no file that can be opened so; a missing folder and what is no regular file are
+    /// [`ErrorKind::Config`].
     pub fn open(self, path: &Path, access: Access, patience: Duration) -> Result<Connection> {
         let operation = "open the file";
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             let message = format!("the folder of the {}'s file does not exist; make it, or name another file", self.0);
             return Err(Error::new(ErrorKind::Config, operation, message));
+        }
+        if local_files::refuse_special(path).is_err() {
+            let message =
+                format!("the {}'s file is not a regular file, but a device, a pipe or the like; name another", self.0);
+            return Err(Error::new(ErrorKind::Config, operation, message));
+        }
+        if access == Access::Create {
+            // An empty file is an empty database. What is in the way of making it, SQLite says best.
+            let _ = local_files::create_private(path);
         }
         let flags = match access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -126,5 +137,39 @@ mod tests {
         let text = open("text", Access::Write).unwrap();
         let error = text.execute_batch("create table t (a)").unwrap_err();
         assert_eq!(owner.classify("test", error).kind(), ErrorKind::Config);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_database_that_is_made_is_its_owners_alone_with_the_files_beside_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let connection = Owner("catalog").open(&folder.path().join(name), Access::Create, Duration::ZERO).unwrap();
+            connection.pragma_update(None, "journal_mode", "wal").unwrap();
+            connection.execute_batch("create table if not exists t (a); insert into t values (1)").unwrap();
+            connection
+        };
+        let modes = |name: &str| {
+            ["", "-wal", "-shm"].map(|ending| {
+                let path = folder.path().join(format!("{name}{ending}"));
+                std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+            })
+        };
+        let _made = open("made.db");
+        assert_eq!(modes("made.db"), [0o600; 3]);
+        let shared = folder.path().join("shared.db");
+        std::fs::write(&shared, "").unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o660)).unwrap();
+        let _shared = open("shared.db");
+        assert_eq!(modes("shared.db"), [0o660; 3], "a file that was there keeps its mode");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_no_database() {
+        let error = Owner("catalog").open(Path::new("/dev/zero"), Access::Write, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().starts_with("the catalog's file is not a regular file"), "{error}");
     }
 }

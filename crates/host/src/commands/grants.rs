@@ -29,7 +29,7 @@ pub(crate) async fn grants(
     let models: Vec<&ModelDescriptor> = models.iter().map(AsRef::as_ref).collect();
     let grants = provisioner(&opened)?.grants(request, &models).await?;
     opened.endpoint.close().await?;
-    Ok(Answer::of(to_json(sink, &grants), grants.script))
+    Ok(Answer::verbatim(to_json(sink, &grants), grants.script))
 }
 
 fn to_json(sink: &str, grants: &Grants) -> Map<String, Value> {

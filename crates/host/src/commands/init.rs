@@ -1,4 +1,7 @@
-use std::{fs::OpenOptions, io::Write as _};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+};
 
 use crate::{answer::Answer, app::App, failure::Failure};
 
@@ -104,7 +107,11 @@ mode = "raw"
 pub(crate) fn init(app: &App, warehouse: Warehouse) -> Result<Answer, Failure> {
     let shown = app.config.display().to_string();
     let file = OpenOptions::new().write(true).create_new(true).open(&app.config);
-    let written = file.and_then(|mut file| file.write_all(warehouse.starter().as_bytes()));
+    // What could be written of it on a full disk would be in the way of the next attempt.
+    let written = file.and_then(|mut file| {
+        let written = file.write_all(warehouse.starter().as_bytes());
+        written.inspect_err(|_| drop(fs::remove_file(&app.config)))
+    });
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Failure::config(
             &shown,

@@ -24,13 +24,14 @@ const TEMPLATE: [(&str, &str); 10] = [
 ];
 
 /// Names that an id can make, and that a build with the new crate has already: of our crates, and of what it uses.
-const TAKEN: [&str; 13] = [
+const TAKEN: [&str; 14] = [
     "cdm-models",
     "endpoint-api",
     "endpoint-testkit",
     "local-postgres",
     "map-jira",
     "postgres-client",
+    "local-files",
     "run-lock",
     "serde-json",
     "sink-files-raw",

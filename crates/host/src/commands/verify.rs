@@ -10,6 +10,7 @@ use crate::{
     config::Settings,
     endpoints::{find, open},
     failure::{Exit, Failure},
+    printable::on_one_line,
     table::{Table, Width, grouped},
 };
 
@@ -115,7 +116,8 @@ fn to_text(found: &[Verification], missing: &[String], repair: bool, width: Widt
     let mut text = table.render(width);
     for verified in found.iter().filter(|verified| !verified.keys.is_empty()) {
         let more = if verified.changed > number(verified.keys.len()) { ", …" } else { "" };
-        text.push_str(&format!("changed in {}: {}{more}\n", verified.table, verified.keys.join(", ")));
+        let changed = format!("changed in {}: {}{more}", verified.table, verified.keys.join(", "));
+        text.push_str(&format!("{}\n", on_one_line(&changed)));
     }
     if !missing.is_empty() {
         text.push_str(&format!("not provisioned, and so not verified: {}\n", missing.join(", ")));

@@ -1,4 +1,4 @@
-use std::{env, fs, path::Path};
+use std::{env, path::Path};
 
 use endpoint_api::ConfigSchema;
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn referenced(reference: &str, base_dir: &Path) -> Result<String, String> {
             Err(env::VarError::NotPresent) => Err(format!("the environment variable {name} is not set")),
             Err(env::VarError::NotUnicode(_)) => Err(format!("the environment variable {name} is not UTF-8")),
         },
-        Some(("file", path)) => match fs::read_to_string(base_dir.join(path)) {
+        Some(("file", path)) => match local_files::read_small_text(&base_dir.join(path)) {
             Ok(value) => Ok(value.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => Err(format!("the file {path} cannot be read: {error}")),
         },
@@ -97,6 +97,8 @@ fn referenced(reference: &str, base_dir: &Path) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use schemars::JsonSchema;
     use serde_json::json;
 
@@ -163,5 +165,13 @@ mod tests {
             "endpoints.db.user: holds a reference without its closing `}`"
         );
         assert!(problem(json!({ "user": "${vault:x}" })).contains("neither `${env:NAME}` nor `${file:PATH}`"));
+    }
+
+    #[test]
+    fn a_file_that_has_no_end_or_no_writer_is_refused() {
+        let error = resolved(json!({ "user": "${file:/dev/zero}" })).unwrap_err();
+        let expected = "endpoints.db.user: the file /dev/zero cannot be read: it is not a regular file, but a device, a pipe \
+                        or the like";
+        assert_eq!(error, expected);
     }
 }

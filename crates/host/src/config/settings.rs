@@ -1,6 +1,5 @@
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -103,7 +102,7 @@ impl Settings {
     /// Reads a file.
     pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
         let shown = file.display().to_string();
-        let text = fs::read_to_string(file).map_err(|error| match error.kind() {
+        let text = local_files::read_small_text(file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Failure::config(&shown, "there is no such file; make one with `cdm init`, or name one with --config")
             }

@@ -1,9 +1,9 @@
 use std::{
-    fs::OpenOptions,
-    io::{self, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use endpoint_api::{Error, ErrorKind, Result, Secret, Waiting};
@@ -91,10 +91,26 @@ impl Transport {
 }
 
 /// Appends a line, as a whole and so that it is on the disk.
+///
+/// A line that an earlier attempt could not write whole, as on a disk that was full, stays as it is: the event gets a
+/// line of its own.
 fn append(path: &Path, event: &str) -> io::Result<Sent> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(format!("{event}\n").as_bytes())?;
+    let mut file = local_files::open_private(path, OpenOptions::new().read(true).append(true))?;
+    let begin = if ends_a_line(&mut file)? { "" } else { "\n" };
+    file.write_all(format!("{begin}{event}\n").as_bytes())?;
     file.sync_data().map(|()| Sent::Taken)
+}
+
+/// Whether the next byte of a file begins a line.
+fn ends_a_line(file: &mut File) -> io::Result<bool> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::Start(length - 1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 impl Http {
@@ -109,11 +125,16 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("cdm/", env!("CARGO_PKG_VERSION")));
-        let config = if url.starts_with("https://") { config.tls_config(tls()) } else { config };
+        let config = if url.starts_with("https://") { config.tls_config(tls()?) } else { config };
         Ok(Self { agent: config.build().into(), url, api_key, timeout })
     }
 
     fn post(&self, event: &Waiting) -> Result<Sent> {
+        if SystemTime::now() < SystemTime::UNIX_EPOCH {
+            // The TLS library has no time before that, and panics.
+            let message = "the clock of this machine is before 1970; set it";
+            return Err(Error::new(ErrorKind::Unavailable, DELIVER, message));
+        }
         let mut request = self
             .agent
             .post(&self.url)
@@ -166,13 +187,18 @@ impl Http {
 }
 
 /// Certificates that the system trusts.
-fn tls() -> TlsConfig {
+fn tls() -> std::result::Result<TlsConfig, Failure> {
+    // The library reads whatever the variable names, also a pipe without a writer.
+    if let Some(Err(error)) = std::env::var_os("SSL_CERT_FILE").map(|file| local_files::refuse_special(file.as_ref())) {
+        let message = format!("the file that the environment variable SSL_CERT_FILE names cannot be read: {error}");
+        return Err(Failure::config("lineage.openlineage_url", message));
+    }
     let trusted = rustls_native_certs::load_native_certs().certs;
     let trusted = trusted.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    TlsConfig::builder()
+    Ok(TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(trusted)))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
+        .build())
 }
 
 #[cfg(test)]
@@ -190,6 +216,17 @@ mod tests {
             assert!(problem.starts_with("lineage.openlineage_url: expected the URL"), "{problem}");
             assert!(!problem.contains("hunter2"), "{problem}");
         }
+    }
+
+    #[test]
+    fn an_event_has_a_line_of_its_own_after_one_that_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        append(&path, "{\"a\":1}").unwrap();
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"cut").unwrap();
+        append(&path, "{\"b\":2}").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"cut\n{\"b\":2}\n");
+        assert!(append(Path::new("/dev/full"), "{}").is_err());
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod laws;
 mod overlap;
 mod records;
 mod rejects;
+mod rights;
 mod runs;
 mod support;

@@ -10,6 +10,7 @@ use crate::{
     answer::Answer,
     app::App,
     failure::Failure,
+    printable::on_one_line,
     table::{Table, Width},
 };
 
@@ -156,7 +157,7 @@ fn add_new(names: &mut Vec<String>, more: impl Iterator<Item = String>) {
 
 /// A text as Mermaid takes it in a label.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('#', "#35;").replace('"', "#quot;"))
+    format!("\"{}\"", on_one_line(text).replace('#', "#35;").replace('"', "#quot;"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::{
     answer::Answer,
     app::App,
     failure::Failure,
+    printable::on_one_line,
     table::{Table, Width, grouped},
 };
 
@@ -68,7 +69,7 @@ fn to_text(dataset: &Dataset, width: Width) -> String {
     };
     let joined = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     line("id", spec.id().to_string());
-    line("what it is", people.description.clone().unwrap_or_else(|| spec.description().to_owned()));
+    line("what it is", people.description.as_deref().unwrap_or(spec.description()).replace('\n', " "));
     line("location", spec.location().to_owned());
     line("domain", spec.domain().to_owned());
     line("labels", joined(&mut spec.labels().into_iter()));
@@ -108,5 +109,5 @@ fn to_text(dataset: &Dataset, width: Width) -> String {
 fn other_notes(dataset: &Dataset) -> String {
     let known = |name: &str| dataset.spec.fields().iter().any(|field| field.name == name);
     let others = dataset.annotations.notes.iter().filter(|(name, _)| !known(name));
-    others.map(|(name, note)| format!("{name} » {}\n", note.replace('\n', " "))).collect()
+    others.map(|(name, note)| format!("{}\n", on_one_line(&format!("{name} » {}", note.replace('\n', " "))))).collect()
 }

@@ -84,7 +84,7 @@ const UNLISTED: usize = 2;
 /// Writes a site's export into its folder: the same every time. A file that is there as it should be stays, so
 /// that nobody reads it again.
 pub(super) fn write(site: Site, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    local_files::make_private_folder(folder)?;
     let mut rng = Rng::with_seed(site.seed);
     let mut issues: Vec<String> = (0..site.issues).map(|number| site.issue(number, &mut rng).to_string()).collect();
     // What an interrupted download, a hand-made edit and an export of two overlapping pages leave behind.
@@ -111,7 +111,7 @@ pub(super) fn write(site: Site, folder: &Path) -> io::Result<()> {
 
 fn write_once(path: PathBuf, text: &str) -> io::Result<()> {
     let is_there = fs::read(&path).is_ok_and(|there| there == text.as_bytes());
-    if is_there { Ok(()) } else { fs::write(path, text) }
+    if is_there { Ok(()) } else { local_files::replace(&path, text.as_bytes()) }
 }
 
 /// A day and a time of 2021, told as Jira does.

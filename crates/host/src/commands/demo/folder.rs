@@ -1,6 +1,6 @@
 use std::{
     fmt::Write as _,
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -43,8 +43,8 @@ impl Folder {
             return Err(Failure::usage(message));
         }
         let make = || -> io::Result<()> {
-            fs::create_dir_all(path)?;
-            fs::write(path.join(MARKER), "made by `cdm demo`, which goes on with what is here\n")?;
+            local_files::make_private_folder(path)?;
+            local_files::replace(&path.join(MARKER), b"made by `cdm demo`, which goes on with what is here\n")?;
             SITES.into_iter().try_for_each(|site| export::write(site, &path.join(site.name)))
         };
         make().map_err(|error| folder.failed(&error))?;
@@ -65,13 +65,12 @@ impl Folder {
                 remove(&self.path.join(metadata))?;
                 remove(&self.path.join("raw-postgres"))?;
                 remove(&self.secret())?;
-                let mut options = OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                options.open(self.secret())?.write_all(url.as_bytes())?;
+                local_files::create_private(&self.secret())?.write_all(url.as_bytes())?;
             }
-            if config.exists() { Ok(()) } else { fs::write(&config, configuration(warehouse, metadata)) }
+            if config.exists() {
+                return Ok(());
+            }
+            local_files::replace(&config, configuration(warehouse, metadata).as_bytes())
         };
         write().map_err(|error| self.failed(&error))?;
         Ok(config)

@@ -4,10 +4,7 @@ mod chart;
 mod export;
 mod folder;
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use local_postgres::{Cluster, Programs};
 use serde_json::{Value, json};
@@ -20,7 +17,7 @@ use super::{
     provision, rejects,
 };
 use crate::{
-    answer::{Answer, Output},
+    answer::{Answer, Output, write_out},
     app::App,
     failure::{Exit, Failure},
     table::Width,
@@ -59,17 +56,17 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     show.say(&app.width.wrap(&format!(
         "The exports of two Jira sites, with 5,000 issues, and a configuration are in {}.\n",
         folder.shown()
-    )));
+    )))?;
     let provisioned = provision::provision(&app, "warehouse", &[], false, &provision::Purpose::Apply).await?;
     show.step("provision warehouse", provisioned)?;
     show.step("ingest", ingestion::ingest(&app, &[], Asked::default()).await?)?;
     let said = "All of the tables once more from the beginning: nothing has changed, so nothing is written.\n";
-    show.say(&app.width.wrap(said));
+    show.say(&app.width.wrap(said))?;
     let again = Asked { full: true, ..Asked::default() };
     let names = folder::ingestions();
     let command = format!("ingest --full {}", names.join(" "));
     show.step(&command, ingestion::ingest(&app, &names, again).await?)?;
-    show.say("Lines of the exports that are not issues were kept with their reasons:\n");
+    show.say("Lines of the exports that are not issues were kept with their reasons:\n")?;
     let rejected = rejects::list(&app, "warehouse", &rejects::ListArgs::newest(10)).await?;
     let reject = rejected.json().pointer("/rejects/0/id").and_then(Value::as_str).map(rejects::short);
     let reject = reject.unwrap_or_default();
@@ -79,18 +76,18 @@ pub(crate) async fn demo(app: &App, options: &DemoOptions) -> Result<Answer, Fai
     let Some(cluster) = cluster else {
         let tables = folder.tables();
         let projects = spawn_blocking(move || chart::ask_file(&tables)).await.map_err(stopped)??;
-        show.say(&chart::draw(&projects));
-        show.say(&farewell(&folder, &show.config, &reject));
+        show.say(&chart::draw(&projects))?;
+        show.say(&farewell(&folder, &show.config, &reject))?;
         return Ok(Answer::new("steps", show.steps, ""));
     };
     let asked = spawn_blocking(move || chart::ask_server(&cluster).map(|projects| (cluster, projects)));
     let (cluster, projects) = asked.await.map_err(stopped)??;
-    show.say(&chart::draw(&projects));
+    show.say(&chart::draw(&projects))?;
     if options.keep {
-        show.say(&format!("The server runs until Ctrl-C:\n\n  psql \"$(cat {})\"\n", folder.secret().display()));
+        show.say(&format!("The server runs until Ctrl-C:\n\n  psql \"$(cat {})\"\n", folder.secret().display()))?;
         app.signals.cancel().cancelled().await;
     } else {
-        show.say("The server is gone. `cdm demo --postgres --keep` keeps it running.\n");
+        show.say("The server is gone. `cdm demo --postgres --keep` keeps it running.\n")?;
     }
     drop(cluster);
     let exit = app.signals.exit().filter(|_| !options.keep).unwrap_or(Exit::Ok);
@@ -135,16 +132,13 @@ struct Show {
 }
 
 impl Show {
-    fn say(&self, text: &str) {
-        if self.output == Output::Table {
-            // A reader that went away, as `head` does, is no failure.
-            let _ = writeln!(io::stdout(), "{text}");
-        }
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        if self.output == Output::Table { write_out(&format!("{text}\n")) } else { Ok(()) }
     }
 
     fn step(&mut self, command: &str, answer: Answer) -> Result<(), Failure> {
         let shown = self.width.continued(&format!("$ cdm --config {} {command}", self.config));
-        self.say(&format!("{shown}\n{}", answer.text()));
+        self.say(&format!("{shown}\n{}", answer.text()))?;
         self.steps.push(json!({ "command": command, "answer": answer.json() }));
         answer.ok()
     }

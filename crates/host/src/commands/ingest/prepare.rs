@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use autoprovision::Target;
 use catalog::{Catalog, Cause, DatasetId};
@@ -74,8 +78,16 @@ pub(super) async fn prepare<'s>(
             Some(Arc::new(Mapping::new(mapper, model.clone(), source.source()?.identity())?))
         }
     };
-    let run_id = Uuid::now_v7().to_string().parse()?;
+    let run_id = new_run_id(SystemTime::now()).to_string().parse()?;
     Ok(Ready { settings, source, sink, unit, run_id, mapping, options, dataset: Ok(None) })
+}
+
+/// An id that sorts by its time. The library has none for a clock before 1970, which a machine without a battery has.
+fn new_run_id(now: SystemTime) -> Uuid {
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(_) => Uuid::now_v7(),
+        Err(_) => Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 0, 0)),
+    }
 }
 
 impl Ready<'_> {
@@ -109,5 +121,19 @@ impl Ready<'_> {
             Err(error) => Err(error),
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_gives_ids_too() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        let [one, other] = [new_run_id(before), new_run_id(before)];
+        assert_ne!(one, other);
+        assert_eq!(one.get_version_num(), 7);
+        assert!(one < new_run_id(SystemTime::now()));
     }
 }

@@ -1,9 +1,12 @@
-use catalog::{Attempt, Catalog, DatasetId, LoadFacts, RunEndFacts, RunOutcome, RunRecord, RunStart};
+use catalog::{Attempt, Catalog, DatasetId, LoadFacts, RunEndFacts, RunFilter, RunOutcome, RunRecord, RunStart};
 use cdm_models::{ModelId, Timestamp};
-use endpoint_api::{Ingestion, Result, RunId};
+use endpoint_api::{Counts, Ingestion, Result, RunId};
 use ingest::{RunReport, RunStatus};
 
 use crate::{metadata::now, process};
+
+/// No more runs than these are looked through for those that another one has replaced.
+const MOST_REPLACED: usize = 1000;
 
 /// The catalog's entries of one command's runs of an ingestion: one, or more when it had to be planned
 /// anew.
@@ -35,13 +38,33 @@ impl<'c> RunLog<'c> {
     ///
     /// A catalog that fails does not stop the run; its end will be written down, or that fails, too.
     pub(super) async fn write_begin(&mut self, run_id: &RunId) -> Option<Attempt> {
-        match self.begin(run_id).await {
-            Ok(attempt) => Some(attempt),
+        let attempt = match self.begin(run_id).await {
+            Ok(attempt) => attempt,
             Err(error) => {
                 tracing::warn!(%error, "the begin of the run could not be written to the catalog");
-                None
+                return None;
+            }
+        };
+        if let Err(error) = self.end_replaced(run_id).await {
+            tracing::warn!(%error, "the end of the runs before this one could not be written to the catalog");
+        }
+        Some(attempt)
+    }
+
+    /// Writes down the end of runs that this one has replaced. The sink has opened it, so that none of them can load
+    /// any more: their processes have died, or are about to find out, and then say themselves how they ended.
+    async fn end_replaced(&self, run_id: &RunId) -> Result<()> {
+        let open = RunFilter::newest(MOST_REPLACED).with_status(catalog::RunStatus::Running);
+        for run in self.catalog.runs(&open).await? {
+            let is_replaced = run.ingestion == self.ingestion && run.model == self.model && run.run_id != *run_id;
+            // One that was opened since replaces this one.
+            if is_replaced && run.continued_at <= self.began {
+                let error = format!("its process ended without a report, and run {run_id} began anew in its place");
+                let end = RunEndFacts::new(RunOutcome::Fenced, Counts::default(), now()).error(error);
+                self.catalog.end_run(&run.run_id, run.attempt, &end).await?;
             }
         }
+        Ok(())
     }
 
     async fn begin(&mut self, run_id: &RunId) -> Result<Attempt> {

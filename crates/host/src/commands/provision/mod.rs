@@ -1,7 +1,7 @@
 mod text;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,7 +70,7 @@ pub(crate) async fn provision(
             match (done, from_file) {
                 (Ok(done), None) => {
                     let json = to_json(sink, &done.plan, done.changed, None, &done.records);
-                    Answer::of(json, to_text(sink, &done.plan, &Summary::Done, &Palette::of_stdout()))
+                    Answer::verbatim(json, to_text(sink, &done.plan, &Summary::Done, &Palette::of_stdout()))
                 }
                 (Ok(done), Some(file)) => applied(sink, done, file),
                 // What is in the way is shown beside the error.
@@ -119,14 +119,14 @@ fn applied(sink: &str, done: Provisioned, file: ProvisionPlan) -> Answer {
     });
     json.insert("applied_plan".to_owned(), plan);
     let summary = Summary::Applied { hash: &hash, record: done.records.first(), by_this_call: done.changed };
-    Answer::of(json, to_text(sink, &shown, &summary, &Palette::of_stdout()))
+    Answer::verbatim(json, to_text(sink, &shown, &summary, &Palette::of_stdout()))
 }
 
 /// The answer of a plan that is only shown.
 fn planned(sink: &str, plan: &Plan, summary: &Summary<'_>) -> Answer {
     let exit = if plan.is_drift() { Exit::Changes } else { Exit::Ok };
     let json = to_json(sink, plan, false, Some(plan.sink.hash()), &[]);
-    Answer::of(json, to_text(sink, plan, summary, &Palette::of_stdout())).exit(exit)
+    Answer::verbatim(json, to_text(sink, plan, summary, &Palette::of_stdout())).exit(exit)
 }
 
 /// The answer of a plan that is not carried out.
@@ -145,7 +145,7 @@ fn refused(sink: &str, plan: Plan, failure: Failure) -> Answer {
 
 fn read_plan(path: &Path, known: &[Arc<ModelDescriptor>]) -> Result<ProvisionPlan, Failure> {
     let shown = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+    let text = local_files::read_small_text(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => Failure::failed("it is no plan: it is no text").at(shown.as_str()),
         _ => Failure::usage(format!("the plan cannot be read: {error}")).at(shown.as_str()),
     })?;
@@ -153,9 +153,11 @@ fn read_plan(path: &Path, known: &[Arc<ModelDescriptor>]) -> Result<ProvisionPla
 }
 
 fn write_plan(path: &Path, plan: &ProvisionPlan) -> Result<(), Failure> {
-    let written = fs::write(path, plan.to_file());
-    written
-        .map_err(|error| Failure::usage(format!("the plan cannot be written: {error}")).at(path.display().to_string()))
+    let written = local_files::replace(path, plan.to_file().as_bytes());
+    written.map_err(|error| {
+        let older = if path.exists() { "; the older file is as it was" } else { "" };
+        Failure::usage(format!("the plan cannot be written: {error}{older}")).at(path.display().to_string())
+    })
 }
 
 pub(super) fn provisioner(opened: &Opened) -> Result<&dyn Provisioner, Failure> {

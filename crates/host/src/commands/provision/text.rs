@@ -7,6 +7,8 @@ use anstyle::{AnsiColor, Style};
 use autoprovision::Plan;
 use endpoint_api::{Change, Finding, FindingClass, ProvisionedModel};
 
+use crate::printable::{on_lines, on_one_line};
+
 /// What the plan is shown for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Summary<'a> {
@@ -91,7 +93,8 @@ impl Page<'_> {
             self.count += 1;
             let (sign, style) = self.palette.sign(change);
             let Change { action, object, reason, .. } = change;
-            let _ = writeln!(self.text, "  {style}{sign}{style:#} {action} {object}: {reason}");
+            let what = format!("{action} {object}: {reason}");
+            let _ = writeln!(self.text, "  {style}{sign}{style:#} {}", on_one_line(&what));
             if with_statements {
                 self.statement(change);
             }
@@ -101,7 +104,7 @@ impl Page<'_> {
     fn statement(&mut self, change: &Change) {
         let Some(sql) = &change.sql else { return };
         for line in sql.lines() {
-            let _ = writeln!(self.text, "      {line}");
+            let _ = writeln!(self.text, "      {}", on_one_line(line));
         }
         let Some(execution) = &change.execution else { return };
         let Some(lock) = &execution.lock else { return };
@@ -126,7 +129,8 @@ impl Page<'_> {
                 let _ = writeln!(self.text, "{title}");
             }
             let Finding { object, difference, way_out, .. } = finding;
-            let _ = writeln!(self.text, "  {style}{sign}{style:#} {object} {difference}\n      {way_out}");
+            let (what, way_out) = (format!("{object} {difference}"), on_lines(way_out));
+            let _ = writeln!(self.text, "  {style}{sign}{style:#} {}\n      {way_out}", on_one_line(&what));
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     to_json,
 };
 use crate::{
+    printable::on_one_line,
     table::{Table, Width, grouped},
     times::{shown, to_the_minute},
 };
@@ -231,12 +232,13 @@ fn incomplete(notes: &[&Incomplete]) -> String {
         .collect();
     let is_once = notes.len() == 1 && first.count == 1;
     let place = if is_once { "" } else { ", first" };
-    format!("{}: {} ({}{place} at {})", first.resource, first.what, details.join(", "), first.first_at)
+    let note = format!("{}: {} ({}{place} at {})", first.resource, first.what, details.join(", "), first.first_at);
+    on_one_line(&note).into_owned()
 }
 
 fn reason(run: &RunRecord) -> String {
     match run.end.as_ref().and_then(|end| end.error.as_ref()) {
-        Some(error) => format!("{}: {}: {error}\n", run.name, run.status()),
+        Some(error) => format!("{}: {}: {}\n", run.name, run.status(), on_one_line(error)),
         None => String::new(),
     }
 }
