@@ -168,7 +168,7 @@ fn a_check_of_everything_looks_at_the_ingestions_and_the_catalog() {
     assert!(!sandbox.path("cdm-metadata.db").exists(), "a check makes nothing");
     sandbox.cdm(["catalog", "list"]).expect(0);
     let answer = sandbox.cdm(["check"]).expect(0);
-    assert_eq!(answer["metadata"], serde_json::json!({ "ok": true, "detail": "the catalog can be opened; layout 5" }));
+    assert_eq!(answer["metadata"], serde_json::json!({ "ok": true, "detail": "the catalog can be opened; layout 6" }));
     let one = sandbox.cdm(["check", "lake"]).expect(0);
     assert_eq!((&one["ingestions"], &one["metadata"]), (&Value::Null, &Value::Null));
 

@@ -257,3 +257,51 @@ fn a_table_of_another_name_gets_all_rows_and_the_old_one_goes_on_where_it_was() 
         assert_eq!(ingest(), (1, 1), "{}", sink.id());
     }
 }
+
+#[test]
+fn a_column_that_was_dropped_comes_back_with_its_values_after_a_full_load() {
+    for sink in Sink::ALL {
+        let sandbox = sink.sandbox();
+        let ingestion =
+            "\n[ingest.there]\nsource = \"acme_jira\"\nunit = \"jira.projects\"\nsink = \"file\"\nmode = \"cdm\"\n";
+        sandbox.configure(|configuration| configuration + ingestion);
+        let name = if sink == Sink::Postgres { "projects" } else { "there" };
+        sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A","name":"one"}"#, r#"{"id":"2","key":"B"}"#]);
+        sink.provision(&sandbox, []).expect(0);
+        assert_eq!(sandbox.ingest(&[name])[0]["inserted"], 2);
+        sink.execute(&sandbox, "alter table {t} drop column name");
+        let done = sink.provision(&sandbox, []).expect(0);
+        assert!(done.to_string().contains("mark rows"), "{done}");
+        sink.provision(&sandbox, ["--check"]).expect(0);
+
+        let verified = sandbox.cdm(["verify", sink.id(), "--model", "cdm.work.project"]);
+        assert!(verified.error(1).contains("is not as it was loaded"), "{verified:?}");
+        let run = &sandbox.ingest(&[name, "--full"])[0];
+        assert_eq!((&run["updated"], &run["inserted"]), (&2.into(), &0.into()), "{}: {run}", sink.id());
+        sandbox.cdm(["verify", sink.id(), "--model", "cdm.work.project"]).expect(0);
+        sink.execute(&sandbox, "update {t} set name = name || '!' where name = 'one'");
+        let verified = sandbox.cdm(["verify", sink.id(), "--model", "cdm.work.project"]);
+        assert!(verified.json().to_string().contains("\"changed\":1"), "the name was there: {verified:?}");
+    }
+}
+
+#[test]
+fn an_unlogged_table_is_refused_and_a_partitioned_one_is_named() {
+    let sandbox = Sink::Postgres.sandbox();
+    Sink::Postgres.provision(&sandbox, []).expect(0);
+    for table in ["cdm_work_project", "_cdm_load"] {
+        sandbox.ask(&format!("alter table cdm_work.{table} set unlogged"));
+        let check = Sink::Postgres.provision(&sandbox, ["--check"]).expect(3);
+        let found = check["findings"].to_string();
+        assert!(found.contains(&format!("cdm_work.{table}")) && found.contains("is an unlogged table"), "{found}");
+        sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#]);
+        let refused = sandbox.cdm(["ingest", "projects"]);
+        assert!(refused.err.contains("is an unlogged table") && refused.err.contains("set logged"), "{refused:?}");
+        sandbox.ask(&format!("alter table cdm_work.{table} set logged"));
+    }
+    let plan = Sink::Postgres.sandbox();
+    let create = Sink::Postgres.provision(&plan, ["--plan"]).expect(3)["models"][0]["changes"][0]["sql"].clone();
+    plan.ask(&format!("create schema cdm_work; {} partition by hash (cdm_id)", create.as_str().unwrap()));
+    let found = Sink::Postgres.provision(&plan, ["--check"]).expect(3)["findings"].to_string();
+    assert!(found.contains("is a partitioned table"), "{found}");
+}

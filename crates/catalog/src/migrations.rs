@@ -20,6 +20,7 @@ pub(crate) fn sqlite() -> Result<Runner> {
         ("V3__outbox", include_str!("../migrations/sqlite/V3__outbox.sql")),
         ("V4__mentions", include_str!("../migrations/sqlite/V4__mentions.sql")),
         ("V5__run_holder", include_str!("../migrations/sqlite/V5__run_holder.sql")),
+        ("V6__error_texts", include_str!("../migrations/sqlite/V6__error_texts.sql")),
     ];
     runner("migration", &steps)
 }
@@ -32,6 +33,7 @@ pub(crate) fn postgres() -> Result<Runner> {
         ("V3__outbox", include_str!("../migrations/postgres/V3__outbox.sql")),
         ("V4__mentions", include_str!("../migrations/postgres/V4__mentions.sql")),
         ("V5__run_holder", include_str!("../migrations/postgres/V5__run_holder.sql")),
+        ("V6__error_texts", include_str!("../migrations/postgres/V6__error_texts.sql")),
     ];
     runner("cdm_metadata.migration", &steps)
 }
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the catalog was made by a newer version of this program: its layout is 99, and this version knows layouts \
-             up to 5; use the newer version"
+             up to 6; use the newer version"
         );
     }
 

@@ -332,3 +332,68 @@ async fn a_lost_connection_is_made_anew() {
     }
     assert_eq!(catalog.datasets(&DatasetFilter::all()).await.unwrap().len(), 1);
 }
+
+/// The errors of runs, in the order of their ids, after a catalog of an earlier version that holds them is opened.
+async fn errors_after_an_upgrade(store: &Store, errors: &[&str]) -> Vec<String> {
+    drop(store.open().await);
+    let run = |schema: &str, time: &str, at: usize, error: &str| {
+        format!(
+            "insert into {schema}run (id, name, source, unit, sink, mode, status, attempt, started_at, continued_at, error)
+             values ('run-{at}', 'n', 's', 'u', 'w', 'cdm', 'failed', 1, {time}, {time}, '{error}');
+             insert into {schema}outbox (queue, number, id, about, payload) values ('q', {at}, 'm{at}', 'a',
+             '{{\"run\":{{\"facets\":{{\"errorMessage\":{{\"message\":\"{error}\"}}}}}}}}');"
+        )
+    };
+    let all = |schema: &str, time: &str| -> String {
+        errors.iter().enumerate().map(|(at, error)| run(schema, time, at, error)).collect()
+    };
+    let shown = "select error from run order by id";
+    match store {
+        Store::Sqlite(folder) => {
+            let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+            connection.execute_batch(&format!("{} delete from migration where version > 5;", all("", "1"))).unwrap();
+            drop(store.open().await);
+            let texts = |statement: &str| -> Vec<String> {
+                let mut statement = connection.prepare(statement).unwrap();
+                statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+            };
+            assert!(!texts("select payload from outbox").concat().contains("canary"));
+            texts(shown)
+        }
+        Store::Postgres(database) => {
+            let time = "to_timestamp(1600000000)";
+            database.query(&format!(
+                "{} delete from cdm_metadata.migration where version > 5;",
+                all("cdm_metadata.", time)
+            ));
+            drop(store.open().await);
+            let texts = |statement: &str| -> Vec<String> {
+                database.query(statement).into_iter().map(|mut row| row.remove(0).unwrap()).collect()
+            };
+            assert!(!texts("select payload from cdm_metadata.outbox").concat().contains("canary"));
+            texts("select error from cdm_metadata.run order by id")
+        }
+    }
+}
+
+#[tokio::test]
+async fn words_of_a_database_that_earlier_versions_kept_are_removed() {
+    let removed = "the text of this error was removed because it could hold the value of a cell";
+    let errors = [
+        "the role lacks a privilege: bad canary (SQLSTATE 42501)",
+        "a row does not fit its table: bad canary",
+        "SQLite refuses a statement of the sink: bad canary",
+        "the server refuses the data: the data does not fit (SQLSTATE 23514)",
+        "issues.jsonl ends in the middle of a record",
+    ];
+    let expected = [
+        format!("{removed} (SQLSTATE 42501)"),
+        removed.to_owned(),
+        removed.to_owned(),
+        errors[3].to_owned(),
+        errors[4].to_owned(),
+    ];
+    for store in [Store::sqlite(), Store::postgres()] {
+        assert_eq!(errors_after_an_upgrade(&store, &errors).await, expected);
+    }
+}

@@ -1,8 +1,13 @@
 use std::{error::Error as StdError, fmt, io};
 
 use endpoint_api::{Error, ErrorKind, Retry};
+use tokio_postgres::error::DbError;
 
-use crate::ConnectError;
+use crate::{
+    ConnectError,
+    names::{is_private, name},
+    own::{ROW_SECURITY, is_own_message, names_objects},
+};
 
 /// What a code of the server (SQLSTATE) means for what happens next.
 pub type Meaning = (&'static str, ErrorKind, Retry);
@@ -62,12 +67,14 @@ pub struct Dialogue {
     /// What codes mean here beside what they mean to everybody. Every other code is a fault of the
     /// program.
     pub codes: &'static [Meaning],
+    /// What a code means whose class the server does not have: a function of somebody's has raised it.
+    pub private: (ErrorKind, Retry),
     /// What failed and what to do, where there is more to say here than everywhere.
     pub advice: fn(Fault<'_>) -> Option<&'static str>,
 }
 
-/// What a server said, without what may hold data: the detail and the context always, and the message
-/// itself where the code says that data was at fault. It is the source of the error of the contract.
+/// What a server said, without what may hold data: never its detail, its hint and its context, and its message only
+/// where that is known to be the server's own. It is the source of the error of the contract.
 #[derive(Debug)]
 pub struct ServerError {
     code: String,
@@ -98,13 +105,17 @@ impl Dialogue {
     /// What a code means.
     pub fn meaning(&self, code: &str) -> (ErrorKind, Retry) {
         let known = self.codes.iter().chain(CODES).find(|(known, ..)| *known == code);
-        known.map_or((ErrorKind::Internal, Retry::Never), |(_, kind, retry)| (*kind, *retry))
+        match known {
+            Some((_, kind, retry)) => (*kind, *retry),
+            None if is_private(code) => self.private,
+            None => (ErrorKind::Internal, Retry::Never),
+        }
     }
 
     /// Turns the reason why there is no connection into an error of the contract. It carries no data.
     pub fn connect_error(&self, operation: &'static str, error: &ConnectError) -> Error {
         match error {
-            ConnectError::Failed(error) => self.error(operation, error),
+            ConnectError::Failed(error) => self.told(operation, error, true),
             ConnectError::Silent => Error::new(ErrorKind::Unavailable, operation, self.message(Fault::Silent)),
         }
     }
@@ -116,18 +127,21 @@ impl Dialogue {
 
     /// Turns an error of the client library into one of the contract. It carries no data.
     pub fn error(&self, operation: &'static str, error: &tokio_postgres::Error) -> Error {
+        self.told(operation, error, false)
+    }
+
+    fn told(&self, operation: &'static str, error: &tokio_postgres::Error, connecting: bool) -> Error {
         let told = |fault, kind| Error::new(kind, operation, self.message(fault));
         if let Some(server) = error.as_db_error() {
             let code = server.code().code();
-            let (kind, retry) = self.meaning(code);
-            let speaks_of_data = ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class));
-            let text = if speaks_of_data { "the data does not fit".to_owned() } else { server.message().to_owned() };
-            let below = ServerError { code: code.to_owned(), text };
+            let is_of_policy = (code, server.routine()) == (ROW_SECURITY.0, Some(ROW_SECURITY.1));
+            let (kind, retry) = if is_of_policy { (ErrorKind::Data, Retry::Never) } else { self.meaning(code) };
+            let below = ServerError { code: code.to_owned(), text: text(server, connecting) };
             let mut told = told(Fault::Server(code, kind), kind).with_retry(retry).caused_by(below);
             for (name, value) in
                 [("table", server.table()), ("column", server.column()), ("constraint", server.constraint())]
             {
-                if let Some(value) = value {
+                if let Some(value) = value.filter(|_| names_objects(server)) {
                     told = told.with(name, value);
                 }
             }
@@ -145,6 +159,19 @@ impl Dialogue {
         let below = StdError::source(error).map_or_else(|| error.to_string(), ToString::to_string);
         told(fault, kind).caused_by(below)
     }
+}
+
+/// What is shown of what the server said.
+fn text(server: &DbError, connecting: bool) -> String {
+    let code = server.code().code();
+    if is_own_message(server, connecting) {
+        return server.message().to_owned();
+    }
+    if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) {
+        return "the data does not fit".to_owned();
+    }
+    let name = name(code).unwrap_or("a code that is not the server's own");
+    format!("{name}; the message may hold data and is in the server's log only")
 }
 
 fn is_about_certificate(error: &tokio_postgres::Error) -> bool {
@@ -194,11 +221,17 @@ mod tests {
 
     #[test]
     fn codes_decide_and_not_their_classes() {
-        const OWN: Dialogue = Dialogue { codes: &[("22P02", ErrorKind::Data, Retry::Never)], advice: |_| None };
+        const OWN: Dialogue = Dialogue {
+            codes: &[("22P02", ErrorKind::Data, Retry::Never)],
+            private: (ErrorKind::Data, Retry::Never),
+            advice: |_| None,
+        };
         assert_eq!(OWN.meaning("40P01"), (ErrorKind::Conflict, Retry::Backoff));
         assert_eq!(OWN.meaning("22P02"), (ErrorKind::Data, Retry::Never));
         assert_eq!(OWN.meaning("22P04"), (ErrorKind::Internal, Retry::Never), "bad COPY format is our own fault");
         assert_eq!(OWN.meaning("XX000"), (ErrorKind::Internal, Retry::Never));
+        assert_eq!(OWN.meaning("42ZZZ"), (ErrorKind::Internal, Retry::Never), "a newer server may have it");
+        assert_eq!(OWN.meaning("U0001"), (ErrorKind::Data, Retry::Never), "no server has that class");
         let mut codes: Vec<&str> = CODES.iter().map(|(code, ..)| *code).collect();
         codes.sort_unstable();
         codes.dedup();

@@ -114,7 +114,7 @@ mod tests {
             }
         });
         let (config, _) = read_url(&format!("postgres://ada@127.0.0.1:{port}/work?connect_timeout=1")).unwrap();
-        let connector = Connector::new(Target::new(config, TlsMode::Disable, "test"), None).unwrap();
+        let connector = Connector::new(Target::new(config, Some(TlsMode::Disable), "test"), None).unwrap();
         (answers, connector)
     }
 

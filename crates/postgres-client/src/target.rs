@@ -1,6 +1,11 @@
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{
+    env,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use endpoint_api::Result;
+use endpoint_api::{Error, ErrorKind, Result};
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode},
@@ -16,7 +21,8 @@ use crate::{
 /// Where a server is and how to talk to it.
 pub struct Target {
     config: Config,
-    tls: TlsMode,
+    /// As the configuration says.
+    tls: Option<TlsMode>,
     name: String,
 }
 
@@ -51,29 +57,22 @@ pub fn read_url(url: &str) -> Result<(Config, Option<TlsMode>), BadUrl> {
 impl Target {
     /// A server that is told `application` as the name of the program. Without a time of its own in
     /// `config`, connecting takes 10 seconds at the most.
-    pub fn new(mut config: Config, tls: TlsMode, application: &str) -> Self {
-        config
-            .ssl_mode(match tls {
-                TlsMode::Disable => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-            })
-            .application_name(application)
-            .keepalives_idle(Duration::from_secs(30));
+    pub fn new(mut config: Config, tls: Option<TlsMode>, application: &str) -> Self {
+        config.application_name(application).keepalives_idle(Duration::from_secs(30));
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
         Self { name: name_of(&config), config, tls }
     }
 
-    /// `host:port/database`, for messages.
+    /// `host:port/database`, for messages; of several hosts all.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is demanded of TLS.
+    /// What is demanded of TLS, where the environment demands nothing.
     pub fn tls(&self) -> TlsMode {
-        self.tls
+        self.tls.unwrap_or(TlsMode::Prefer)
     }
 
     /// What the client library is told.
@@ -83,16 +82,24 @@ impl Target {
 }
 
 fn name_of(config: &Config) -> String {
-    let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
-        (Some(Host::Tcp(host)), _) => host.clone(),
+    let host = |host: &Host| match host {
+        Host::Tcp(host) => host.clone(),
         #[cfg(unix)]
-        (Some(Host::Unix(path)), _) => path.display().to_string(),
-        (None, Some(address)) => address.to_string(),
-        (None, None) => "localhost".to_owned(),
+        Host::Unix(path) => path.display().to_string(),
     };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let mut hosts: Vec<String> = config.get_hosts().iter().map(host).collect();
+    if hosts.is_empty() {
+        hosts.extend(config.get_hostaddrs().iter().map(ToString::to_string));
+    }
+    if hosts.is_empty() {
+        hosts.push("localhost".to_owned());
+    }
+    // One port is that of all hosts.
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+    let servers: Vec<String> = hosts.iter().enumerate().map(|(at, host)| format!("{host}:{}", port(at))).collect();
     let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
-    format!("{host}:{port}/{database}")
+    format!("{}/{database}", servers.join(","))
 }
 
 /// How to connect to one server.
@@ -122,13 +129,41 @@ impl ConnectError {
 }
 
 impl Connector {
-    /// For a target. What is trusted stands in `root_cert` (PEM), else it is what the system trusts.
+    /// For a target. What is trusted stands in `root_cert` (PEM), else it is what the system trusts. What the target
+    /// leaves open is taken from the environment variables `PGPASSWORD`, `PGSSLMODE` and `PGSSLROOTCERT`.
     ///
     /// # Errors
     ///
-    /// When certificates are to be verified and there is none to trust.
+    /// When certificates are to be verified and there is none to trust, or `PGSSLMODE` has no meaning here.
     pub fn new(target: Target, root_cert: Option<&Path>) -> Result<Self> {
-        Ok(Self { tls: tls::connector(target.tls, root_cert)?, target, patience: PATIENCE })
+        Self::in_environment(target, root_cert, &|name| env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn in_environment(
+        mut target: Target,
+        root_cert: Option<&Path>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        if target.config.get_password().is_none() {
+            variable("PGPASSWORD").map(|password| target.config.password(password));
+        }
+        if target.tls.is_none()
+            && let Some(mode) = variable("PGSSLMODE")
+        {
+            let message = "the environment variable PGSSLMODE is none of disable, prefer, require, verify-ca and \
+                           verify-full; change it, or set `ssl_mode` or the `sslmode` of the URL, which overrides it";
+            let unknown = || Error::new(ErrorKind::Config, "set up TLS", message);
+            target.tls = Some(TlsMode::read(&mode).ok_or_else(unknown)?);
+        }
+        let tls = target.tls();
+        target.config.ssl_mode(match tls {
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+        });
+        let from_environment = variable("PGSSLROOTCERT").filter(|file| file != "system").map(PathBuf::from);
+        let root_cert = root_cert.or(from_environment.as_deref());
+        Ok(Self { tls: tls::connector(tls, root_cert)?, target, patience: PATIENCE })
     }
 
     #[cfg(test)]
@@ -203,11 +238,43 @@ mod tests {
     fn a_url_names_a_server_and_what_is_demanded_of_it() {
         let url = "postgres://ada:s3cret@db.example/work?sslmode=verify-full&connect_timeout=3";
         let (config, tls) = read_url(url).unwrap();
-        let target = Target::new(config, tls.unwrap(), "test");
+        let target = Target::new(config, tls, "test");
         assert_eq!((target.name(), target.tls()), ("db.example:5432/work", TlsMode::VerifyFull));
         assert_eq!(target.config().get_connect_timeout(), Some(&Duration::from_secs(3)));
         let (config, tls) = read_url("postgresql://ada@db:5433").unwrap();
-        assert_eq!((Target::new(config, TlsMode::Prefer, "test").name(), tls), ("db:5433/ada", None));
+        assert_eq!((Target::new(config, None, "test").name(), tls), ("db:5433/ada", None));
+    }
+
+    #[test]
+    fn every_host_of_a_url_is_named() {
+        let name = |url: &str| Target::new(read_url(url).unwrap().0, None, "test").name().to_owned();
+        assert_eq!(name("postgres://ada@one:5433,two:5434/work"), "one:5433,two:5434/work");
+        assert_eq!(name("postgres://ada@one,two/work?target_session_attrs=read-write"), "one:5432,two:5432/work");
+    }
+
+    #[test]
+    fn what_a_url_leaves_open_is_taken_from_the_environment() {
+        let connector = |url: &str, variables: &[(&str, &str)]| {
+            let (config, tls) = read_url(url).unwrap();
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            Connector::in_environment(Target::new(config, tls, "test"), None, &find)
+        };
+        let told = |url: &str, variables: &[(&str, &str)]| {
+            let target = connector(url, variables).unwrap().target;
+            (target.tls(), target.config.get_password().map(|password| String::from_utf8_lossy(password).into_owned()))
+        };
+        let variables = [("PGPASSWORD", "s3cret"), ("PGSSLMODE", "require")];
+        assert_eq!(told("postgres://ada@db", &variables), (TlsMode::Require, Some("s3cret".to_owned())));
+        assert_eq!(
+            told("postgres://ada:own@db?sslmode=disable", &variables),
+            (TlsMode::Disable, Some("own".to_owned()))
+        );
+        assert_eq!(told("postgres://ada@db", &[]), (TlsMode::Prefer, None));
+        let error = connector("postgres://ada@db", &[("PGSSLMODE", "allow")]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let missing = [("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", "/none.pem")];
+        assert!(connector("postgres://ada@db", &missing).err().unwrap().to_string().contains("/none.pem"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use endpoint_api::{Change, Execution, Finding, PlanState};
 
-use crate::{Column, ColumnType, Identifier, Index, Table, View, support};
+use crate::{Column, ColumnType, Flaw, Identifier, Index, Table, View, support};
 
 /// A table as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct ActualTable {
     pub indexes: Vec<ActualIndex>,
     /// Its comment.
     pub comment: Option<String>,
+    /// What else is wrong with it.
+    pub flaws: Vec<Flaw>,
 }
 
 /// What stands under a table's name.
@@ -99,6 +101,9 @@ pub trait Dialect {
     /// The statement that adds a column that may be null. It does not rewrite the table.
     fn add_column(&self, table: &Identifier, column: &Column) -> Statement;
 
+    /// The statement that makes every row one that a record of its version replaces, although it was made of it.
+    fn mark_rows(&self, table: &Identifier) -> Statement;
+
     /// The statement that makes an index on a table that the same plan makes, or on one that was there before:
     /// then those who write go on meanwhile, where the database can do that.
     fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement;
@@ -148,6 +153,7 @@ pub fn compare(table: &Table, actual: Option<&ActualTable>, reason: &str, dialec
             return comparison.found;
         }
         Some(actual) => {
+            comparison.flaws(actual);
             comparison.columns(actual, reason);
             comparison.foreign_columns(actual);
             comparison.primary_key(actual);
@@ -193,6 +199,18 @@ impl Comparison<'_> {
         let way_out =
             statement.map_or_else(|| elsewhere.to_owned(), |statement| format!("{statement}, or {elsewhere}"));
         self.found.findings.push(Finding::incompatible(object, difference, way_out));
+    }
+
+    fn flaws(&mut self, actual: &ActualTable) {
+        for flaw in &actual.flaws {
+            let (finding, change) = flaw.told(&self.object);
+            self.found.findings.push(finding);
+            self.found.changes.extend(change);
+        }
+        if actual.kind == ActualKind::Partitioned {
+            let way_out = "it is left alone; rows for which it has no partition are rejected";
+            self.found.findings.push(Finding::harmless(self.object.clone(), "is a partitioned table", way_out));
+        }
     }
 
     fn of(&self, column: &str) -> String {
@@ -364,6 +382,7 @@ impl ActualTable {
             let (nullable, has_default) = (flag(column.nullable), flag(column.has_default));
             texts.extend(["column", &column.name, &column.sql_type, nullable, has_default, comment]);
         }
+        texts.extend(self.flaws.iter().flat_map(|flaw| ["flaw", &flaw.difference]));
         texts.extend(self.primary_key.iter().flat_map(|name| ["key", name]));
         for index in &self.indexes {
             let column = index.plain_column.as_deref();

@@ -20,6 +20,7 @@
 
 mod columns;
 mod diff;
+mod flaw;
 mod identifier;
 mod judge;
 mod ledger;
@@ -40,6 +41,7 @@ mod versions;
 
 pub use columns::{BatchColumn, batch_columns, row_columns};
 pub use diff::{ActualColumn, ActualIndex, ActualKind, ActualTable, Dialect, Difference, Remedy, Statement, compare};
+pub use flaw::{Flaw, Mending};
 pub use identifier::Identifier;
 pub use judge::{Contended, Judge, Seen};
 pub use ledger::{Committed, Ledger, Standing};
@@ -47,8 +49,8 @@ pub use merge::{Effect, merge};
 pub use naming::Naming;
 pub use observations::{Observations, ObservedSlice};
 pub use order::{Recorded, Stored, Verdict, Version, judge, newer};
-pub use plan::{Due, Found, due, plan, provisioned, recorded, require, table_names};
+pub use plan::{Due, Found, MARK_ROWS, due, plan, provisioned, recorded, require, table_names};
 pub use table::{Column, ColumnType, Index, Table};
-pub use tally::{Merged, MergedRows, Tally};
+pub use tally::{DROPPED, Merged, MergedRows, Tally};
 pub use turns::{Turn, Turns};
 pub use versions::{ActualView, VIEW_MARK, View, older_tables, view_names};

@@ -7,7 +7,8 @@ use endpoint_api::{
 };
 
 use crate::{
-    ActualKind, ActualTable, ActualView, Dialect, Difference, Identifier, Naming, Table, compare, support, versions,
+    ActualKind, ActualTable, ActualView, Dialect, Difference, Identifier, Naming, Statement, Table, compare, plumbing,
+    support, versions,
 };
 
 /// What is there, of the tables that models need.
@@ -88,6 +89,12 @@ pub fn plan(
                     || changes.iter().any(|change| change.object == finding.object)
             });
         }
+        // The hashes of the rows say that they are stored as a whole.
+        if recorded.is_some_and(|recorded| recorded.version >= model.version) && comes_back(&difference) {
+            let Statement { sql, execution } = dialect.mark_rows(&name);
+            let reason = "a column that was dropped comes back empty; `cdm ingest --full` then writes all rows again";
+            difference.changes.insert(0, Change::new(MARK_ROWS, dialect.shown(&name), reason).by(sql, execution));
+        }
         let Difference { changes, findings } = versions::compare(model, naming, found, &tables, dialect)?;
         difference.changes.extend(changes);
         difference.findings.extend(findings);
@@ -110,6 +117,17 @@ pub fn plan(
         plans.push(plan.foreign(is_foreign));
     }
     Ok(ProvisionPlan::new(state, support_changes, plans).differing(differences))
+}
+
+/// What a change does after which all rows of a table are written again when they are read again.
+pub const MARK_ROWS: &str = "mark rows";
+
+/// Whether a column is added that is written with the rows.
+fn comes_back(difference: &Difference) -> bool {
+    let of_later = [plumbing::DELETED_AT, plumbing::SOURCE_HASH].map(|name| format!(".{name}"));
+    difference.changes.iter().any(|change| {
+        change.action == "add column" && !of_later.iter().any(|name| change.object.ends_with(name.as_str()))
+    })
 }
 
 /// What is left to do of a plan.

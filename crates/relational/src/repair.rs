@@ -15,6 +15,16 @@ pub fn as_replaceable(empty: &str) -> String {
     )
 }
 
+/// The statement that makes every row of a table one that a record of the same version replaces, written as
+/// [`as_replaceable`] is.
+pub fn mark_rows(table: &str, empty: &str) -> String {
+    format!(
+        "update {table} set {hash} = {empty}, {source_hash} = null where {hash} <> {empty}",
+        hash = plumbing::CONTENT_HASH,
+        source_hash = plumbing::SOURCE_HASH,
+    )
+}
+
 /// The statement after which the next run of every ingestion that feeds a table reads all there is, and after which
 /// they have inserted so many rows less; `table` and `missing` are what stands for the two values.
 pub fn recount(ingestions: &str, table: &str, missing: &str) -> String {

@@ -100,6 +100,20 @@ pub fn incomplete_run(ingestion: &Ingestion) -> Error {
     Error::new(ErrorKind::Internal, "end the run", message).with("ingestion", ingestion)
 }
 
+/// Looks whether the database has kept what was written into a table of the sink's own.
+///
+/// # Errors
+///
+/// [`ErrorKind::Denied`] when it has not: somebody has put a trigger, a rule or a policy there.
+pub fn kept(is_kept: bool, operation: &'static str, table: &str) -> Result<()> {
+    if is_kept {
+        return Ok(());
+    }
+    let message = "the database took a line of a table of the sink's own and did not keep it; remove the trigger, rule or \
+                   policy that is on the table";
+    Err(Error::new(ErrorKind::Denied, operation, message).with("table", table))
+}
+
 /// The receipt of a line of the ledger.
 ///
 /// # Errors

@@ -2,6 +2,9 @@ use endpoint_api::{Counts, Mentions, batch::Rank};
 
 use crate::Verdict;
 
+/// Why a row is rejected that the database took without an error and did not keep.
+pub const DROPPED: &str = "a trigger, rule or policy of the table dropped the row without an error";
+
 /// Counts what becomes of a load's rows.
 ///
 /// Most rows are decided when they arrive, by what the table holds for their key. The others are

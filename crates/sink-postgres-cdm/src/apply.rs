@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use cdm_models::ModelDescriptor;
 use endpoint_api::{Change, Error, ErrorKind, Execution, ProvisionPlan, ProvisionReceipt, Result, Retry};
-use relational::{Due, Identifier, due, provisioned, support};
+use relational::{Due, Identifier, MARK_ROWS, due, provisioned, support};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::Type;
 
@@ -128,7 +128,10 @@ async fn carry_out(sink: &PgCdm, session: &Session, plan: &ProvisionPlan) -> Res
     // statements together have the time that one of them has.
     let mut since: Option<Instant> = None;
     let process = process_of(session).await?;
-    for change in plan.changes().filter(|change| !change.is_concurrent()) {
+    // Rows are marked before the first lock is taken that keeps readers out.
+    let mut changes: Vec<&Change> = plan.changes().filter(|change| !change.is_concurrent()).collect();
+    changes.sort_by_key(|change| change.action != MARK_ROWS);
+    for change in changes {
         let (Some(sql), Some(execution)) = (&change.sql, &change.execution) else { continue };
         tracing::info!(action = %change.action, object = %change.object, "provisioning");
         let spent = match &execution.lock {

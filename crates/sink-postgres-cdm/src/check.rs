@@ -9,6 +9,10 @@ use crate::{
 /// The oldest version that is supported, as the server counts: 14.0.
 const OLDEST: i32 = 140_000;
 
+const ANSWERING: &str = "\
+select case when inet_server_addr() is null then ''
+       else format('; %s:%s answered', host(inet_server_addr()), inet_server_port()) end";
+
 const SERVER: &str = "\
 select current_setting('server_version'), current_setting('server_version_num')::int,
        current_setting('server_encoding'), pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
@@ -24,7 +28,13 @@ pub(crate) async fn check(endpoint: &PgCdm) -> Result<CheckReport> {
             return Ok(report);
         }
     };
-    report.add("connect", true, format!("connected to {}", endpoint.connector().server()));
+    let server = endpoint.connector().server();
+    // Of several hosts one has answered.
+    let which = match server.contains(',') {
+        true => column(&session.query_one("check", ANSWERING, &[]).await?, 0)?,
+        false => String::new(),
+    };
+    report.add("connect", true, format!("connected to {server}{which}"));
     look(endpoint, &session, &mut report).await?;
     Ok(report)
 }

@@ -21,7 +21,7 @@ pub struct Config {
     port: Option<u16>,
     /// The role to log in as.
     user: Option<String>,
-    /// The role's password.
+    /// The role's password; when neither this nor the URL gives one, the environment variable `PGPASSWORD` does.
     password: Option<Secret>,
     /// The database.
     database: Option<String>,
@@ -44,7 +44,8 @@ pub struct Config {
     /// How long provisioning may be in the way of others.
     #[serde(default)]
     provisioning: Budget,
-    /// Whether the connection is encrypted, and what is demanded of the server's certificate.
+    /// Whether the connection is encrypted, and what is demanded of the server's certificate; when neither this nor the
+    /// URL says so, the environment variable `PGSSLMODE` does, and else it is `prefer`.
     ssl_mode: Option<TlsMode>,
     /// A file of certificates (PEM) to trust instead of the system's; relative to the configuration
     /// file.
@@ -154,8 +155,7 @@ impl Config {
         if postgres.get_user().is_none() {
             return wrong("user", "is missing");
         }
-        let tls = tls.unwrap_or(TlsMode::Prefer);
-        if self.ssl_root_cert.is_some() && !matches!(tls, TlsMode::VerifyCa | TlsMode::VerifyFull) {
+        if self.ssl_root_cert.is_some() && !matches!(tls, Some(TlsMode::VerifyCa | TlsMode::VerifyFull)) {
             return wrong("ssl_root_cert", "is of no use without `ssl_mode` verify-ca or verify-full");
         }
         Ok(Target::new(postgres, tls, "cdm"))

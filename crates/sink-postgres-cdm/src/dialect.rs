@@ -1,5 +1,5 @@
 use endpoint_api::{Execution, Stage, TableLock};
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View};
+use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View, repair};
 
 use crate::budget::Budget;
 
@@ -124,6 +124,14 @@ impl Dialect for Postgres {
         // Without a default the server changes only what it knows of the table.
         let sql = format!("alter table {} add column {}", self.qualified(table), self.column(column));
         self.in_transaction(sql, Some(self.lock("access exclusive", table)))
+    }
+
+    /// Nobody who reads waits for it, and nobody loads while the table lacks a column.
+    fn mark_rows(&self, table: &Identifier) -> Statement {
+        let Statement { sql, execution } = self.in_transaction(repair::mark_rows(&self.qualified(table), "''"), None);
+        let limit = Some(self.budget.index_timeout_ms.into());
+        let execution = Execution { scans_table: true, rewrites_table: true, statement_timeout_ms: limit, ..execution };
+        Statement { sql, execution }
     }
 
     fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement {

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use endpoint_api::Result;
-use relational::{ActualColumn, ActualIndex, ActualKind, ActualTable, Identifier};
+use relational::{ActualColumn, ActualIndex, ActualKind, ActualTable, Flaw, Identifier, Mending};
 use tokio_postgres::types::Type;
 
 use crate::session::{Session, column};
@@ -11,7 +11,8 @@ const SCHEMA: &str = "select exists (select from pg_namespace where nspname = $1
 const COLUMNS: &str = "\
 select c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class'),
        a.attname::text, format_type(a.atttypid, a.atttypmod), not a.attnotnull,
-       a.atthasdef or a.attidentity <> '' or a.attgenerated <> '', col_description(c.oid, a.attnum)
+       a.atthasdef or a.attidentity <> '' or a.attgenerated <> '', col_description(c.oid, a.attnum),
+       c.relpersistence = 'u'
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -73,12 +74,14 @@ pub(crate) async fn tables(
             _ => ActualKind::Other,
         };
         let comment = column(&row, 2)?;
+        let flaws = if column(&row, 8)? { vec![unlogged(schema, &name)?] } else { Vec::new() };
         let table = tables.entry(name).or_insert_with(|| ActualTable {
             kind,
             columns: Vec::new(),
             primary_key: Vec::new(),
             indexes: Vec::new(),
             comment,
+            flaws,
         });
         // A table without columns has one line all the same.
         if let Some(name) = column::<Option<String>>(&row, 3)? {
@@ -111,4 +114,15 @@ pub(crate) async fn tables(
         });
     }
     Ok(tables)
+}
+
+fn unlogged(schema: &str, table: &str) -> Result<Flaw> {
+    let (schema, table) = (Identifier::new(schema)?, Identifier::derived(table));
+    Ok(Flaw {
+        difference: "is an unlogged table: a crash of the server empties it, and what was loaded is not loaded again"
+            .to_owned(),
+        mending: Mending::Person(format!(
+            "run `alter table {schema}.{table} set logged`, or choose another table prefix or schema for the sink"
+        )),
+    })
 }

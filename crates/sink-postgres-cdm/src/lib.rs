@@ -29,6 +29,7 @@ mod load;
 mod loading;
 mod lookup;
 mod merge;
+mod merging;
 mod outbox;
 mod owner;
 mod place;

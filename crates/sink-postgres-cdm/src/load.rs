@@ -5,13 +5,15 @@ use endpoint_api::{
     batch::SourceHashes,
 };
 use relational::{
-    Judge, Merged, Tally, Turn,
-    state::{fenced, receipt, signed, to_json},
+    DROPPED, Judge, Merged, Tally, Turn,
+    state::{fenced, kept, receipt, signed, to_json},
+    support,
 };
 use tokio_postgres::types::Type;
 
 use crate::{
     loading::Loading,
+    merging::IMMEDIATE,
     outbox,
     place::Keys,
     rejects,
@@ -89,6 +91,9 @@ impl<'e> PgLoad<'e> {
             return Ok(Begun::Committed(receipt));
         };
         let Microseconds(began_at) = column(&row, 0)?;
+        if turn.is_alone() {
+            session.batch(operation, IMMEDIATE).await?;
+        }
         let load = Self::new(Arc::clone(loading), session, Of::Slice(slice), observation, began_at, turn);
         Ok(Begun::Load(Box::new(load)))
     }
@@ -102,6 +107,7 @@ impl<'e> PgLoad<'e> {
         let session = loading.session().await?;
         session.batch(operation, "begin").await?;
         session.batch(operation, &format!("{SETTINGS};\nset local application_name = '{}'", loading.label)).await?;
+        session.batch(operation, IMMEDIATE).await?;
         let Microseconds(began_at) = column(&session.query_one(operation, "select now()", &[]).await?, 0)?;
         let of = Of::Rejects { given: rejects, again: HashSet::new() };
         Ok(Self::new(loading, session, of, observation, began_at, turn))
@@ -137,6 +143,14 @@ impl<'e> PgLoad<'e> {
             self.loading.turns.load_alone(slice);
         }
         error.with_retry(Retry::Backoff)
+    }
+
+    /// As [`repeat_alone`](Self::repeat_alone), where the server refuses a row and it is not known which.
+    fn repeat_refused(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Data if !self.is_careful() => self.repeat_alone(error),
+            _ => error,
+        }
     }
 
     /// Takes rejects, which are stored in the load's transaction. Those of a slice wait for its commit: their rows are
@@ -189,7 +203,8 @@ impl<'e> PgLoad<'e> {
              where ingestion = $1 and run_id = $2 and slice = $3",
             run.tables.load
         );
-        self.session
+        let written = self
+            .session
             .execute(
                 operation,
                 &statement,
@@ -203,6 +218,7 @@ impl<'e> PgLoad<'e> {
                 ],
             )
             .await?;
+        kept(written == 1, operation, support::LOAD)?;
         // Two statements: the second must see what a load that held the lock before has committed. And a program
         // that is frozen with the lock holds up nobody for longer than one that opens or ends a run.
         let mine = [(&run.key as _, Type::TEXT), (&run.fence() as _, Type::INT8)];
@@ -234,7 +250,8 @@ impl<'e> PgLoad<'e> {
         );
         let inserted = signed(receipt.counts.inserted);
         let parameters = [(&run.key as _, Type::TEXT), (&run.run_id() as _, Type::TEXT), (&inserted as _, Type::INT8)];
-        self.session.execute(operation, &statement, &parameters).await?;
+        let written = self.session.execute(operation, &statement, &parameters).await?;
+        kept(written == 1, operation, support::INGESTION)?;
         outbox::put(&self.session, &run.tables, &commit.messages).await
     }
 }
@@ -262,10 +279,12 @@ impl Load for PgLoad<'_> {
 
     async fn commit(mut self: Box<Self>, commit: Commit) -> Result<LoadReceipt> {
         if !self.is_careful() {
-            self.merge().await.map_err(|error| match error.kind() {
-                ErrorKind::Data => self.repeat_alone(error),
-                _ => error,
-            })?;
+            let merged = self.merge().await;
+            let dropped = merged.map_err(|error| self.repeat_refused(error))?;
+            if !dropped.is_empty() {
+                let error = Error::new(ErrorKind::Data, "commit", DROPPED).with("rows", dropped.len());
+                return Err(self.repeat_alone(error));
+            }
         }
         let counts: Counts = std::mem::take(&mut self.tally).settle(self.merged);
         let receipt = LoadReceipt::new(counts, commit.incomplete.clone());
@@ -288,7 +307,8 @@ impl Load for PgLoad<'_> {
             }
             // The server may have committed and only its answer got lost.
             Err(error) if error.kind() == ErrorKind::Unavailable => Err(error.with_retry(Retry::OutcomeUnknown)),
-            Err(error) => Err(error),
+            // By a constraint or a trigger that is deferred to the commit.
+            Err(error) => Err(self.repeat_refused(error)),
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Loading<'e> {
     pub(crate) seen: Arc<Seen>,
     /// Whether rows that are not there yet may go straight into the table.
     straight: AtomicBool,
+    /// Whether nothing but its constraints has a say in what becomes of rows of the table.
+    plain: AtomicBool,
     /// Whether the last keys that were looked up were all missing.
     finds_nothing: AtomicBool,
     pub(crate) turns: Turns,
@@ -58,6 +60,7 @@ impl<'e> Loading<'e> {
             tables: SupportTables::of(endpoint.schema()),
             statements: Statements::of(&target),
             straight: AtomicBool::new(target.is_plain),
+            plain: AtomicBool::new(target.is_plain),
             target,
             ingestion,
             seen: Arc::new(Seen::new(run_id.as_str())),
@@ -106,6 +109,17 @@ impl<'e> Loading<'e> {
     /// keys, so that the two do not wait for each other.
     pub(crate) fn meets_others(&self) {
         self.straight.store(false, Ordering::Relaxed);
+    }
+
+    /// A trigger of the table has dropped rows.
+    pub(crate) fn meets_triggers(&self) {
+        self.straight.store(false, Ordering::Relaxed);
+        self.plain.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether what is written into the table without an error is stored there.
+    pub(crate) fn keeps_every_row(&self) -> bool {
+        self.plain.load(Ordering::Relaxed)
     }
 
     pub(crate) fn fence(&self) -> i64 {

@@ -48,6 +48,9 @@ pub(crate) struct Statements {
     pub(crate) revive: String,
     /// Marks records as deleted.
     pub(crate) delete: String,
+    /// After the merge: the keys of staged rows that are not in the table, or not as the row says, although nothing there
+    /// is greater. `$1` and `$2` are as in those that merge.
+    pub(crate) dropped: String,
 }
 
 /// The plumbing columns that are the same for all rows of a load, in the order in which they are copied
@@ -129,6 +132,8 @@ impl Statements {
             )
         };
         let (deleted, observed) = (plumbing::DELETED_AT, plumbing::OBSERVATION);
+        let is_revived_later = format!("t.{deleted} is not null and t.{observed} < $1");
+        let is_deleted_later = format!("t.{deleted} is null and t.{observed} <= $1");
         Self {
             create_stage: format!(
                 "create temporary table _cdm_stage on commit drop as \
@@ -169,8 +174,17 @@ impl Statements {
             merge_again: merge(AGAIN, ""),
             copy_straight: format!("copy {table} ({columns}, {}) from stdin (format binary)", LOAD_PLUMBING.join(", ")),
             clear_stage: format!("delete from {STAGE}"),
-            revive: presence(REVIVE, "null", &format!("t.{deleted} is not null and t.{observed} < $1")),
-            delete: presence(DELETE, "now()", &format!("t.{deleted} is null and t.{observed} <= $1")),
+            dropped: format!(
+                "select distinct w.{key} from (select s.*, $1::bigint as {observed}, $2::integer as {revision} \
+                 from {STAGE} s) w left join {table} t on t.{key} = w.{key} \
+                 where case when w._cdm_purpose = {DELETE} then t.{key} is not null and {is_deleted_later} \
+                 when t.{key} is null then true when w._cdm_purpose = {REVIVE} then {is_revived_later} \
+                 else {is_newer} end",
+                revision = plumbing::MAPPER_REVISION,
+                is_newer = newer("w", "t", LEAST_TIME),
+            ),
+            revive: presence(REVIVE, "null", &is_revived_later),
+            delete: presence(DELETE, "now()", &is_deleted_later),
         }
     }
 }

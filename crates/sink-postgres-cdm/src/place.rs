@@ -1,27 +1,24 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
 use endpoint_api::{
-    CdmBatch, Error, ErrorKind, Rejection, Result,
+    CdmBatch, Error, ErrorKind, Reject, Rejection, Result,
     batch::{Operation, Rank, SourceHashes},
 };
 use futures::SinkExt as _;
 use postgres_client::ServerError;
 use relational::{
-    BatchColumn, Contended, Recorded, Stored, Verdict, batch_columns, row_columns,
-    state::{signed, unsigned},
+    BatchColumn, Contended, DROPPED, Recorded, Stored, Verdict, batch_columns, row_columns, state::signed,
 };
-use tokio_postgres::{Row, types::Type};
 
 use crate::{
     copy::{Encoder, cell, int2, timestamp},
     load::PgLoad,
     lookup,
     merge::{AGAIN, DELETE, LOAD_PLUMBING, REVIVE, UPSERT},
-    session::column,
     sqlstate::classify,
 };
 
@@ -42,6 +39,31 @@ enum Way {
     Stage,
     /// Into the stage, and that is merged at once.
     Merge,
+}
+
+/// What became of rows that were tried to be placed.
+enum Tried {
+    /// They are.
+    Placed,
+    /// The table has dropped rows without an error, of these keys where they are known.
+    Dropped(HashSet<String>),
+}
+
+/// Why rows were not placed.
+enum Refusal {
+    Server(Error),
+    Dropped(HashSet<String>),
+}
+
+impl Refusal {
+    /// Whether rows that went straight into the table are to be staged: another load has inserted one of their keys, or
+    /// a trigger has dropped some.
+    fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Server(error) => ServerError::of(error).is_some_and(|error| error.code() == UNIQUE_VIOLATION),
+            Self::Dropped(_) => true,
+        }
+    }
 }
 
 /// The keys of which a load has seen rows to store, by hashes that nobody can predict.
@@ -137,16 +159,16 @@ impl PgLoad<'_> {
         }
         let rows: Vec<Purposed> = (0..batch.len()).map(|row| (row, UPSERT)).collect();
         match self.attempt(batch, &rows, Way::Straight).await {
-            Ok(()) => {
+            Ok(Tried::Placed) => {
                 self.tally.insert(number(rows.len()));
-                Ok(true)
+                return Ok(true);
             }
-            Err(error) if error.kind() == ErrorKind::Data => {
-                self.session.batch("take rows back", ROLL_BACK).await?;
-                Ok(false)
-            }
-            Err(error) => Err(error),
+            Ok(Tried::Dropped(_)) => {}
+            Err(error) if error.kind() == ErrorKind::Data => {}
+            Err(error) => return Err(error),
         }
+        self.session.batch("take rows back", ROLL_BACK).await?;
+        Ok(false)
     }
 
     /// The rows that go straight into the table, and those that are staged.
@@ -188,20 +210,21 @@ impl PgLoad<'_> {
         Ok((fresh, staged))
     }
 
-    /// Places rows, and rejects those that the server refuses: what is refused is halved until the rows are
+    /// Places rows, and rejects those that the server refuses or drops: what is refused is halved until the rows are
     /// found, with at most 2k (log₂ n + 1) attempts for k of n rows. Answers with the rows of which another
     /// load has inserted the keys.
     async fn place(&mut self, batch: &CdmBatch, rows: Vec<Purposed>, way: Way) -> Result<Vec<Purposed>> {
         let (mut open, mut contested, mut rejected) = (vec![rows], Vec::new(), Vec::new());
         while let Some(mut rows) = open.pop() {
             let refusal = match self.attempt(batch, &rows, way).await {
-                Ok(()) => {
+                Ok(Tried::Placed) => {
                     if way == Way::Straight {
                         rows.iter().for_each(|(row, _)| self.tally.insert_staged(batch.rank(*row)));
                     }
                     continue;
                 }
-                Err(error) if error.kind() == ErrorKind::Data => error,
+                Ok(Tried::Dropped(keys)) => Refusal::Dropped(keys),
+                Err(error) if error.kind() == ErrorKind::Data => Refusal::Server(error),
                 Err(error) => {
                     if ServerError::of(&error).is_some_and(|error| error.code() == DEADLOCK) {
                         self.loading.meets_others();
@@ -210,17 +233,27 @@ impl PgLoad<'_> {
                 }
             };
             self.session.batch("take rows back", ROLL_BACK).await?;
-            let is_taken = ServerError::of(&refusal).is_some_and(|error| error.code() == UNIQUE_VIOLATION);
-            if way == Way::Straight && is_taken {
+            if way == Way::Straight && refusal.is_of_the_way() {
                 self.loading.meets_others();
                 contested.extend(rows);
-            } else if let [(row, purpose)] = *rows.as_slice() {
-                match purpose {
-                    AGAIN => self.tally.reject_repeated(batch.rank(row)),
-                    UPSERT => self.tally.reject_staged(batch.rank(row)),
-                    _ => self.tally.reject_staged(Rank::Whole),
+            } else if let [row] = *rows.as_slice() {
+                rejected.extend(self.reject(batch, row, &refusal));
+            } else if let Refusal::Dropped(keys) = &refusal
+                && rows.iter().any(|(row, _)| keys.contains(batch.key(*row)))
+            {
+                let (dropped, rest): (Vec<Purposed>, Vec<Purposed>) =
+                    rows.into_iter().partition(|(row, _)| keys.contains(batch.key(*row)));
+                let mut rows_of_key: HashMap<&str, usize> = HashMap::new();
+                dropped.iter().for_each(|(row, _)| *rows_of_key.entry(batch.key(*row)).or_default() += 1);
+                // The last one is tried first.
+                for row in dropped.into_iter().rev() {
+                    match rows_of_key.get(batch.key(row.0)) {
+                        // Another row of the key may be kept.
+                        Some(2..) => open.push(vec![row]),
+                        _ => rejected.extend(self.reject(batch, row, &refusal)),
+                    }
                 }
-                rejected.extend(batch.reject(row, rejection(&refusal)));
+                open.extend(Some(rest).filter(|rest| !rest.is_empty()));
             } else {
                 let rest = rows.split_off(rows.len() / 2);
                 open.extend([rest, rows]);
@@ -235,19 +268,32 @@ impl PgLoad<'_> {
         Ok(contested)
     }
 
-    /// Tries to place rows; when the server refuses one, the transaction is to be rolled back to its savepoint.
-    async fn attempt(&mut self, batch: &CdmBatch, rows: &[Purposed], way: Way) -> Result<()> {
+    /// Counts a row as rejected.
+    fn reject(&mut self, batch: &CdmBatch, (row, purpose): Purposed, refusal: &Refusal) -> Option<Reject> {
+        match purpose {
+            AGAIN => self.tally.reject_repeated(batch.rank(row)),
+            UPSERT => self.tally.reject_staged(batch.rank(row)),
+            _ => self.tally.reject_staged(Rank::Whole),
+        }
+        batch.reject(row, rejection(refusal))
+    }
+
+    /// Tries to place rows; unless all are placed, the transaction is to be rolled back to its savepoint.
+    async fn attempt(&mut self, batch: &CdmBatch, rows: &[Purposed], way: Way) -> Result<Tried> {
         if way != Way::Straight {
             let encoder = Encoder::new(self.columns(batch)?, 1)?;
             let purposed: Vec<([u8; 6], usize)> = rows.iter().map(|(row, purpose)| (int2(*purpose), *row)).collect();
             let encoded = purposed.iter().map(|(purpose, row)| (purpose.as_slice(), *row, &[][..]));
             self.copy(&Arc::clone(&self.loading).statements.copy, encoder, encoded).await?;
             if way == Way::Merge {
-                self.merge().await?;
+                let dropped = self.merge().await?;
+                if !dropped.is_empty() {
+                    return Ok(Tried::Dropped(dropped));
+                }
                 self.session.batch("clear the stage", &self.loading.statements.clear_stage).await?;
                 rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
             }
-            return Ok(());
+            return Ok(Tried::Placed);
         }
         // In the order of their keys, so that loads of the same keys wait for each other and never in a circle.
         let mut rows = rows.to_vec();
@@ -256,13 +302,13 @@ impl PgLoad<'_> {
         let encoder = Encoder::new(self.columns(batch)?, LOAD_PLUMBING.len())?;
         let encoded = rows.iter().map(|(row, _)| (&[][..], *row, same_for_all.as_slice()));
         let copied = self.copy(&Arc::clone(&self.loading).statements.copy_straight, encoder, encoded).await?;
-        let sent = number(rows.len());
-        if copied != sent {
-            let message = format!("{sent} rows were sent, and the server took {copied}");
-            return Err(Error::new(ErrorKind::Internal, "copy rows", message));
+        if copied != number(rows.len()) {
+            // A trigger that was made since the run was opened: from now on it is looked for.
+            self.loading.meets_triggers();
+            return Ok(Tried::Dropped(HashSet::new()));
         }
         rows.iter().for_each(|(row, _)| self.keys.place(batch.key(*row)));
-        Ok(())
+        Ok(Tried::Placed)
     }
 
     /// Copies rows within a new savepoint; says how many there were.
@@ -280,8 +326,10 @@ impl PgLoad<'_> {
         let refused = |error: tokio_postgres::Error| classify("copy rows", &error);
         let client = self.session.client();
         // Both are on their way before the first is answered.
-        let begun = futures::try_join!(client.batch_execute(savepoint), client.copy_in(statement));
-        let mut sink = std::pin::pin!(begun.map_err(refused)?.1);
+        let (begun, copying) = futures::join!(client.batch_execute(savepoint), client.copy_in(statement));
+        // The second fails with the first, and does not say why.
+        begun.map_err(refused)?;
+        let mut sink = std::pin::pin!(copying.map_err(refused)?);
         while let Some(piece) = encoder.piece(&mut rows)? {
             sink.feed(piece).await.map_err(refused)?;
         }
@@ -305,89 +353,19 @@ impl PgLoad<'_> {
     fn columns<'b>(&self, batch: &'b CdmBatch) -> Result<Vec<BatchColumn<'b>>> {
         batch_columns(batch, &row_columns(&self.loading.target.fields))
     }
-
-    /// Merges what is staged.
-    pub(crate) async fn merge(&mut self) -> Result<()> {
-        if !self.has_stage {
-            return Ok(());
-        }
-        let operation = "merge rows";
-        let loading = Arc::clone(&self.loading);
-        let statements = &loading.statements;
-        let counted = self.session.query_one(operation, &statements.count, &[]).await?;
-        let [upserts, revivals, deletions, repeats, mention_rows] = counts::<5>(&counted)?;
-        let [mentions] = match mention_rows {
-            0 => [0],
-            _ => counts::<1>(&self.session.query_one(operation, &statements.count_mentions, &[]).await?)?,
-        };
-        let mut merged = self.merged;
-        merged.records.distinct += upserts.saturating_sub(mentions) + revivals + deletions;
-        merged.mentions.distinct += mentions;
-        let observation = signed(self.observation);
-        let revision = i32::try_from(self.mapper_revision).unwrap_or(i32::MAX);
-        let run_id = self.loading.run_id();
-        let source = self.loading.ingestion.source.as_str();
-        let parameters = [
-            (&observation as _, Type::INT8),
-            (&revision as _, Type::INT4),
-            (&run_id as _, Type::TEXT),
-            (&source as _, Type::TEXT),
-        ];
-        if upserts > 0 {
-            let contested = self.judge.stages_stored_rows();
-            if contested {
-                let [observation, revision, ..] = parameters.clone();
-                let row =
-                    self.session.query_one(operation, &statements.count_unchanged, &[observation, revision]).await?;
-                let [of_records, of_mentions] = counts::<2>(&row)?;
-                merged.records.unchanged += of_records;
-                merged.mentions.unchanged += of_mentions;
-            }
-            let statement = if contested { &statements.merge_contested } else { &statements.merge };
-            let row = self.session.query_one(operation, statement, &parameters).await?;
-            let [inserted, updated, mentions_inserted, mentions_updated] = counts::<4>(&row)?;
-            merged.records.inserted += inserted;
-            merged.records.updated += updated;
-            merged.mentions.inserted += mentions_inserted;
-            merged.mentions.updated += mentions_updated;
-        }
-        if repeats > 0 {
-            // They are duplicates, whatever this does; it inserts only where the first of a key was refused.
-            let row = self.session.query_one(operation, &statements.merge_again, &parameters).await?;
-            let [inserted, _, mentions_inserted, _] = counts::<4>(&row)?;
-            self.tally.insert_repeated(Rank::Whole, inserted);
-            self.tally.insert_repeated(Rank::Part, mentions_inserted);
-        }
-        for (needed, statement) in [(revivals, &statements.revive), (deletions, &statements.delete)] {
-            if needed > 0 {
-                let parameters = [(&observation as _, Type::INT8), (&run_id as _, Type::TEXT)];
-                merged.records.updated += self.session.execute(operation, statement, &parameters).await?;
-            }
-        }
-        self.merged = merged;
-        Ok(())
-    }
 }
 
 const ROLL_BACK: &str = "rollback to savepoint _cdm_rows";
 const DEADLOCK: &str = "40P01";
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// The counts that a statement answers with.
-fn counts<const N: usize>(row: &Row) -> Result<[u64; N]> {
-    let mut counts = [0; N];
-    for (place, count) in counts.iter_mut().enumerate() {
-        *count = unsigned(column(row, place)?);
-    }
-    Ok(counts)
-}
-
 fn number(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
-/// Why the server refuses a row; without its values.
-fn rejection(refusal: &Error) -> Rejection {
+/// Why a row is not stored; without its values.
+fn rejection(refusal: &Refusal) -> Rejection {
+    let Refusal::Server(refusal) = refusal else { return Rejection::new(DROPPED) };
     let context = |wanted: &str| refusal.context().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let mut reason = match ServerError::of(refusal) {
         Some(error) => format!("the server refuses the row: {error}"),

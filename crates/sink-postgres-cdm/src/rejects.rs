@@ -5,8 +5,8 @@ use endpoint_api::{
     batch::{Aliases, Parent, Rank, RejectEnvelope},
 };
 use relational::{
-    state::{signed, stage, unsigned, without_nul},
-    support::REJECT_RECORD,
+    state::{kept, signed, stage, unsigned, without_nul},
+    support::{self, REJECT_RECORD},
 };
 use tokio_postgres::{Row, types::Type};
 
@@ -108,7 +108,14 @@ pub(crate) async fn store(
          (excluded.stage, excluded.reason, excluded.field, excluded.key, excluded.origin, excluded.run_id)",
         table = tables.reject,
     );
-    session.execute("store rejects", &statement, &parameters).await.map(drop)
+    let written = session.execute("store rejects", &statement, &parameters).await?;
+    if usize::try_from(written).is_ok_and(|written| written == rejects.len()) {
+        return Ok(());
+    }
+    // Those that were there and say the same were not written.
+    let statement = format!("select count(*) from {} where id = any($1)", tables.reject);
+    let there: i64 = column(&session.query_one("store rejects", &statement, &[(&ids, Type::TEXT_ARRAY)]).await?, 0)?;
+    kept(usize::try_from(there).is_ok_and(|there| there == rejects.len()), "store rejects", support::REJECT)
 }
 
 /// What is read of a reject, in the order in which [`stored`] takes it.

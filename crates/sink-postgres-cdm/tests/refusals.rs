@@ -129,8 +129,127 @@ async fn a_trigger_has_its_say() {
         .await;
     let rows = [put(Thing::named("a", "hidden"), 1), put(Thing::named("b", "shown"), 1)];
     let counts = bench.load(&[&[&rows]]).await;
-    assert_eq!((counts.inserted, counts.total()), (1, 2));
+    assert_eq!(counts, Counts { inserted: 1, rejected: 1, ..Counts::default() });
     assert_eq!(bench.ask("select cdm_id, count from cdm_work.cdm_test_thing").await, [["b", "7"]]);
+}
+
+/// Things that are hidden, every tenth of them, by a function that a trigger calls.
+async fn hiding(trigger: &str, function: &str) -> (Bench, Vec<Row<'static>>) {
+    let bench = Bench::new().await;
+    bench
+        .execute(&format!("create function hide() returns trigger language plpgsql as $$ begin {function} end $$"))
+        .await;
+    bench.execute(&format!("create {trigger} execute function hide()")).await;
+    let name = |number: usize| if number.is_multiple_of(10) { "hidden" } else { "shown" };
+    (bench, (0..3000).map(|number| put(Thing::named(format!("{number:04}"), name(number)), 1)).collect())
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_drops_is_a_reject() {
+    const NULL: &str = "if new.name = 'hidden' then return null; end if; return new;";
+    const DELETE: &str = "delete from cdm_work.cdm_test_thing where name = 'hidden'; return null;";
+    for (trigger, function) in [
+        ("trigger hide before insert on cdm_work.cdm_test_thing for each row", NULL),
+        ("trigger hide after insert on cdm_work.cdm_test_thing for each row", DELETE),
+        ("trigger hide after insert on cdm_work.cdm_test_thing for each statement", DELETE),
+        (
+            "constraint trigger hide after insert on cdm_work.cdm_test_thing deferrable initially deferred for each row",
+            DELETE,
+        ),
+    ] {
+        let (bench, rows) = hiding(trigger, function).await;
+        for inserted in [2700, 0] {
+            let counts = bench.load(&[&[&rows[..1500], &rows[1500..]]]).await;
+            let expected = Counts { inserted, unchanged: 2700 - inserted, rejected: 300, ..Counts::default() };
+            assert_eq!(counts, expected, "{trigger}");
+            assert_eq!(bench.value("select count(*) from cdm_work.cdm_test_thing").await, "2700", "{trigger}");
+        }
+        let rejects = rejects(&bench).await;
+        assert_eq!(rejects.len(), 300, "{trigger}");
+        assert_eq!(rejects[1].key.as_deref(), Some("0010"));
+        assert_eq!(rejects[1].reason, "a trigger, rule or policy of the table dropped the row without an error");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_a_trigger_drops_is_a_reject() {
+    let (bench, rows) = hiding(
+        "trigger hide before update on cdm_work.cdm_test_thing for each row",
+        "if new.name = 'hidden' then return null; end if; return new;",
+    )
+    .await;
+    assert_eq!(bench.load(&[&[&rows[..100]]]).await.inserted, 100);
+    let newer: Vec<Row<'_>> = (0..100)
+        .map(|number| put(Thing::named(format!("{number:04}"), if number < 5 { "hidden" } else { "new" }), 2))
+        .collect();
+    assert_eq!(bench.load(&[&[&newer]]).await, Counts { updated: 95, rejected: 5, ..Counts::default() });
+    let older: Vec<Row<'_>> = (0..100).map(|number| put(Thing::named(format!("{number:04}"), "hidden"), 0)).collect();
+    assert_eq!(bench.load(&[&[&older]]).await, Counts { stale: 100, ..Counts::default() }, "beaten by a stored row");
+    // A record that was deleted and would be live again, and one that would be deleted.
+    bench.execute("drop trigger hide on cdm_work.cdm_test_thing").await;
+    let delete: Vec<Row<'_>> = ["0001", "0020"].map(|key| Row::Delete(key.to_owned())).into();
+    assert_eq!(bench.load(&[&[&delete[..1]]]).await.updated, 1);
+    bench
+        .execute(
+            "create or replace function hide() returns trigger language plpgsql as $$ begin return null; end $$;
+             create trigger hide before update on cdm_work.cdm_test_thing for each row execute function hide()",
+        )
+        .await;
+    assert_eq!(bench.load(&[&[&delete]]).await, Counts { unchanged: 1, rejected: 1, ..Counts::default() });
+    let counts = bench.load(&[&[&[put(Thing::named("0001", "shown"), 1), put(Thing::named("0020", "new"), 2)]]]).await;
+    assert_eq!(counts, Counts { unchanged: 1, rejected: 1, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn of_a_key_whose_greatest_row_is_dropped_another_one_is_stored() {
+    let (bench, _) = hiding(
+        "trigger hide before insert on cdm_work.cdm_test_thing for each row",
+        "if new.name = 'hidden' then return null; end if; return new;",
+    )
+    .await;
+    let rows = [put(Thing::named("a", "hidden"), 5), put(Thing::named("a", "good"), 4), put(Thing::named("b", "x"), 1)];
+    let counts = bench.load(&[&[&rows]]).await;
+    assert_eq!((counts.rejected, counts.inserted, counts.total()), (1, 2, 3));
+    assert_eq!(bench.names().await, [("a".into(), "good".into()), ("b".into(), "x".into())]);
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_made_while_a_run_is_open_drops_nothing_unseen() {
+    let bench = Bench::new().await;
+    let run = bench.sink.open_run(&spec("run-t")).await.unwrap();
+    run.record_plan(&plan(1)).await.unwrap();
+    bench
+        .execute(
+            "create function hide() returns trigger language plpgsql as
+             $$ begin if new.name = 'hidden' then return null; end if; return new; end $$;
+             create trigger hide before insert on cdm_work.cdm_test_thing for each row execute function hide()",
+        )
+        .await;
+    let rows = [put(Thing::named("a", "hidden"), 1), put(Thing::named("b", "shown"), 1)];
+    let batches: [&[Row<'_>]; 1] = [&rows];
+    let counts = load_slice(run.as_ref(), &plan(1)[0], &batches).await.unwrap();
+    assert_eq!(counts, Counts { inserted: 1, rejected: 1, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn a_line_of_the_sinks_own_that_is_dropped_ends_the_run() {
+    for (table, event) in [("_cdm_load", "update"), ("_cdm_ingestion", "update"), ("_cdm_reject", "insert")] {
+        let bench = bench().await;
+        let run = bench.sink.open_run(&spec("run-l")).await.unwrap();
+        run.record_plan(&plan(1)).await.unwrap();
+        bench
+            .execute(&format!(
+                "create function hide() returns trigger language plpgsql as $$ begin return null; end $$;
+                 create trigger hide before {event} on cdm_work.{table} for each row execute function hide()"
+            ))
+            .await;
+        let things = things(10, &[3], 1);
+        let batches: [&[Row<'_>]; 1] = [&things];
+        let error = load_slice(run.as_ref(), &plan(1)[0], &batches).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(error.to_string().contains(table), "{error}");
+        assert_eq!(bench.value("select count(*) from cdm_work.cdm_test_thing").await, "0");
+    }
 }
 
 #[tokio::test]

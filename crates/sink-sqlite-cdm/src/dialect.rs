@@ -1,5 +1,7 @@
 use endpoint_api::{Execution, Stage, TableLock};
-use relational::{Column, ColumnType, Dialect, Identifier, Index, Remedy, Statement, Table, View};
+use relational::{
+    ActualColumn, Column, ColumnType, Dialect, Flaw, Identifier, Index, Mending, Remedy, Statement, Table, View, repair,
+};
 
 use crate::database::PATIENCE;
 
@@ -7,11 +9,48 @@ use crate::database::PATIENCE;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sqlite;
 
+/// Before 3.43 `json_valid(null)` is false.
+fn json_check(name: &Identifier) -> String {
+    format!("check ({name} is null or json_valid({name}))")
+}
+
+/// What earlier versions wrote in its place: newer versions of SQLite take it for the same, and older ones report rows
+/// that break it, and load no dump.
+fn outdated_json_check(name: &Identifier) -> String {
+    format!("check (json_valid({name}))")
+}
+
+/// That a table, as its statement stands in the file, has such conditions on columns.
+pub(crate) fn outdated(table: &str, sql: &str, columns: &[ActualColumn]) -> Option<Flaw> {
+    let names = columns.iter().map(|column| Identifier::derived(&column.name));
+    let outdated: Vec<Identifier> = names.filter(|name| sql.contains(&outdated_json_check(name))).collect();
+    if outdated.is_empty() {
+        return None;
+    }
+    let literal = |text: &str| text.replace('\'', "''");
+    let mended = outdated.iter().fold("sql".to_owned(), |mended, name| {
+        format!("replace({mended}, '{}', '{}')", literal(&outdated_json_check(name)), literal(&json_check(name)))
+    });
+    // No row is written: the condition is the same for this version. The last two statements tell other connections.
+    let sql = format!(
+        "pragma writable_schema = on;\n\
+         update sqlite_schema set sql = {mended} where type = 'table' and name = '{}';\n\
+         pragma writable_schema = reset;\n\
+         create table _cdm_schema_changed (x);\n\
+         drop table _cdm_schema_changed",
+        literal(table)
+    );
+    Some(Flaw {
+        difference: "has conditions on JSON that SQLite before 3.43 takes for broken".to_owned(),
+        mending: Mending::Provisioning { action: "renew conditions", statement: statement(sql, false) },
+    })
+}
+
 fn column(column: &Column) -> String {
     let name = column.identifier();
     let checked = match column.column_type {
         ColumnType::Bool => format!(" check ({name} in (0, 1))"),
-        ColumnType::Json | ColumnType::RawJson | ColumnType::TextList => format!(" check (json_valid({name}))"),
+        ColumnType::Json | ColumnType::RawJson | ColumnType::TextList => format!(" {}", json_check(&name)),
         _ => String::new(),
     };
     let required = if column.nullable { "" } else { " not null" };
@@ -78,6 +117,11 @@ impl Dialect for Sqlite {
         // Where the column has a condition, SQLite looks whether the rows that are there meet it.
         let column = column(added);
         statement(format!("alter table {table} add column {column}"), column.contains(" check "))
+    }
+
+    fn mark_rows(&self, table: &Identifier) -> Statement {
+        let Statement { sql, execution } = statement(repair::mark_rows(&table.to_string(), "x''"), true);
+        Statement { sql, execution: Execution { rewrites_table: true, ..execution } }
     }
 
     fn create_index(&self, table: &Identifier, index: &Index, is_new_table: bool) -> Statement {

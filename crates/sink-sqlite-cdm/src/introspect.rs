@@ -4,7 +4,7 @@ use endpoint_api::Result;
 use relational::{ActualColumn, ActualIndex, ActualKind, ActualTable, Identifier};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::database::During as _;
+use crate::{database::During as _, dialect::outdated};
 
 const OPERATION: &str = "look at the tables";
 
@@ -12,14 +12,16 @@ const OPERATION: &str = "look at the tables";
 pub(crate) fn tables(connection: &Connection, names: &[Identifier]) -> Result<HashMap<String, ActualTable>> {
     let mut tables = HashMap::new();
     for name in names {
-        let kind = connection.query_row(
-            "select type from sqlite_schema where name = ?1 collate nocase and type in ('table', 'view')",
+        let found = connection.query_row(
+            "select type, name, sql from sqlite_schema where name = ?1 collate nocase and type in ('table', 'view')",
             [name.as_str()],
-            |row| row.get::<_, String>(0),
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
         );
-        if let Some(kind) = kind.optional().during(OPERATION)? {
+        if let Some((kind, stored_name, sql)) = found.optional().during(OPERATION)? {
             let kind = if kind == "table" { ActualKind::Table } else { ActualKind::Other };
-            tables.insert(name.as_str().to_owned(), table(connection, name.as_str(), kind).during(OPERATION)?);
+            let mut table = table(connection, name.as_str(), kind).during(OPERATION)?;
+            table.flaws.extend(outdated(&stored_name, &sql, &table.columns));
+            tables.insert(name.as_str().to_owned(), table);
         }
     }
     Ok(tables)
@@ -55,6 +57,7 @@ fn table(connection: &Connection, name: &str, kind: ActualKind) -> rusqlite::Res
         primary_key: key.into_iter().map(|(_, name)| name).collect(),
         indexes: indexes(connection, name)?,
         comment: None,
+        flaws: Vec::new(),
     })
 }
 

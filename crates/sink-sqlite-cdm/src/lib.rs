@@ -20,6 +20,7 @@ mod config;
 mod database;
 mod dialect;
 mod endpoint;
+mod guard;
 mod introspect;
 mod load;
 mod loading;

@@ -1,11 +1,12 @@
 use std::cmp::Reverse;
 
 use endpoint_api::{Result, batch::Operation};
-use relational::{Identifier, Merged, Stored, Verdict, Version, judge, plumbing, row_columns};
-use rusqlite::{Connection, Error, ErrorCode, ffi, params};
+use relational::{DROPPED, Identifier, Merged, Stored, Verdict, Version, judge, plumbing, row_columns};
+use rusqlite::{Connection, Error, params};
 
 use crate::{
     database::{During as _, OWNER},
+    guard::{Guard, refusal},
     stage::{Purpose, STAGE},
     stored::{Lookup, version, version_columns},
     target::Target,
@@ -17,6 +18,8 @@ const OPERATION: &str = "merge rows";
 pub(crate) struct Merging {
     candidates: String,
     keys: String,
+    /// The table, in whose triggers rows may be lost.
+    table: Identifier,
     store: String,
     mark: String,
 }
@@ -70,7 +73,8 @@ impl Merging {
                 "select s.{key}, s.rowid, s._cdm_row, {version} from {STAGE} s where s._cdm_purpose = ?1 order by s.{key}",
                 version = version_columns("s"),
             ),
-            keys: format!("select distinct s.{key} from {STAGE} s where s._cdm_purpose = ?1 order by s.{key}"),
+            keys: format!("select s.{key}, s._cdm_row from {STAGE} s where s._cdm_purpose = ?1 order by s.{key}"),
+            table: table.clone(),
             store: format!(
                 "insert into {table} as t ({names}) select {staged}, ?2, ?3, ?4, ?5, ?6 from {STAGE} s where s.rowid = ?1 \
                  on conflict ({key}) do update set {replaced}, \
@@ -97,12 +101,18 @@ impl Merging {
         if !has_stage(connection)? {
             return Ok(outcome);
         }
-        self.merge_rows(connection, lookup, stamp, &mut outcome)?;
+        let guard = Guard::new(connection, &self.table)?;
+        self.merge_rows(&guard, lookup, stamp, &mut outcome)?;
         for purpose in [Purpose::Revive, Purpose::Delete] {
-            for key in self.keys(connection, purpose)? {
+            for (key, rows) in self.keys(connection, purpose)? {
                 let stored = lookup.one(connection, &key)?;
-                if self.mark(connection, &key, purpose, stored.as_ref(), stamp)? {
-                    outcome.merged.records.updated += 1;
+                match self.mark(&guard, lookup, &key, purpose, stored.as_ref(), stamp)? {
+                    Marked::Refused(reason) => {
+                        outcome.refused.extend(rows.into_iter().map(|row| (row, reason.clone())));
+                        continue;
+                    }
+                    Marked::Done => outcome.merged.records.updated += 1,
+                    Marked::NotDue => {}
                 }
                 outcome.merged.records.distinct += 1;
                 outcome.keys.push(key);
@@ -112,10 +122,12 @@ impl Merging {
         Ok(outcome)
     }
 
-    fn merge_rows(&self, connection: &Connection, lookup: &Lookup, stamp: &Stamp, outcome: &mut Outcome) -> Result<()> {
-        let mut statement = connection.prepare_cached(&self.candidates).during(OPERATION)?;
+    fn merge_rows(&self, guard: &Guard<'_>, lookup: &Lookup, stamp: &Stamp, outcome: &mut Outcome) -> Result<()> {
+        let mut statement = guard.connection().prepare_cached(&self.candidates).during(OPERATION)?;
         let mut rows = statement.query([Purpose::Upsert as i64]).during(OPERATION)?;
         let mut of_key: Option<(String, Vec<Candidate>)> = None;
+        // Where a row may be rolled back, nothing can be read meanwhile.
+        let mut later = Vec::new();
         while let Some(row) = rows.next().during(OPERATION)? {
             let read = || -> rusqlite::Result<(String, Candidate)> {
                 let (version, _) = version(row, 3, stamp.observation, stamp.mapper_revision)?;
@@ -126,35 +138,33 @@ impl Merging {
             let (key, candidate) = read().during(OPERATION)?;
             match &mut of_key {
                 Some((known, candidates)) if *known == key => candidates.push(candidate),
-                _ => {
-                    if let Some((done, candidates)) = of_key.replace((key, vec![candidate])) {
-                        self.merge_key(connection, lookup, stamp, done, candidates, outcome)?;
-                    }
-                }
+                _ => match of_key.replace((key, vec![candidate])) {
+                    Some(done) if guard.rolls_rows_back() => later.push(done),
+                    Some(done) => self.merge_key(guard, lookup, stamp, done, outcome)?,
+                    None => {}
+                },
             }
         }
-        if let Some((key, candidates)) = of_key {
-            self.merge_key(connection, lookup, stamp, key, candidates, outcome)?;
-        }
-        Ok(())
+        drop(rows);
+        drop(statement);
+        later.into_iter().chain(of_key).try_for_each(|done| self.merge_key(guard, lookup, stamp, done, outcome))
     }
 
     fn merge_key(
         &self,
-        connection: &Connection,
+        guard: &Guard<'_>,
         lookup: &Lookup,
         stamp: &Stamp,
-        key: String,
-        mut candidates: Vec<Candidate>,
+        (key, mut candidates): (String, Vec<Candidate>),
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let stored = lookup.one(connection, &key)?;
+        let stored = lookup.one(guard.connection(), &key)?;
         candidates.sort_by_key(|candidate| Reverse(candidate.version));
         for candidate in candidates {
             let rank = candidate.version.rank;
             let verdict = judge(Operation::Upsert, &candidate.version, stored.as_ref());
             match verdict {
-                Verdict::Store => match self.store(connection, &candidate, stored.as_ref(), stamp)? {
+                Verdict::Store => match self.store(guard, lookup, &key, &candidate, stored.as_ref(), stamp)? {
                     None if stored.is_some() => outcome.merged.of(rank).updated += 1,
                     None => outcome.merged.of(rank).inserted += 1,
                     Some(reason) => {
@@ -162,10 +172,13 @@ impl Merging {
                         continue;
                     }
                 },
-                Verdict::Revive => {
-                    self.mark(connection, &key, Purpose::Revive, stored.as_ref(), stamp)?;
-                    outcome.merged.of(rank).updated += 1;
-                }
+                Verdict::Revive => match self.mark(guard, lookup, &key, Purpose::Revive, stored.as_ref(), stamp)? {
+                    Marked::Refused(reason) => {
+                        outcome.refused.push((candidate.row, reason));
+                        continue;
+                    }
+                    Marked::Done | Marked::NotDue => outcome.merged.of(rank).updated += 1,
+                },
                 Verdict::Unchanged => outcome.merged.of(rank).unchanged += 1,
                 Verdict::Stale | Verdict::Delete => {}
             }
@@ -179,7 +192,9 @@ impl Merging {
     /// Stores a row; says why the table refuses it, if it does.
     fn store(
         &self,
-        connection: &Connection,
+        guard: &Guard<'_>,
+        lookup: &Lookup,
+        key: &str,
         candidate: &Candidate,
         stored: Option<&Stored>,
         stamp: &Stamp,
@@ -187,50 +202,90 @@ impl Merging {
         let Version { observation, mapper_revision, .. } = candidate.version;
         let newest = stored.map_or(observation, |stored| stored.version.observation.max(observation));
         let stays_deleted = stored.is_some_and(|stored| !candidate.version.revives(&stored.version));
-        let mut statement = connection.prepare_cached(&self.store).during(OPERATION)?;
-        let done = statement.execute(params![
-            candidate.stage_id,
-            stamp.source,
-            relational::state::signed(newest),
-            mapper_revision,
-            stamp.run_id,
-            stamp.now,
-            stays_deleted,
-        ]);
-        match done {
-            Ok(_) => Ok(None),
-            Err(error) => refusal(&error).map(Some).ok_or_else(|| OWNER.classify(OPERATION, error)),
-        }
+        let connection = guard.connection();
+        let write = || {
+            let mut statement = connection.prepare_cached(&self.store).during(OPERATION)?;
+            refused(statement.execute(params![
+                candidate.stage_id,
+                stamp.source,
+                relational::state::signed(newest),
+                mapper_revision,
+                stamp.run_id,
+                stamp.now,
+                stays_deleted,
+            ]))
+        };
+        let is_kept = || {
+            let now = lookup.one(connection, key)?;
+            Ok(judge(Operation::Upsert, &candidate.version, now.as_ref()) != Verdict::Store)
+        };
+        guard.write(write, is_kept)
     }
 
-    /// Marks a record as deleted or live; says whether it was otherwise.
+    /// Marks a record as deleted or live, where it is otherwise.
     fn mark(
         &self,
-        connection: &Connection,
+        guard: &Guard<'_>,
+        lookup: &Lookup,
         key: &str,
         purpose: Purpose,
         stored: Option<&Stored>,
         stamp: &Stamp,
-    ) -> Result<bool> {
-        let Some(stored) = stored else { return Ok(false) };
+    ) -> Result<Marked> {
+        let Some(stored) = stored else { return Ok(Marked::NotDue) };
         let seen = stored.version.observation;
-        let is_due = match purpose {
-            Purpose::Delete => !stored.deleted && seen <= stamp.observation,
-            _ => stored.deleted && seen < stamp.observation,
+        let deletes = purpose == Purpose::Delete;
+        let is_due = match deletes {
+            true => !stored.deleted && seen <= stamp.observation,
+            false => stored.deleted && seen < stamp.observation,
         };
-        if is_due {
-            let deleted_at = (purpose == Purpose::Delete).then_some(stamp.now.as_str());
-            let newest = relational::state::signed(seen.max(stamp.observation));
-            let mut statement = connection.prepare_cached(&self.mark).during(OPERATION)?;
-            statement.execute(params![key, deleted_at, stamp.run_id, stamp.now, newest]).during(OPERATION)?;
+        if !is_due {
+            return Ok(Marked::NotDue);
         }
-        Ok(is_due)
+        let deleted_at = deletes.then_some(stamp.now.as_str());
+        let newest = relational::state::signed(seen.max(stamp.observation));
+        let connection = guard.connection();
+        let write = || {
+            let mut statement = connection.prepare_cached(&self.mark).during(OPERATION)?;
+            refused(statement.execute(params![key, deleted_at, stamp.run_id, stamp.now, newest]))
+        };
+        let is_kept = || Ok(lookup.one(connection, key)?.map_or(deletes, |now| now.deleted == deletes));
+        Ok(guard.write(write, is_kept)?.map_or(Marked::Done, Marked::Refused))
     }
 
-    fn keys(&self, connection: &Connection, purpose: Purpose) -> Result<Vec<String>> {
+    /// The keys of staged rows in their order, with the rows' places in their batch.
+    fn keys(&self, connection: &Connection, purpose: Purpose) -> Result<Vec<(String, Vec<usize>)>> {
         let mut statement = connection.prepare_cached(&self.keys).during(OPERATION)?;
-        let keys = statement.query_map([purpose as i64], |row| row.get(0)).during(OPERATION)?;
-        keys.collect::<rusqlite::Result<_>>().during(OPERATION)
+        let staged = statement.query_map([purpose as i64], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
+        let mut keys: Vec<(String, Vec<usize>)> = Vec::new();
+        for row in staged.during(OPERATION)? {
+            let (key, place) = row.during(OPERATION)?;
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            match keys.last_mut() {
+                Some((known, rows)) if *known == key => rows.push(place),
+                _ => keys.push((key, vec![place])),
+            }
+        }
+        Ok(keys)
+    }
+}
+
+/// What became of a record that was to be marked.
+enum Marked {
+    /// It is marked.
+    Done,
+    /// It is so already, or somebody newer knows better.
+    NotDue,
+    /// The table refuses it.
+    Refused(String),
+}
+
+/// Why a statement that writes one row did not, if the row is at fault.
+fn refused(done: std::result::Result<usize, Error>) -> Result<Option<String>> {
+    match done {
+        Ok(0) => Ok(Some(DROPPED.to_owned())),
+        Ok(_) => Ok(None),
+        Err(error) => refusal(&error).map(Some).ok_or_else(|| OWNER.classify(OPERATION, error)),
     }
 }
 
@@ -238,20 +293,4 @@ impl Merging {
 fn has_stage(connection: &Connection) -> Result<bool> {
     let statement = "select exists (select 1 from sqlite_temp_schema where name = '_cdm_stage')";
     connection.query_row(statement, [], |row| row.get(0)).during(OPERATION)
-}
-
-/// Why a table refuses a row, without a value of it; `None` for any other failure. A trigger's own words may
-/// show one.
-fn refusal(error: &Error) -> Option<String> {
-    let Error::SqliteFailure(failure, message) = error else { return None };
-    let what = match failure.code {
-        ErrorCode::TooBig => "the row is larger than SQLite takes",
-        ErrorCode::ConstraintViolation => match failure.extended_code {
-            ffi::SQLITE_CONSTRAINT_TRIGGER => "a trigger of the table refuses the row",
-            ffi::SQLITE_CONSTRAINT_CHECK => "the row breaks a rule of the table",
-            _ => return Some(message.clone().unwrap_or_else(|| "the row breaks a rule of the table".to_owned())),
-        },
-        _ => return None,
-    };
-    Some(what.to_owned())
 }

@@ -3,7 +3,7 @@ use endpoint_api::{
     batch::{Aliases, Parent, Rank, RejectEnvelope},
 };
 use relational::{
-    state::{signed, stage, unsigned, without_nul},
+    state::{kept, signed, stage, unsigned, without_nul},
     support,
 };
 use rusqlite::{Connection, Row, params};
@@ -105,7 +105,13 @@ pub(crate) fn store(
         table = support::REJECT,
     );
     let parameters = params![ingestion.to_string(), run_id, signed(observation), now];
-    connection.execute(&statement, parameters).during(STORE).map(drop)
+    connection.execute(&statement, parameters).during(STORE)?;
+    let lost = format!(
+        "select exists (select 1 from temp._cdm_stage_reject s left join {table} t on t.id = s.id where t.id is null)",
+        table = support::REJECT,
+    );
+    let is_lost: bool = connection.query_row(&lost, [], |row| row.get(0)).during(STORE)?;
+    kept(!is_lost, STORE, support::REJECT)
 }
 
 /// Removes rejects whose records were loaded.

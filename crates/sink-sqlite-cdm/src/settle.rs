@@ -1,6 +1,6 @@
 use endpoint_api::{Commit, LoadReceipt, Result};
 use relational::{
-    state::{fenced, receipt, signed, to_json, unsigned},
+    state::{fenced, kept, receipt, signed, to_json, unsigned},
     support,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -48,7 +48,7 @@ pub(crate) fn settle(
         support::LOAD
     );
     let line = params![key, run_id, signed(slice), signed(loading.fence), to_json(receipt)?, resume_at, now, confirmed];
-    connection.execute(&statement, line).during(OPERATION)?;
+    kept(connection.execute(&statement, line).during(OPERATION)? == 1, OPERATION, support::LOAD)?;
 
     let statement = format!("select prefix from {} where ingestion = ?1", support::INGESTION);
     let before: i64 = connection.query_row(&statement, [key], |row| row.get(0)).during(OPERATION)?;
@@ -74,7 +74,7 @@ pub(crate) fn settle(
         support::INGESTION
     );
     let parameters = params![key, signed(receipt.counts.inserted), prefix, checkpoint];
-    connection.execute(&statement, parameters).during(OPERATION)?;
+    kept(connection.execute(&statement, parameters).during(OPERATION)? == 1, OPERATION, support::INGESTION)?;
     outbox::put(connection, &commit.messages, now)
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use endpoint_api::{Error, ErrorKind, Result, Retry};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Owner {
         opened.map_err(|error| self.classify(operation, error))
     }
 
-    /// Turns an error of SQLite into one of the contract. Values are bound, so that its text holds none.
+    /// Turns an error of SQLite into one of the contract. It carries no data: see [`own_text`].
     pub fn classify(self, operation: &'static str, error: rusqlite::Error) -> Error {
         let Self(owner) = self;
         let (kind, retry, message) = match error.sqlite_error_code() {
@@ -98,7 +98,7 @@ impl Owner {
             // The library's own: a value of another type than its column's.
             None => (ErrorKind::Data, Retry::AfterOperator, format!("an entry of the {owner} is damaged")),
         };
-        Error::new(kind, operation, message).with_retry(retry).caused_by(error)
+        Error::new(kind, operation, message).with_retry(retry).caused_by(own_text(&error))
     }
 
     /// Runs what may block on a thread that may.
@@ -114,6 +114,51 @@ impl Owner {
         // What is logged there is of the same run.
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(cut_short)?
+    }
+}
+
+/// Messages of SQLite's that are always these words.
+const FIXED: &[&str] = &[
+    "attempt to write a readonly database",
+    "database disk image is malformed",
+    "database is locked",
+    "database or disk is full",
+    "database table is locked",
+    "disk I/O error",
+    "file is not a database",
+    "locking protocol",
+    "not authorized",
+    "out of memory",
+    "string or blob too big",
+    "unable to open database file",
+];
+
+/// What SQLite says, as far as it holds no value of a cell.
+///
+/// Values are bound, but triggers and expressions of a table see them: `raise(fail, …)` and functions such as
+/// `json_extract` put them into messages. So a message is shown where it holds names only, and else what its code means.
+pub fn own_text(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let message = message.as_deref().filter(|message| match failure.extended_code {
+                ffi::SQLITE_CONSTRAINT_DATATYPE
+                | ffi::SQLITE_CONSTRAINT_FOREIGNKEY
+                | ffi::SQLITE_CONSTRAINT_NOTNULL
+                | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                | ffi::SQLITE_CONSTRAINT_ROWID
+                | ffi::SQLITE_CONSTRAINT_UNIQUE => true,
+                ffi::SQLITE_CONSTRAINT_TRIGGER => false,
+                _ => message.starts_with("no such table: ") || FIXED.contains(message),
+            });
+            message.map_or_else(|| failure.to_string(), str::to_owned)
+        }
+        // A statement of ours that cannot be read: it has no value in it.
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        rusqlite::Error::InvalidColumnType(_, name, found) => {
+            format!("the column {name} holds a value of type {found}")
+        }
+        rusqlite::Error::QueryReturnedNoRows | rusqlite::Error::ExecuteReturnedResults => error.to_string(),
+        _ => "a value cannot be read as what its column should hold".to_owned(),
     }
 }
 
@@ -171,5 +216,44 @@ mod tests {
         let error = Owner("catalog").open(Path::new("/dev/zero"), Access::Write, Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().starts_with("the catalog's file is not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn no_value_of_a_cell_is_in_an_error() {
+        const CELL: &str = "canary-of-a-cell";
+        let base = Connection::open_in_memory().unwrap();
+        base.execute_batch(
+            "create table t (a text unique, b text check (json_valid(b)), c text not null default '') strict;
+             create virtual table f using fts5 (a);",
+        )
+        .unwrap_or_else(|_| base.execute_batch("create table if not exists t (a text)").unwrap());
+        for body in [
+            "raise(abort, 'bad ' || new.a)",
+            "raise(fail, new.a)",
+            "raise(rollback, 'no such table: ' || new.a)",
+            "json_extract('{}', new.a)",
+            "json_extract('{}', '$.' || new.a || '[')",
+            "json(new.a)",
+            "abs(-9223372036854775808) || new.a",
+            "(select a from f where f match new.a || ': x')",
+            "(select a from f where f match '\"' || new.a)",
+        ] {
+            let made = base.execute_batch(&format!(
+                "drop trigger if exists refuse; create trigger refuse before insert on t begin select {body}; end"
+            ));
+            let failed = made.and_then(|()| base.execute("insert into t (a) values (?1)", [CELL]));
+            let Err(error) = failed else { continue };
+            let told = Owner("sink").classify("test", error).to_string();
+            assert!(!told.contains("canary"), "{body}: {told}");
+        }
+        base.execute_batch("drop trigger if exists refuse").unwrap();
+        base.execute("insert into t (a) values (?1)", [CELL]).unwrap();
+        for statement in
+            ["insert into t (a) values (?1)", "insert into t (b) values (?1)", "insert into t (x) values (?1)"]
+        {
+            let error = base.execute(statement, [CELL]).unwrap_err();
+            let told = Owner("sink").classify("test", error).to_string();
+            assert!(!told.contains("canary"), "{statement}: {told}");
+        }
     }
 }

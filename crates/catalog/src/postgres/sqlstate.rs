@@ -11,7 +11,7 @@ const CODES: &[Meaning] = &[
     ("42P07", ErrorKind::Data, Retry::AfterOperator),
 ];
 
-pub(super) const DIALOGUE: Dialogue = Dialogue { codes: CODES, advice };
+pub(super) const DIALOGUE: Dialogue = Dialogue { codes: CODES, private: (ErrorKind::Internal, Retry::Never), advice };
 
 /// Turns an error of the client library into one of the contract.
 pub(super) fn classify(operation: &'static str, error: &tokio_postgres::Error) -> Error {

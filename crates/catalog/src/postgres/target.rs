@@ -1,5 +1,5 @@
 use endpoint_api::{Error, ErrorKind, Result};
-use postgres_client::{BadUrl, Connector, Target, TlsMode, read_url};
+use postgres_client::{BadUrl, Connector, Target, read_url};
 
 /// Reads a metadata URL that begins with `postgres://` or `postgresql://`.
 ///
@@ -23,7 +23,7 @@ pub(crate) fn connector(url: &str) -> Result<Connector> {
     if config.get_user().is_none() {
         return Err(wrong("the metadata URL names no user"));
     }
-    Connector::new(Target::new(config, tls.unwrap_or(TlsMode::Prefer), "cdm catalog"), None)
+    Connector::new(Target::new(config, tls, "cdm catalog"), None)
 }
 
 #[cfg(test)]
