@@ -87,6 +87,7 @@ mod outbox;
 mod provision;
 mod registry;
 mod rejects;
+mod replayable;
 mod sink;
 mod site;
 mod source;
@@ -109,9 +110,10 @@ pub use provision::{
 };
 pub use registry::Registry;
 pub use rejects::{
-    Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState,
-    general_reason,
+    Dismissal, Dismissals, EachReject, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing,
+    RejectState, general_reason,
 };
+pub use replayable::{PageLimit, ReplayableRejects};
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
     RunSpec, Sink, Verification,

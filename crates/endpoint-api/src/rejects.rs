@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -8,14 +10,37 @@ use crate::{Ingestion, Result, StoredReject, batch::Stage};
 /// [`SinkCapabilities::reject_listing`](crate::SinkCapabilities::reject_listing).
 #[async_trait]
 pub trait RejectListing: Send + Sync {
-    /// The rejects that match, the newest first as [`Sink::rejects`](crate::Sink::rejects) orders them: at most
-    /// `limit`, without the first `offset`.
-    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>>;
+    /// Gives the rejects that match to `each`, the newest first as [`Sink::rejects`](crate::Sink::rejects) orders them:
+    /// at most `limit`, and none after the one for which `each` breaks.
+    ///
+    /// Their records are not read: [`StoredReject::raw`] is empty, and the envelope need not be what came with the
+    /// record. A listing SHOULD hold no more than a bounded number of rejects in memory.
+    async fn list(&self, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()>;
 
     /// Counts the rejects that match, in one group for each combination of values in `columns`, the largest group
     /// first. Without a column there is one group, or none when nothing matches. Reasons that differ in whole numbers only
     /// are one, see [`general_reason`].
     async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>>;
+}
+
+/// What is done with each reject of a listing.
+pub type EachReject<'e> = dyn FnMut(ListedReject) -> ControlFlow<()> + Send + 'e;
+
+impl dyn RejectListing + '_ {
+    /// The rejects that match, as [`list`](RejectListing::list) gives them.
+    ///
+    /// # Errors
+    ///
+    /// As `list`.
+    pub async fn newest(&self, filter: &RejectFilter, limit: usize) -> Result<Vec<ListedReject>> {
+        let mut listed = Vec::new();
+        let mut each = |reject| {
+            listed.push(reject);
+            ControlFlow::Continue(())
+        };
+        self.list(filter, limit, &mut each).await?;
+        Ok(listed)
+    }
 }
 
 /// Sets rejects aside that nobody wants to look at again. They stay on record with the reason. An optional role of a
@@ -100,7 +125,7 @@ impl RejectFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedReject {
-    /// The reject.
+    /// The reject, without its record.
     pub reject: StoredReject,
     /// Why it was dismissed, if it is.
     pub dismissal: Option<Dismissal>,

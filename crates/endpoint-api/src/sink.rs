@@ -5,8 +5,8 @@ use cdm_models::{ModelDescriptor, ModelId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Checkpoint, Dismissals, Holder, Ingestion, Message, Outbox, Reject, RejectListing, Result, RunId, RunWatch,
-    Slice, SourceSite,
+    Batch, Checkpoint, Dismissals, Holder, Ingestion, Message, Outbox, Reject, RejectListing, ReplayableRejects,
+    Result, RunId, RunWatch, Slice, SourceSite,
     batch::{Incomplete, SourceHashes, StoredReject},
 };
 
@@ -85,6 +85,12 @@ pub trait Sink: Send + Sync {
     /// Where rejects are dismissed: `Some` if and only if the driver declares
     /// [`SinkCapabilities::dismissals`](crate::SinkCapabilities::dismissals).
     fn dismissals(&self) -> Option<&dyn Dismissals> {
+        None
+    }
+
+    /// How the rejects that can be loaded again are read: `Some` if and only if the driver declares
+    /// [`SinkCapabilities::replay`](crate::SinkCapabilities::replay).
+    fn replayable_rejects(&self) -> Option<&dyn ReplayableRejects> {
         None
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     /// What failed, the first one first.
     failures: Vec<Failure>,
     exit: Exit,
+    /// Whether writing it succeeded, when the command has printed it itself.
+    printed: Option<Result<(), Failure>>,
 }
 
 impl Answer {
@@ -41,7 +43,13 @@ impl Answer {
 
     /// An answer whose text is printed as it is: it has colours, or is a program.
     pub(crate) fn verbatim(json: Map<String, Value>, text: impl Into<String>) -> Self {
-        Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok }
+        Self { json, text: text.into(), failures: Vec::new(), exit: Exit::Ok, printed: None }
+    }
+
+    /// An answer that the command has printed itself, with the failure in JSON, where it could be written.
+    pub(crate) fn printed(written: Result<(), Failure>, failure: Option<Failure>) -> Self {
+        let exit = failure.as_ref().map_or(Exit::Ok, Failure::exit);
+        Self { printed: Some(written), ..Self::verbatim(Map::new(), "").failed(failure).exit(exit) }
     }
 
     /// What people see.
@@ -82,9 +90,9 @@ impl Answer {
 pub(crate) fn print(output: Output, logs: LogFormat, result: Result<Answer, Failure>) -> Exit {
     let answer = result.unwrap_or_else(|failure| {
         let exit = failure.exit();
-        Answer { json: Map::new(), text: String::new(), failures: vec![failure], exit }
+        Answer { json: Map::new(), text: String::new(), failures: vec![failure], exit, printed: None }
     });
-    let written = match output {
+    let written = answer.printed.unwrap_or_else(|| match output {
         Output::Json => {
             let mut json = answer.json;
             if let Some(failure) = answer.failures.first() {
@@ -92,12 +100,11 @@ pub(crate) fn print(output: Output, logs: LogFormat, result: Result<Answer, Fail
             }
             write_out(&format!("{}\n", to_text(&Value::Object(json))))
         }
-        Output::Table => {
-            let written = write_out(&answer.text);
-            answer.failures.iter().for_each(|failure| print_failure(logs, failure));
-            written
-        }
-    };
+        Output::Table => write_out(&answer.text),
+    });
+    if output == Output::Table {
+        answer.failures.iter().for_each(|failure| print_failure(logs, failure));
+    }
     match written {
         Ok(()) => answer.exit,
         Err(failure) => {
@@ -123,7 +130,7 @@ fn log_line(failure: &Failure) -> Value {
 }
 
 /// One line for programs, indented lines on a terminal.
-fn to_text(json: &Value) -> String {
+pub(crate) fn to_text(json: &Value) -> String {
     if io::stdout().is_terminal() { printable::json(&format!("{json:#}")).into_owned() } else { json.to_string() }
 }
 

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use endpoint_api::{Dismissals, DriverEntry, Endpoint, EndpointId, OpenContext, RejectListing, Sink, Source};
+use endpoint_api::{
+    Dismissals, DriverEntry, Endpoint, EndpointId, OpenContext, RejectListing, ReplayableRejects, Sink, Source,
+};
 use serde_json::Value;
 
 use crate::{
@@ -44,6 +46,12 @@ impl Opened {
     pub(crate) fn dismissals(&self) -> Option<&dyn Dismissals> {
         let declared = self.driver.capabilities().sink.is_some_and(|sink| sink.dismissals);
         self.endpoint.sink().filter(|_| declared)?.dismissals()
+    }
+
+    /// How the sink reads the rejects that can be loaded again, where the driver declares that.
+    pub(crate) fn replayable_rejects(&self) -> Option<&dyn ReplayableRejects> {
+        let declared = self.driver.capabilities().sink.is_some_and(|sink| sink.replay);
+        self.endpoint.sink().filter(|_| declared)?.replayable_rejects()
     }
 }
 

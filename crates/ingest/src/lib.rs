@@ -31,7 +31,7 @@ pub use job::{Job, OnOverlap, Options};
 pub use limit::MaxRejects;
 pub use mapping::Mapping;
 pub use observer::{Observer, Silent};
-pub use replay::replay;
+pub use replay::{ReplayPages, replay};
 pub use report::{RunReport, RunStatus};
 pub use retry::{passes, retry};
 pub use run::ingest;

@@ -2,11 +2,39 @@ use std::sync::Arc;
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Batch, Commit, Counts, Error, ErrorKind, Ingestion, LoadReceipt, RawBatch, Replay, Result, Sink, StoredReject,
+    Batch, Commit, Counts, Error, ErrorKind, Ingestion, LoadReceipt, PageLimit, RawBatch, RejectFilter, Replay,
+    ReplayableRejects, Result, Sink, StoredReject,
     batch::{NewRecord, Origin, RawBatchBuilder},
 };
 
 use crate::Mapping;
+
+/// The size of a page of [`ReplayPages`], which is in memory as a whole.
+const PAGE: PageLimit = PageLimit { rejects: 1000, bytes: 8 * 1024 * 1024 };
+
+/// The rejects of a sink that match a filter and can be loaded again, each once, page by page.
+pub struct ReplayPages<'s> {
+    rejects: &'s dyn ReplayableRejects,
+    filter: RejectFilter,
+    /// The last id of the page before.
+    after: Option<String>,
+}
+
+impl<'s> ReplayPages<'s> {
+    /// The pages, from the first one on.
+    pub fn new(rejects: &'s dyn ReplayableRejects, filter: RejectFilter) -> Self {
+        Self { rejects, filter, after: None }
+    }
+
+    /// The next page; an empty one is the end. What was on a page does not come again, whatever became of it.
+    pub async fn next(&mut self) -> Result<Vec<StoredReject>> {
+        let page = self.rejects.page(&self.filter, self.after.as_deref(), PAGE).await?;
+        if let Some(last) = page.last() {
+            self.after = Some(last.id.clone());
+        }
+        Ok(page)
+    }
+}
 
 /// A batch holds about so many bytes.
 const BATCH_BYTES: usize = 1024 * 1024;

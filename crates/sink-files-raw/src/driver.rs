@@ -6,9 +6,9 @@ use std::{
 
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
-    Capabilities, CheckReport, Driver, Endpoint, Error, ErrorKind, Ingestion, ListedReject, LivingRun, Load,
-    OpenContext, Outbox, Provisioner, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectQuery, Replay,
-    Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
+    Capabilities, CheckReport, Driver, EachReject, Endpoint, Error, ErrorKind, Ingestion, ListedReject, LivingRun,
+    Load, OpenContext, Outbox, Provisioner, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectQuery,
+    Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, StoredReject, TemplateInfo, Verification,
     async_trait, register_driver,
 };
 use rustix::fs::Access;
@@ -124,9 +124,15 @@ impl Sink for FilesEndpoint {
 
 #[async_trait]
 impl RejectListing for FilesEndpoint {
-    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+    async fn list(&self, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()> {
         let (layout, filter) = (self.layout.clone(), filter.clone());
-        blocking("read rejects", move || rejects::listed(&layout, &filter, offset, limit)).await
+        let found = blocking("read rejects", move || rejects::listed(&layout, &filter, limit)).await?;
+        // The oldest file tells when a reject was first met, so none can be given before all files are read.
+        let mut found = found.into_iter().map(|reject| ListedReject::new(reject, None));
+        while let Some(listed) = found.next()
+            && each(listed).is_continue()
+        {}
+        Ok(())
     }
 
     async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {

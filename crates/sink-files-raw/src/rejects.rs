@@ -8,8 +8,8 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Error, ErrorKind, Ingestion, ListedReject, Reject, RejectColumn, RejectFilter, RejectGroup, RejectQuery,
-    RejectState, Result, StoredReject,
+    Error, ErrorKind, Ingestion, Reject, RejectColumn, RejectFilter, RejectGroup, RejectQuery, RejectState, Result,
+    StoredReject,
     batch::{Origin, Rank, RejectEnvelope, Stage},
 };
 use serde::{Deserialize, Serialize};
@@ -116,16 +116,17 @@ impl CompleteReads {
 /// rejects than are asked for.
 pub(crate) fn newest(layout: &Layout, query: &RejectQuery) -> Result<Vec<StoredReject>> {
     let takes = |reject: &StoredReject| query.id.as_ref().is_none_or(|id| *id == reject.id);
-    page(layout, query.ingestion.as_ref(), &takes, query.offset, query.limit)
+    let wanted = query.offset.saturating_add(query.limit);
+    let mut found = first(layout, query.ingestion.as_ref(), &takes, wanted, true)?;
+    Ok(found.split_off(query.offset.min(found.len())))
 }
 
-/// As [`newest`], those that match a filter. None of them is dismissed.
-pub(crate) fn listed(layout: &Layout, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+/// As [`newest`], those that match a filter, without their records. None of them is dismissed.
+pub(crate) fn listed(layout: &Layout, filter: &RejectFilter, limit: usize) -> Result<Vec<StoredReject>> {
     if filter.state == RejectState::Dismissed {
         return Ok(Vec::new());
     }
-    let page = page(layout, filter.ingestion.as_ref(), &|reject| takes(filter, reject), offset, limit)?;
-    Ok(page.into_iter().map(|reject| ListedReject::new(reject, None)).collect())
+    first(layout, filter.ingestion.as_ref(), &|reject| takes(filter, reject), limit, false)
 }
 
 fn takes(filter: &RejectFilter, reject: &StoredReject) -> bool {
@@ -171,22 +172,12 @@ fn newest_files(layout: &Layout, ingestion: Option<&Ingestion>) -> Result<Vec<Re
     Ok(files)
 }
 
-fn page(
-    layout: &Layout,
-    ingestion: Option<&Ingestion>,
-    takes: &dyn Fn(&StoredReject) -> bool,
-    offset: usize,
-    limit: usize,
-) -> Result<Vec<StoredReject>> {
-    let mut found = first(layout, ingestion, takes, offset.saturating_add(limit))?;
-    Ok(found.split_off(offset.min(found.len())))
-}
-
 fn first(
     layout: &Layout,
     ingestion: Option<&Ingestion>,
     takes: &dyn Fn(&StoredReject) -> bool,
     wanted: usize,
+    with_records: bool,
 ) -> Result<Vec<StoredReject>> {
     let mut found: Vec<StoredReject> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -199,7 +190,10 @@ fn first(
         let missing = wanted - found.len();
         let mut last: VecDeque<StoredReject> = VecDeque::new();
         let mut ids: HashSet<String> = HashSet::new();
-        file.read(layout, |reject| {
+        file.read(layout, |mut reject| {
+            if !with_records {
+                reject.raw = Vec::new();
+            }
             if let Some(known) = places.get(&reject.id).and_then(|place| found.get_mut(*place)) {
                 known.rejected_at = reject.rejected_at;
             } else if missing == 0 || passed.contains(&reject.id) {

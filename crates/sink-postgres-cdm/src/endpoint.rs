@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc};
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Capabilities, CheckReport, Dismissals, Driver, Endpoint, EndpointId, ErrorKind, Ingestion, Load, OpenContext,
-    Outbox, Provisioner, RejectListing, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities,
-    Source, SourceSite, StoredReject, TemplateInfo, Verification, async_trait, register_driver,
+    Outbox, Provisioner, RejectListing, RejectQuery, Replay, ReplayableRejects, Result, Run, RunSpec, RunWatch, Sink,
+    SinkCapabilities, Source, SourceSite, StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use postgres_client::Connector;
 use relational::{Identifier, Naming, state::Retention};
@@ -206,6 +206,10 @@ impl Sink for PgCdm {
     }
 
     fn dismissals(&self) -> Option<&dyn Dismissals> {
+        Some(self)
+    }
+
+    fn replayable_rejects(&self) -> Option<&dyn ReplayableRejects> {
         Some(self)
     }
 }

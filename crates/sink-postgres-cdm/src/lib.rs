@@ -36,6 +36,7 @@ mod place;
 mod provision;
 mod reject_listing;
 mod rejects;
+mod replayable_rejects;
 mod retention;
 mod rights;
 mod run;

@@ -1,16 +1,19 @@
+use std::pin::pin;
+
 use endpoint_api::{
-    Dismissal, Dismissals, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing,
-    RejectState, Result, async_trait,
+    Dismissal, Dismissals, EachReject, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup,
+    RejectListing, RejectState, Result, async_trait,
 };
+use futures::TryStreamExt as _;
 use relational::{
     state::{unsigned, without_nul},
     support::VERDICT,
 };
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use crate::{
     endpoint::PgCdm,
-    rejects::{WIDTH, columns, keeps_records, stored, unprovisioned},
+    rejects::{WIDTH, listed_columns, stored, unprovisioned},
     session::{Session, column},
     state::SupportTables,
 };
@@ -19,62 +22,54 @@ use crate::{
 const RFC_3339: &str = "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'";
 
 /// A session with the table of rejects.
-struct Rejects<'e> {
+pub(crate) struct Rejects<'e> {
     endpoint: &'e PgCdm,
-    session: Session,
-    table: String,
+    pub(crate) session: Session,
+    pub(crate) table: String,
     /// Whether the table has the columns of dismissals, which came later.
     keeps_dismissals: bool,
-    /// Whether it has those of the record.
-    keeps_records: bool,
 }
 
 /// A filter as the parameters of [`Rejects::condition`].
-struct Wanted {
+pub(crate) struct Wanted {
     ids: Option<Vec<String>>,
     id_prefix: Option<String>,
     ingestion: Option<String>,
     stage: Option<String>,
     field: Option<String>,
     reasons: Option<Vec<String>>,
-    state: RejectState,
+    pub(crate) state: RejectState,
 }
 
 impl<'e> Rejects<'e> {
-    async fn open(endpoint: &'e PgCdm) -> Result<Self> {
+    pub(crate) async fn open(endpoint: &'e PgCdm) -> Result<Self> {
         let session = Session::open(endpoint.connector()).await?;
         let table = SupportTables::of(endpoint.schema()).reject;
         let statement = "select exists (select from pg_attribute where attrelid = to_regclass($1) \
                          and attname = 'dismissed_verdict' and not attisdropped)";
         let found = session.query_one("list rejects", statement, &[(&table, Type::TEXT)]).await?;
-        let keeps_records = keeps_records(&session, &table).await?;
-        Ok(Self { endpoint, session, table, keeps_dismissals: column(&found, 0)?, keeps_records })
+        Ok(Self { endpoint, session, table, keeps_dismissals: column(&found, 0)? })
     }
 
-    async fn wanted(&self, filter: &RejectFilter) -> Result<Wanted> {
-        let reasons = match &filter.reason {
-            None => None,
-            Some(_) => {
-                let statement = format!("select distinct reason from {}", self.table);
-                let rows = self.session.query("list rejects", &statement, &[]).await;
-                let rows = rows.map_err(|error| unprovisioned(self.endpoint, error))?;
-                let reasons = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
-                Some(reasons.into_iter().filter(|reason| filter.takes_reason(reason)).collect())
-            }
-        };
-        Ok(Wanted {
-            ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().map(|id| without_nul(id)).collect()),
-            id_prefix: filter.id_prefix.as_deref().map(without_nul),
-            ingestion: filter.ingestion.as_ref().map(ToString::to_string),
-            stage: filter.stage.map(|stage| stage.to_string()),
-            field: filter.field.as_deref().map(without_nul),
-            reasons,
-            state: filter.state,
-        })
+    /// The parameters of a filter. Which of the stored reasons it takes is looked up in the whole table.
+    pub(crate) async fn wanted(&self, filter: &RejectFilter) -> Result<Wanted> {
+        let mut wanted = Wanted::but_reason(filter);
+        if filter.reason.is_some() {
+            let statement = format!("select distinct reason from {}", self.table);
+            let rows = self.session.query("list rejects", &statement, &[]).await;
+            let rows = rows.map_err(|error| self.unprovisioned(error))?;
+            let reasons = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
+            wanted.reasons = Some(reasons.into_iter().filter(|reason| filter.takes_reason(reason)).collect());
+        }
+        Ok(wanted)
+    }
+
+    pub(crate) fn unprovisioned(&self, error: Error) -> Error {
+        unprovisioned(self.endpoint, error)
     }
 
     /// What a reject has to fulfil: the parameters are $1 to $6.
-    fn condition(&self, state: RejectState) -> String {
+    pub(crate) fn condition(&self, state: RejectState) -> String {
         let state = match (state, self.keeps_dismissals) {
             (RejectState::Any, _) | (RejectState::Open, false) => "true".to_owned(),
             (RejectState::Dismissed, false) => "false".to_owned(),
@@ -113,7 +108,20 @@ impl<'e> Rejects<'e> {
 }
 
 impl Wanted {
-    fn parameters(&self) -> [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] {
+    /// The parameters of a filter, whatever it says of reasons.
+    pub(crate) fn but_reason(filter: &RejectFilter) -> Self {
+        Self {
+            ids: (!filter.ids.is_empty()).then(|| filter.ids.iter().map(|id| without_nul(id)).collect()),
+            id_prefix: filter.id_prefix.as_deref().map(without_nul),
+            ingestion: filter.ingestion.as_ref().map(ToString::to_string),
+            stage: filter.stage.map(|stage| stage.to_string()),
+            field: filter.field.as_deref().map(without_nul),
+            reasons: None,
+            state: filter.state,
+        }
+    }
+
+    pub(crate) fn parameters(&self) -> [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] {
         [
             (&self.ids, Type::TEXT_ARRAY),
             (&self.ingestion, Type::TEXT),
@@ -125,9 +133,17 @@ impl Wanted {
     }
 }
 
+/// The reject in a row of [`listed_columns`] and a dismissal.
+fn listed(row: &Row) -> Result<ListedReject> {
+    const DISMISSAL: usize = WIDTH;
+    let at: Option<String> = column(row, DISMISSAL)?;
+    let (by, reason): (String, String) = (column(row, DISMISSAL + 1)?, column(row, DISMISSAL + 2)?);
+    Ok(ListedReject::new(stored(row)?, at.map(|at| Dismissal::new(reason, by, at))))
+}
+
 #[async_trait]
 impl RejectListing for PgCdm {
-    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+    async fn list(&self, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()> {
         let rejects = Rejects::open(self).await?;
         let wanted = rejects.wanted(filter).await?;
         let dismissal = if rejects.keeps_dismissals {
@@ -139,24 +155,22 @@ impl RejectListing for PgCdm {
             "null::text, '', ''".to_owned()
         };
         let statement = format!(
-            "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit $7 offset $8",
-            columns(rejects.keeps_records),
+            "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit $7",
+            listed_columns(),
             rejects.table,
             rejects.condition(wanted.state),
         );
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let (limit, offset) = (number(limit), number(offset));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut parameters = wanted.parameters().to_vec();
-        parameters.extend([(&limit as _, Type::INT8), (&offset as _, Type::INT8)]);
-        let rows = rejects.session.query("list rejects", &statement, &parameters).await;
-        let rows = rows.map_err(|error| unprovisioned(self, error))?;
-        let listed = rows.iter().map(|row| {
-            const DISMISSAL: usize = WIDTH;
-            let at: Option<String> = column(row, DISMISSAL)?;
-            let (by, reason): (String, String) = (column(row, DISMISSAL + 1)?, column(row, DISMISSAL + 2)?);
-            Ok(ListedReject::new(stored(row)?, at.map(|at| Dismissal::new(reason, by, at))))
-        });
-        listed.collect()
+        parameters.push((&limit as _, Type::INT8));
+        let rows = rejects.session.query_rows("list rejects", &statement, &parameters).await;
+        let mut rows = pin!(rows.map_err(|error| rejects.unprovisioned(error))?);
+        while let Some(row) = rows.try_next().await? {
+            if each(listed(&row)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
@@ -172,7 +186,7 @@ impl RejectListing for PgCdm {
             rejects.condition(wanted.state),
         );
         let rows = rejects.session.query("count rejects", &statement, &wanted.parameters()).await;
-        let rows = rows.map_err(|error| unprovisioned(self, error))?;
+        let rows = rows.map_err(|error| rejects.unprovisioned(error))?;
         let mut groups = Vec::with_capacity(rows.len());
         for row in &rows {
             let count = unsigned(column(row, 0)?);

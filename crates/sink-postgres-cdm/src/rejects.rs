@@ -118,16 +118,21 @@ pub(crate) async fn store(
     kept(usize::try_from(there).is_ok_and(|there| there == rejects.len()), "store rejects", support::REJECT)
 }
 
-/// What is read of a reject, in the order in which [`stored`] takes it.
+/// What is read of a reject with its record, in the order in which [`stored`] takes it.
 pub(crate) fn columns(keeps_records: bool) -> String {
     let aliases = if keeps_records { "aliases" } else { "null::text" };
-    format!("{COLUMNS}, {aliases}")
+    format!("raw, {aliases}, {COLUMNS}")
 }
 
-/// How many columns [`columns`] are.
+/// What is read of a reject without its record, in the same order.
+pub(crate) fn listed_columns() -> String {
+    format!("''::bytea, null::text, {COLUMNS}")
+}
+
+/// How many columns [`columns`] and [`listed_columns`] are.
 pub(crate) const WIDTH: usize = 17;
 
-const COLUMNS: &str = "ingestion, run_id, stage, reason, field, origin, key, raw, raw_length, raw_hash, id, \
+const COLUMNS: &str = "ingestion, run_id, stage, reason, field, origin, key, raw_length, raw_hash, id, \
      to_char(rejected_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
      parent_id, parent_key, coalesce(rank, 1::smallint), observation";
 
@@ -172,23 +177,23 @@ pub(crate) fn unprovisioned(endpoint: &PgCdm, error: Error) -> Error {
 /// The reject in a row that begins with [`columns`].
 pub(crate) fn stored(row: &Row) -> Result<StoredReject> {
     Ok(StoredReject {
-        id: column(row, 10)?,
-        ingestion: column(row, 0)?,
-        run_id: column(row, 1)?,
-        stage: stage(column(row, 2)?),
-        reason: column(row, 3)?,
-        field: column(row, 4)?,
-        origin: column(row, 5)?,
-        key: column(row, 6)?,
-        raw: column(row, 7)?,
-        raw_length: unsigned(column(row, 8)?),
-        raw_hash: column(row, 9)?,
-        rejected_at: column(row, 11)?,
+        raw: column(row, 0)?,
+        ingestion: column(row, 2)?,
+        run_id: column(row, 3)?,
+        stage: stage(column(row, 4)?),
+        reason: column(row, 5)?,
+        field: column(row, 6)?,
+        origin: column(row, 7)?,
+        key: column(row, 8)?,
+        raw_length: unsigned(column(row, 9)?),
+        raw_hash: column(row, 10)?,
+        id: column(row, 11)?,
+        rejected_at: column(row, 12)?,
         envelope: {
-            let parent = Parent { id: column(row, 12)?, key: column(row, 13)? };
-            RejectEnvelope::new(Some(parent), Rank::of_number(column::<i16>(row, 14)?.into()))
-                .with_aliases(Aliases::new(column(row, 16)?))
+            let parent = Parent { id: column(row, 13)?, key: column(row, 14)? };
+            RejectEnvelope::new(Some(parent), Rank::of_number(column::<i16>(row, 15)?.into()))
+                .with_aliases(Aliases::new(column(row, 1)?))
         },
-        observation: unsigned(column(row, 15)?),
+        observation: unsigned(column(row, 16)?),
     })
 }

@@ -1,6 +1,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use endpoint_api::{Error, ErrorKind, Result};
+use futures::{Stream, TryStreamExt as _};
 use postgres_client::{ConnectError, Connector};
 use tokio_postgres::{
     Client, Row,
@@ -68,6 +69,18 @@ impl Session {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>> {
         self.client.query_typed(statement, parameters).await.map_err(|error| classify(operation, &error))
+    }
+
+    /// As [`query`](Self::query), with the rows as they come.
+    pub(crate) async fn query_rows(
+        &self,
+        operation: &'static str,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<impl Stream<Item = Result<Row>> + use<>> {
+        let failed = move |error| classify(operation, &error);
+        let parameters = parameters.iter().map(|(value, kind)| (*value, kind.clone()));
+        Ok(self.client.query_typed_raw(statement, parameters).await.map_err(failed)?.map_err(failed))
     }
 
     pub(crate) async fn query_opt(

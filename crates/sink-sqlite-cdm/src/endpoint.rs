@@ -4,8 +4,8 @@ use std::sync::Arc;
 use cdm_models::ModelDescriptor;
 use endpoint_api::{
     Capabilities, CheckReport, Dismissals, Driver, Endpoint, Ingestion, Load, OpenContext, Outbox, Provisioner,
-    RejectListing, RejectQuery, Replay, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities, Source, SourceSite,
-    StoredReject, TemplateInfo, Verification, async_trait, register_driver,
+    RejectListing, RejectQuery, Replay, ReplayableRejects, Result, Run, RunSpec, RunWatch, Sink, SinkCapabilities,
+    Source, SourceSite, StoredReject, TemplateInfo, Verification, async_trait, register_driver,
 };
 use relational::{Naming, state::Retention};
 use sqlite_client::Access;
@@ -175,6 +175,10 @@ impl Sink for SqliteCdm {
     }
 
     fn dismissals(&self) -> Option<&dyn Dismissals> {
+        Some(self)
+    }
+
+    fn replayable_rejects(&self) -> Option<&dyn ReplayableRejects> {
         Some(self)
     }
 }

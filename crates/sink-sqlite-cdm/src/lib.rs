@@ -29,6 +29,7 @@ mod outbox;
 mod provision;
 mod reject_listing;
 mod rejects;
+mod replayable_rejects;
 mod retention;
 mod run;
 mod settle;

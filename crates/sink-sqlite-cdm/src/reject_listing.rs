@@ -1,6 +1,8 @@
+use std::ops::ControlFlow;
+
 use endpoint_api::{
-    Dismissal, Dismissals, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing,
-    RejectState, Result, async_trait,
+    Dismissal, Dismissals, EachReject, Error, ErrorKind, ListedReject, RejectColumn, RejectFilter, RejectGroup,
+    RejectListing, RejectState, Result, async_trait,
 };
 use relational::{
     state::unsigned,
@@ -8,18 +10,22 @@ use relational::{
 };
 use rusqlite::{Connection, named_params, types::Value};
 use sqlite_client::Access;
+use tokio::sync::mpsc;
 
 use crate::{
     cells,
     database::{Database, During as _, OWNER},
     endpoint::SqliteCdm,
-    rejects::{LIST, WIDTH, columns, keeps_records, open, read},
+    rejects::{LIST, WIDTH, listed_columns, open, read},
 };
 
 const DISMISS: &str = "dismiss rejects";
 
+/// How many rejects of a listing are read ahead.
+const READ_AHEAD: usize = 256;
+
 /// The condition of a filter, with its values as named parameters.
-struct Wanted {
+pub(crate) struct Wanted {
     ids: Option<String>,
     id_prefix: Option<String>,
     ingestion: Option<String>,
@@ -29,28 +35,32 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(connection: &Connection, filter: &RejectFilter) -> Result<Self> {
-        let reasons = match &filter.reason {
-            None => None,
-            Some(_) => {
-                let statement = format!("select distinct reason from {}", support::REJECT);
-                let mut statement = connection.prepare(&statement).during(LIST)?;
-                let reasons = statement.query_map([], |row| row.get::<_, String>(0)).during(LIST)?;
-                let reasons = reasons.collect::<rusqlite::Result<Vec<_>>>().during(LIST)?;
-                Some(list(reasons.into_iter().filter(|reason| filter.takes_reason(reason))))
-            }
-        };
-        Ok(Self {
+    /// The values of a filter. Which of the stored reasons it takes is looked up in the whole table.
+    pub(crate) fn of(connection: &Connection, filter: &RejectFilter) -> Result<Self> {
+        let mut wanted = Self::but_reason(filter);
+        if filter.reason.is_some() {
+            let statement = format!("select distinct reason from {}", support::REJECT);
+            let mut statement = connection.prepare(&statement).during(LIST)?;
+            let reasons = statement.query_map([], |row| row.get::<_, String>(0)).during(LIST)?;
+            let reasons = reasons.collect::<rusqlite::Result<Vec<_>>>().during(LIST)?;
+            wanted.reasons = Some(list(reasons.into_iter().filter(|reason| filter.takes_reason(reason))));
+        }
+        Ok(wanted)
+    }
+
+    /// The values of a filter, whatever it says of reasons.
+    pub(crate) fn but_reason(filter: &RejectFilter) -> Self {
+        Self {
             ids: (!filter.ids.is_empty()).then(|| list(filter.ids.iter().cloned())),
             id_prefix: filter.id_prefix.clone(),
             ingestion: filter.ingestion.as_ref().map(ToString::to_string),
             stage: filter.stage.map(|stage| stage.to_string()),
             field: filter.field.clone(),
-            reasons,
-        })
+            reasons: None,
+        }
     }
 
-    fn parameters(&self) -> Vec<(&'static str, Value)> {
+    pub(crate) fn parameters(&self) -> Vec<(&'static str, Value)> {
         let value = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
         vec![
             (":ids", value(&self.ids)),
@@ -69,12 +79,12 @@ fn list(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// Whether the table has the columns of dismissals, which came later.
-fn keeps_dismissals(connection: &Connection) -> Result<bool> {
+pub(crate) fn keeps_dismissals(connection: &Connection) -> Result<bool> {
     let statement = "select exists (select 1 from pragma_table_info(?1) where name = 'dismissed_verdict')";
     connection.query_row(statement, [support::REJECT], |row| row.get(0)).during(LIST)
 }
 
-fn condition(state: RejectState, keeps_dismissals: bool) -> String {
+pub(crate) fn condition(state: RejectState, keeps_dismissals: bool) -> String {
     let state = match (state, keeps_dismissals) {
         (RejectState::Any, _) | (RejectState::Open, false) => "true".to_owned(),
         (RejectState::Dismissed, false) => "false".to_owned(),
@@ -88,7 +98,7 @@ fn condition(state: RejectState, keeps_dismissals: bool) -> String {
     )
 }
 
-fn with<'p>(
+pub(crate) fn with<'p>(
     parameters: &'p [(&'static str, Value)],
     more: &[(&'static str, &'p dyn rusqlite::ToSql)],
 ) -> Vec<(&'static str, &'p dyn rusqlite::ToSql)> {
@@ -96,7 +106,8 @@ fn with<'p>(
     values.chain(more.iter().copied()).collect()
 }
 
-fn listed(database: &Database, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+/// Gives the rejects that match to `each` until it breaks.
+fn listed(database: &Database, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()> {
     let connection = open(database, Access::Read)?;
     let keeps_dismissals = keeps_dismissals(&connection)?;
     let dismissal = if keeps_dismissals {
@@ -108,23 +119,27 @@ fn listed(database: &Database, filter: &RejectFilter, offset: usize, limit: usiz
         "null, '', ''".to_owned()
     };
     let statement = format!(
-        "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit :limit offset :offset",
-        columns(keeps_records(&connection)?),
+        "select {}, {dismissal} from {} where {} order by rejected_at desc, origin, id limit :limit",
+        listed_columns(),
         support::REJECT,
         condition(filter.state, keeps_dismissals),
     );
     let parameters = Wanted::of(&connection, filter)?.parameters();
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let (limit, offset) = (number(limit), number(offset));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare(&statement).during(LIST)?;
-    let parameters = with(&parameters, &[(":limit", &limit), (":offset", &offset)]);
+    let parameters = with(&parameters, &[(":limit", &limit)]);
     let rows = statement.query_map(parameters.as_slice(), |row| {
         const DISMISSAL: usize = WIDTH;
         let at: Option<String> = row.get(DISMISSAL)?;
         let (by, reason): (String, String) = (row.get(DISMISSAL + 1)?, row.get(DISMISSAL + 2)?);
         Ok(ListedReject::new(read(row)?, at.map(|at| Dismissal::new(reason, by, at))))
     });
-    rows.during(LIST)?.collect::<rusqlite::Result<_>>().during(LIST)
+    for row in rows.during(LIST)? {
+        if each(row.during(LIST)?).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn counted(database: &Database, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
@@ -171,9 +186,24 @@ fn update(
 
 #[async_trait]
 impl RejectListing for SqliteCdm {
-    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
+    async fn list(&self, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()> {
         let (database, filter) = (self.database().clone(), filter.clone());
-        OWNER.blocking(move || listed(&database, &filter, offset, limit)).await
+        let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
+        let reading = OWNER.blocking(move || {
+            // Nobody receives any more once `each` breaks.
+            listed(&database, &filter, limit, &mut |listed| match sender.blocking_send(listed) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            })
+        });
+        let giving = async move {
+            while let Some(listed) = receiver.recv().await {
+                if each(listed).is_break() {
+                    break;
+                }
+            }
+        };
+        tokio::join!(reading, giving).0
     }
 
     async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {

@@ -17,13 +17,21 @@ pub(crate) const LIST: &str = "list rejects";
 /// What is staged of rejects, in the order of the table.
 const COLUMNS: &str = "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank";
 
-/// What is read of a reject, in the order in which [`read`] takes it.
+/// What is read of a reject with its record, in the order in which [`read`] takes it.
 pub(crate) fn columns(keeps_records: bool) -> String {
     let aliases = if keeps_records { "aliases" } else { "null" };
-    format!("{COLUMNS}, ingestion, run_id, observation, rejected_at, {aliases}")
+    format!("raw, {aliases}, {LISTED}")
 }
 
-/// How many columns [`columns`] are.
+/// What is read of a reject without its record, in the same order.
+pub(crate) fn listed_columns() -> String {
+    format!("x'', null, {LISTED}")
+}
+
+const LISTED: &str = "id, stage, reason, field, origin, key, raw_length, raw_hash, parent_id, parent_key, rank, \
+     ingestion, run_id, observation, rejected_at";
+
+/// How many columns [`columns`] and [`listed_columns`] are.
 pub(crate) const WIDTH: usize = 17;
 
 /// Whether the table of rejects has the columns that came later: see [`REJECT_RECORD`](support::REJECT_RECORD).
@@ -155,25 +163,25 @@ pub(crate) fn list(database: &Database, query: &RejectQuery) -> Result<Vec<Store
 }
 
 pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<StoredReject> {
-    let parent_id: Option<String> = row.get(9)?;
-    let parent_key: Option<String> = row.get(10)?;
+    let aliases: Option<String> = row.get(1)?;
+    let parent_id: Option<String> = row.get(10)?;
+    let parent_key: Option<String> = row.get(11)?;
     let parent = Parent { id: parent_id.as_deref(), key: parent_key.as_deref() };
-    let aliases: Option<String> = row.get(16)?;
-    let rank = Rank::of_number(row.get::<_, Option<i64>>(11)?.unwrap_or(1));
+    let rank = Rank::of_number(row.get::<_, Option<i64>>(12)?.unwrap_or(1));
     Ok(StoredReject {
-        id: row.get(0)?,
-        stage: stage(&row.get::<_, String>(1)?),
-        reason: row.get(2)?,
-        field: row.get(3)?,
-        origin: row.get(4)?,
-        key: row.get(5)?,
-        raw: row.get(6)?,
-        raw_length: unsigned(row.get(7)?),
-        raw_hash: row.get(8)?,
+        raw: row.get(0)?,
+        id: row.get(2)?,
+        stage: stage(&row.get::<_, String>(3)?),
+        reason: row.get(4)?,
+        field: row.get(5)?,
+        origin: row.get(6)?,
+        key: row.get(7)?,
+        raw_length: unsigned(row.get(8)?),
+        raw_hash: row.get(9)?,
         envelope: RejectEnvelope::new(Some(parent), rank).with_aliases(Aliases::new(aliases.as_deref())),
-        ingestion: row.get(12)?,
-        run_id: row.get(13)?,
-        observation: unsigned(row.get(14)?),
-        rejected_at: row.get(15)?,
+        ingestion: row.get(13)?,
+        run_id: row.get(14)?,
+        observation: unsigned(row.get(15)?),
+        rejected_at: row.get(16)?,
     })
 }

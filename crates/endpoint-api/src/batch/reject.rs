@@ -211,7 +211,8 @@ pub struct StoredReject {
     /// What came with the record.
     #[serde(skip)]
     pub envelope: RejectEnvelope,
-    /// The record as received; of one above the source's limit its beginning.
+    /// The record as received; of one above the source's limit its beginning. Empty in a
+    /// [listing](crate::RejectListing).
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// How many bytes the record has.

@@ -144,6 +144,8 @@ async fn an_endpoint_has_the_roles_that_are_declared(workbench: Workbench) {
     let dismissals = site.endpoint.sink().and_then(endpoint_api::Sink::dismissals);
     assert_eq!(dismissals.is_some(), declared.sink.is_some_and(|sink| sink.dismissals), "dismissals");
     assert!(dismissals.is_none() || listing.is_some(), "dismissals need a listing");
+    let replayable = site.endpoint.sink().and_then(endpoint_api::Sink::replayable_rejects);
+    assert_eq!(replayable.is_some(), declared.sink.is_some_and(|sink| sink.replay), "rejects that can be replayed");
     assert_eq!(site.endpoint.provisioner().is_some(), provisions, "provisioner");
     soon(site.endpoint.close()).await.unwrap();
 }

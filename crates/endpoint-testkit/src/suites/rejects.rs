@@ -1,10 +1,10 @@
 //! Rejects are found by what they have in common, counted, and set aside.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use endpoint_api::{
-    Capabilities, Commit, Dismissals, Ingestion, Mode, Reject, RejectColumn, RejectFilter, RejectListing, RejectQuery,
-    RejectState, RunEnd, Slice,
+    Capabilities, Commit, Dismissals, Ingestion, ListedReject, Mode, PageLimit, Reject, RejectColumn, RejectFilter,
+    RejectListing, RejectQuery, RejectState, RunEnd, Slice,
     batch::{Aliases, Parent, Rank, RejectEnvelope, Stage},
     general_reason,
 };
@@ -20,6 +20,7 @@ use crate::{
 
 pub(super) const TESTS: &[Test] = &[
     test!("rejects", what_matches_is_listed_newest_first, lists, "REJ-01"),
+    test!("rejects", a_listing_gives_no_records, lists, "REJ-08"),
     test!("rejects", what_is_alike_is_counted_as_one, lists, "REJ-02"),
     test!("rejects", what_is_dismissed_is_found_as_such_and_can_be_opened_again, dismisses, "REJ-03"),
     test!("rejects", a_dismissal_holds_for_what_it_was_given_for, dismisses, "REJ-04"),
@@ -28,6 +29,7 @@ pub(super) const TESTS: &[Test] = &[
     test!("rejects", a_record_that_is_loaded_later_is_no_reject, lists_those_of_rows, "REJ-07"),
     test!("rejects", what_was_loaded_before_settles_no_reject, lists_those_of_rows, "REJ-07"),
     test!("replay", what_came_with_a_record_comes_back_with_its_reject, replays, "RPL-02"),
+    test!("replay", what_can_be_replayed_is_read_once_page_by_page, replays, "RPL-03"),
 ];
 
 fn lists(capabilities: &Capabilities, author: &Author) -> bool {
@@ -94,9 +96,12 @@ fn dismissals(site: &Site) -> &dyn Dismissals {
     site.sink().dismissals().expect("dismissals are declared")
 }
 
-async fn origins(site: &Site, filter: &RejectFilter, offset: usize, limit: usize) -> Vec<String> {
-    let listed = soon(listing(site).list(filter, offset, limit)).await.unwrap();
-    listed.into_iter().map(|listed| listed.reject.origin).collect()
+async fn newest(site: &Site, filter: &RejectFilter, limit: usize) -> Vec<ListedReject> {
+    soon(listing(site).newest(filter, limit)).await.unwrap()
+}
+
+async fn origins(site: &Site, filter: &RejectFilter, limit: usize) -> Vec<String> {
+    newest(site, filter, limit).await.into_iter().map(|listed| listed.reject.origin).collect()
 }
 
 async fn total(site: &Site, filter: &RejectFilter) -> u64 {
@@ -111,35 +116,54 @@ async fn what_matches_is_listed_newest_first(workbench: Workbench) {
         load(&site, mode, &[(line, if line == 2 { "other" } else { "no thing at 7" })]).await;
     }
     let all = RejectFilter::open();
-    assert_eq!(origins(&site, &all, 0, 2).await, ["things.jsonl:3", "things.jsonl:2"]);
-    assert_eq!(origins(&site, &all, 2, 2).await, ["things.jsonl:1"]);
+    assert_eq!(origins(&site, &all, 0).await, [""; 0]);
+    assert_eq!(origins(&site, &all, 2).await, ["things.jsonl:3", "things.jsonl:2"]);
+    assert_eq!(origins(&site, &all, 9).await, ["things.jsonl:3", "things.jsonl:2", "things.jsonl:1"]);
     let mut filter = RejectFilter::open();
     for reason in ["no thing at 7", "no thing at N"] {
         filter.reason = Some(reason.to_owned());
-        assert_eq!(origins(&site, &filter, 0, 9).await, ["things.jsonl:3", "things.jsonl:1"], "{reason}");
+        assert_eq!(origins(&site, &filter, 9).await, ["things.jsonl:3", "things.jsonl:1"], "{reason}");
     }
     filter.reason = Some("no thing at 8".to_owned());
-    assert_eq!(origins(&site, &filter, 0, 9).await, [""; 0]);
+    assert_eq!(origins(&site, &filter, 9).await, [""; 0]);
     let mut filter = RejectFilter::open();
     filter.stage = Some(Stage::Source);
-    assert_eq!(origins(&site, &filter, 0, 9).await.len(), 3);
+    assert_eq!(origins(&site, &filter, 9).await.len(), 3);
     filter.stage = Some(Stage::Map);
-    assert_eq!(origins(&site, &filter, 0, 9).await, [""; 0]);
+    assert_eq!(origins(&site, &filter, 9).await, [""; 0]);
     let mut filter = RejectFilter::open();
     filter.ingestion = Some(Ingestion { source: "elsewhere".parse().unwrap(), ..ingestion(mode) });
-    assert_eq!(origins(&site, &filter, 0, 9).await, [""; 0], "of another ingestion");
+    assert_eq!(origins(&site, &filter, 9).await, [""; 0], "of another ingestion");
     assert_eq!(total(&site, &filter).await, 0);
     filter.ingestion = Some(ingestion(mode));
-    assert_eq!(origins(&site, &filter, 0, 9).await.len(), 3);
+    assert_eq!(origins(&site, &filter, 9).await.len(), 3);
     filter.field = Some("fields.created".to_owned());
-    assert_eq!(origins(&site, &filter, 0, 9).await, [""; 0]);
-    let id = soon(listing(&site).list(&all, 1, 1)).await.unwrap().remove(0).reject.id;
+    assert_eq!(origins(&site, &filter, 9).await, [""; 0]);
+    let id = newest(&site, &all, 2).await.remove(1).reject.id;
     // Three ids do not begin alike for as long as that.
     let prefix: String = id.chars().take(12).collect();
     for filter in [RejectFilter::by_ids([id]), RejectFilter::by_id_prefix(prefix)] {
-        assert_eq!(origins(&site, &filter, 0, 9).await, ["things.jsonl:2"]);
+        assert_eq!(origins(&site, &filter, 9).await, ["things.jsonl:2"]);
     }
-    assert_eq!(origins(&site, &RejectFilter::by_id_prefix("%"), 0, 9).await, [""; 0]);
+    assert_eq!(origins(&site, &RejectFilter::by_id_prefix("%"), 9).await, [""; 0]);
+}
+
+async fn a_listing_gives_no_records(workbench: Workbench) {
+    let (site, mode) = place(&workbench).await;
+    load(&site, mode, &[(1, "a"), (2, "a"), (3, "a")]).await;
+    let mut given = Vec::new();
+    let mut each = |listed| {
+        given.push(listed);
+        if given.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    soon(listing(&site).list(&RejectFilter::open(), 9, &mut each)).await.unwrap();
+    assert_eq!(given.len(), 2, "nothing comes after a break");
+    for ListedReject { reject, .. } in given {
+        assert!(reject.raw.is_empty(), "the record is not read");
+        let kept = soon(site.sink().rejects(&RejectQuery::by_id(&reject.id))).await.unwrap().remove(0);
+        assert!(!kept.raw.is_empty(), "the reject has one");
+        assert_eq!((reject.raw_length, reject.raw_hash), (kept.raw_length, kept.raw_hash));
+    }
 }
 
 async fn what_is_alike_is_counted_as_one(workbench: Workbench) {
@@ -157,7 +181,7 @@ async fn what_is_alike_is_counted_as_one(workbench: Workbench) {
     };
     assert_eq!(counted, [(values("no thing at N"), 2), (values("other"), 1)]);
     for group in groups {
-        let example = soon(listing(&site).list(&RejectFilter::by_ids([group.example]), 0, 1)).await.unwrap();
+        let example = newest(&site, &RejectFilter::by_ids([group.example]), 1).await;
         assert_eq!(Some(general_reason(&example[0].reject.reason)), group.values[0], "the example is one of the group");
     }
 }
@@ -175,9 +199,9 @@ async fn what_is_dismissed_is_found_as_such_and_can_be_opened_again(workbench: W
     any.state = RejectState::Any;
     // As another process sees it.
     let elsewhere = site.anew().await;
-    assert_eq!(origins(&elsewhere, &RejectFilter::open(), 0, 9).await, ["things.jsonl:3"]);
+    assert_eq!(origins(&elsewhere, &RejectFilter::open(), 9).await, ["things.jsonl:3"]);
     assert_eq!((total(&elsewhere, &dismissed).await, total(&elsewhere, &any).await), (2, 3));
-    for listed in soon(listing(&elsewhere).list(&any, 0, 9)).await.unwrap() {
+    for listed in newest(&elsewhere, &any, 9).await {
         let told = listed.dismissal.as_ref().map(|dismissal| (dismissal.reason.as_str(), dismissal.by.as_str()));
         assert_eq!(told, (listed.reject.reason == "a").then_some(("not ours", "ada")));
         assert!(listed.dismissal.is_none_or(|dismissal| dismissal.at >= listed.reject.rejected_at));
@@ -198,7 +222,7 @@ async fn a_dismissal_holds_for_what_it_was_given_for(workbench: Workbench) {
     load_of(&site, mode, plan(1), vec![moved], RunEnd::Succeeded).await;
     assert_eq!(total(&site, &RejectFilter::open()).await, 0, "at another line it stays dismissed");
     load(&site, mode, &[(1, "b")]).await;
-    let open = soon(listing(&site).list(&RejectFilter::open(), 0, 9)).await.unwrap();
+    let open = newest(&site, &RejectFilter::open(), 9).await;
     assert_eq!(open.len(), 1, "rejected for something else it is open again");
     assert_eq!(open[0].dismissal, None);
     assert_eq!(soon(dismissals(&site).dismiss(&RejectFilter::open(), "still not", "ada")).await.unwrap(), 1);
@@ -208,14 +232,14 @@ async fn a_record_that_moves_is_the_same_reject(workbench: Workbench) {
     let (site, mode) = place(&workbench).await;
     load(&site, mode, &[(1, "a"), (2, "a")]).await;
     let all = RejectFilter::open();
-    let first = soon(listing(&site).list(&all, 0, 9)).await.unwrap();
+    let first = newest(&site, &all, 9).await;
     let moved = at("things.jsonl:8", reject(1, "a"));
     load_of(&site, mode, plan(1), vec![moved], RunEnd::Succeeded).await;
-    let mut found = origins(&site, &all, 0, 9).await;
+    let mut found = origins(&site, &all, 9).await;
     found.sort_unstable();
     assert_eq!(found, ["things.jsonl:2", "things.jsonl:8"], "it is one reject, at the line where it is now");
-    let listed = soon(listing(&site).list(&all, 0, 9)).await.unwrap();
-    let is_moved = |reject: &&endpoint_api::ListedReject| reject.reject.origin == "things.jsonl:8";
+    let listed = newest(&site, &all, 9).await;
+    let is_moved = |reject: &&ListedReject| reject.reject.origin == "things.jsonl:8";
     let moved = &listed.iter().find(is_moved).unwrap().reject;
     let before = &first.iter().find(|listed| listed.reject.id == moved.id).expect("it has the same id").reject;
     assert_eq!(moved.rejected_at, before.rejected_at, "it was rejected first then");
@@ -229,7 +253,7 @@ async fn what_a_resource_holds_no_longer_is_no_reject(workbench: Workbench) {
     let rejects = vec![reject(1, "a"), reject(2, "a"), elsewhere];
     load_of(&site, mode, plan_of("1"), rejects, RunEnd::Succeeded).await;
     let open = async || {
-        let mut origins = origins(&site, &all, 0, 9).await;
+        let mut origins = origins(&site, &all, 9).await;
         origins.sort_unstable();
         (origins, total(&site, &all).await)
     };
@@ -302,4 +326,48 @@ async fn what_came_with_a_record_comes_back_with_its_reject(workbench: Workbench
         };
         assert_eq!(seen(&kept.envelope), seen(&reject.envelope), "as it came last");
     }
+}
+
+async fn what_can_be_replayed_is_read_once_page_by_page(workbench: Workbench) {
+    const COUNT: usize = 20;
+    let site = workbench.ready().await;
+    // Records of one length, beside one that is none and one of which only the beginning is kept.
+    let record = |line: usize| {
+        let mut reject = Reject::at_source(format!("things.jsonl:{line}"), "no thing", format!("{line:08}").as_bytes());
+        reject.stage = Stage::Map;
+        reject
+    };
+    let mut rejects: Vec<Reject> = (0..COUNT).map(record).collect();
+    let mut cut = record(COUNT);
+    cut.raw_length += 1;
+    rejects.extend([cut, reject(99, "not JSON")]);
+    load_of(&site, Mode::Cdm, plan(1), rejects, RunEnd::Succeeded).await;
+    let rejects = site.sink().replayable_rejects().expect("replay is declared");
+    let pages = async |filter: &RejectFilter, limit: PageLimit| {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = soon(rejects.page(filter, after.as_deref(), limit)).await.unwrap();
+            let Some(last) = page.last() else { return pages };
+            after = Some(last.id.clone());
+            pages.push(page);
+            assert!(pages.len() <= COUNT, "each page has a reject of its own");
+        }
+    };
+    for (limit, most) in [((7, 1000), 7), ((1000, 40), 5), ((1000, 1), 1)] {
+        let limit = PageLimit { rejects: limit.0, bytes: limit.1 };
+        let pages = pages(&RejectFilter::open(), limit).await;
+        assert!(pages.iter().all(|page| page.len() <= most), "{limit:?}");
+        let mut records: Vec<String> =
+            pages.into_iter().flatten().map(|reject| String::from_utf8(reject.raw).unwrap()).collect();
+        records.sort_unstable();
+        assert_eq!(records, (0..COUNT).map(|line| format!("{line:08}")).collect::<Vec<_>>(), "{limit:?}");
+    }
+    let limit = PageLimit { rejects: 1000, bytes: 1000 };
+    let mut filter = RejectFilter::open();
+    for (reason, replayable, others) in [("no thing", COUNT, 1), ("not JSON", 0, 1), ("something", 0, 0)] {
+        filter.reason = Some(reason.to_owned());
+        assert_eq!(pages(&filter, limit).await.concat().len(), replayable, "{reason}");
+        assert_eq!(soon(rejects.count_others(&filter)).await.unwrap(), others, "{reason}");
+    }
+    assert_eq!(soon(rejects.count_others(&RejectFilter::open())).await.unwrap(), 2);
 }

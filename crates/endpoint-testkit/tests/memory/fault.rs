@@ -172,6 +172,11 @@ faults! {
     ReplaysIntoTheFuture => ["replay::what_is_replayed_is_no_reject_any_more"];
     CountsReplaysElsewhere => ["replay::what_is_replayed_counts_where_it_goes"];
     ReplaysUncounted => ["replay::what_is_replayed_is_no_reject_any_more"];
+    HidesTheReplayableRejects => ["driver::an_endpoint_has_the_roles_that_are_declared"];
+    ReplaysWhatIsNoRecord => ["replay::what_can_be_replayed_is_read_once_page_by_page"];
+    PagesByTime => ["replay::what_can_be_replayed_is_read_once_page_by_page"];
+    IgnoresThePageLimit => ["replay::what_can_be_replayed_is_read_once_page_by_page"];
+    CountsAllAsOthers => ["replay::what_can_be_replayed_is_read_once_page_by_page"];
     ForgetsTheAliases => ["replay::what_came_with_a_record_comes_back_with_its_reject"];
     ForgetsWhatIsRejectedAgain => ["replay::what_is_replayed_is_no_reject_any_more"];
     ForgetsRejectsBeforeTheCommit => ["replay::a_replay_that_is_given_up_keeps_the_reject"];
@@ -201,7 +206,9 @@ faults! {
     IgnoresTheField => ["rejects::what_matches_is_listed_newest_first"];
     IgnoresTheIngestion => ["rejects::what_matches_is_listed_newest_first"];
     TakesReasonsToTheLetter => ["rejects::what_matches_is_listed_newest_first"];
-    IgnoresTheOffset => ["rejects::what_matches_is_listed_newest_first"];
+    IgnoresTheLimit => ["rejects::what_matches_is_listed_newest_first"];
+    ListsRecords => ["rejects::a_listing_gives_no_records"];
+    ListsOnAfterABreak => ["rejects::a_listing_gives_no_records"];
     CountsEachReasonApart => ["rejects::what_is_alike_is_counted_as_one"];
     CountsTheSmallestGroupFirst => ["rejects::what_is_alike_is_counted_as_one"];
     GivesOneExampleForAll => ["rejects::what_is_alike_is_counted_as_one"];

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use endpoint_api::{
-    Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState, Result,
-    StoredReject, async_trait,
+    Dismissal, Dismissals, EachReject, ListedReject, PageLimit, RejectColumn, RejectFilter, RejectGroup, RejectListing,
+    RejectState, ReplayableRejects, Result, StoredReject, async_trait,
     batch::{Origin, Stage},
 };
 
@@ -125,10 +125,17 @@ impl Memory {
 
 #[async_trait]
 impl RejectListing for Memory {
-    async fn list(&self, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>> {
-        let found = self.listed(filter);
-        let offset = if self.has(Fault::IgnoresTheOffset) { 0 } else { offset };
-        Ok(found.into_iter().skip(offset).take(limit).collect())
+    async fn list(&self, filter: &RejectFilter, limit: usize, each: &mut EachReject<'_>) -> Result<()> {
+        let limit = if self.has(Fault::IgnoresTheLimit) { usize::MAX } else { limit };
+        for mut listed in self.listed(filter).into_iter().take(limit) {
+            if !self.has(Fault::ListsRecords) {
+                listed.reject.raw = Vec::new();
+            }
+            if each(listed).is_break() && !self.has(Fault::ListsOnAfterABreak) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn count(&self, filter: &RejectFilter, columns: &[RejectColumn]) -> Result<Vec<RejectGroup>> {
@@ -184,5 +191,27 @@ impl Dismissals for Memory {
             state.dismissals.remove(&listed.reject.id);
         }
         Ok(found.len() as u64)
+    }
+}
+
+#[async_trait]
+impl ReplayableRejects for Memory {
+    async fn page(&self, filter: &RejectFilter, after: Option<&str>, limit: PageLimit) -> Result<Vec<StoredReject>> {
+        let mut found: Vec<StoredReject> = self.listed(filter).into_iter().map(|listed| listed.reject).collect();
+        found.retain(|reject| reject.replayable() || self.has(Fault::ReplaysWhatIsNoRecord));
+        if !self.has(Fault::PagesByTime) {
+            found.sort_by(|one, other| one.id.cmp(&other.id));
+        }
+        let comes_after = |reject: &StoredReject| after.is_none_or(|after| reject.id.as_str() > after);
+        found.retain(comes_after);
+        let limit = if self.has(Fault::IgnoresThePageLimit) { PageLimit { bytes: u64::MAX, ..limit } } else { limit };
+        found.truncate(limit.take(found.iter().map(|reject| reject.raw_length)));
+        Ok(found)
+    }
+
+    async fn count_others(&self, filter: &RejectFilter) -> Result<u64> {
+        let found = self.listed(filter);
+        let others = found.iter().filter(|listed| !listed.reject.replayable() || self.has(Fault::CountsAllAsOthers));
+        Ok(others.count() as u64)
     }
 }

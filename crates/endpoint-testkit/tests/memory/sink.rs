@@ -5,8 +5,8 @@ use std::{
 
 use cdm_models::{FieldDescriptor, ModelDescriptor};
 use endpoint_api::{
-    Dismissals, Error, ErrorKind, Ingestion, Load, Mode, Outbox, Overlap, RejectListing, RejectQuery, Replay, Result,
-    Run, RunSpec, Sink, SourceSite, StoredReject, Verification, async_trait,
+    Dismissals, Error, ErrorKind, Ingestion, Load, Mode, Outbox, Overlap, RejectListing, RejectQuery, Replay,
+    ReplayableRejects, Result, Run, RunSpec, Sink, SourceSite, StoredReject, Verification, async_trait,
 };
 use relational::{Stored, Version, state};
 
@@ -211,5 +211,9 @@ impl Sink for Memory {
 
     fn dismissals(&self) -> Option<&dyn Dismissals> {
         (self.declares.dismissals && !self.has(Fault::HidesTheDismissals)).then_some(self)
+    }
+
+    fn replayable_rejects(&self) -> Option<&dyn ReplayableRejects> {
+        (self.declares.replay && !self.has(Fault::HidesTheReplayableRejects)).then_some(self)
     }
 }

@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 use endpoint_api::{ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState};
 use serde_json::{Map, Value, json};
 
-use super::{FilterArgs, open_sink, page, short, to_json, without};
+use super::{FilterArgs, newest, open_sink, pieces, short, to_json, without};
 use crate::{
     answer::Answer,
     app::App,
@@ -24,7 +24,7 @@ pub(crate) struct ListArgs {
     dismissed: bool,
     /// The maximum number of rejects, or of groups, that are shown.
     #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 /// By what rejects are counted.
@@ -73,12 +73,16 @@ pub(crate) async fn list(app: &App, sink: &str, args: &ListArgs) -> Result<Answe
             count_answer(&groups, &columns, args.limit, app.width)
         }
         (listing, []) => {
-            let rejects = page(&opened, &filter, 0, args.limit).await?;
             let totals = match listing {
                 Some(listing) => Some(Totals::of(listing, &filter).await?),
                 None => None,
             };
-            list_answer(sink, &rejects, totals.as_ref(), args, app.width)
+            let list = List { sink, totals, args, width: app.width };
+            if args.limit > pieces::ROWS {
+                pieces::print(app.output, &opened, &filter, &list).await?
+            } else {
+                list.answer(&newest(&opened, &filter, args.limit).await?)
+            }
         }
     };
     opened.endpoint.close().await?;
@@ -110,72 +114,91 @@ fn total(groups: &[RejectGroup]) -> u64 {
     groups.iter().map(|group| group.count).sum()
 }
 
-fn list_answer(sink: &str, rejects: &[ListedReject], totals: Option<&Totals>, args: &ListArgs, width: Width) -> Answer {
-    let heads = ["ID", "INGESTION", "STAGE", "ORIGIN", "KEY", "FIELD", "REASON"];
-    let mut table = if args.dismissed {
-        let heads: Vec<&str> = heads.into_iter().chain(["DISMISSED", "BY", "AT"]).collect();
-        Table::new(&heads).wrapped(&["ORIGIN", "REASON", "DISMISSED"]).optional(&[
-            "INGESTION",
-            "KEY",
-            "FIELD",
-            "AT",
-            "STAGE",
-            "ORIGIN",
-            "BY",
-        ])
-    } else {
-        Table::new(&heads).wrapped(&["ORIGIN", "REASON"]).optional(&["INGESTION", "KEY", "FIELD"])
-    };
-    for ListedReject { reject, dismissal, .. } in rejects {
-        let mut cells = vec![
-            short(&reject.id),
-            reject.ingestion.clone(),
-            reject.stage.to_string(),
-            reject.origin.clone(),
-            reject.key.clone().unwrap_or_default(),
-            reject.field.clone().unwrap_or_default(),
-            reject.reason.clone(),
-        ];
-        if let Some(dismissal) = dismissal {
-            cells.extend([dismissal.reason.clone(), dismissal.by.clone(), dismissal.at.clone()]);
-        }
-        table.row(cells);
-    }
-    let mut text = if rejects.is_empty() { String::new() } else { table.render(width) };
-    text.push_str(&summary(sink, rejects.len(), totals, args));
-    let json = json!({
-        "rejects": rejects.iter().map(to_json).collect::<Vec<Value>>(),
-        "total": totals.map(|totals| totals.total),
-        "dismissed": totals.map(|totals| totals.dismissed),
-    });
-    Answer::of(members(json), text)
+/// How a list of rejects is shown.
+pub(super) struct List<'l> {
+    sink: &'l str,
+    /// `None` of a sink that does not count its rejects.
+    totals: Option<Totals>,
+    pub(super) args: &'l ListArgs,
+    width: Width,
 }
 
-/// How many there are and how to see the others.
-fn summary(sink: &str, shown: usize, totals: Option<&Totals>, args: &ListArgs) -> String {
-    let shown = u64::try_from(shown).unwrap_or(u64::MAX);
-    let kind = if args.dismissed { "dismissed rejects" } else { "rejects" };
-    let Some(Totals { total, dismissed }) = totals else {
-        return match shown {
-            0 => format!("no {kind}\n"),
-            _ => format!("showing the newest {}; the sink does not count its rejects\n", grouped(shown)),
-        };
-    };
-    let mut text = match *total {
-        0 => format!("no {kind}"),
-        1 if shown == 1 => format!("1 {}", kind.trim_end_matches('s')),
-        total if shown == total => format!("{} {kind}", grouped(total)),
-        total => format!(
-            "showing {} of {} {kind}; --limit shows more, and --group-by reason counts them",
-            grouped(shown),
-            grouped(total)
-        ),
-    };
-    if !args.dismissed && *dismissed > 0 {
-        text.push_str(&format!("; {} dismissed: `cdm rejects list {sink} --dismissed`", grouped(*dismissed)));
+impl List<'_> {
+    fn answer(&self, rejects: &[ListedReject]) -> Answer {
+        let text = format!("{}{}", self.table(rejects), self.summary(rejects.len()));
+        let mut json = Map::from_iter([("rejects".to_owned(), rejects.iter().map(to_json).collect())]);
+        json.extend(self.totals());
+        Answer::of(json, text)
     }
-    text.push('\n');
-    text
+
+    /// The members of the JSON that count, which come after the rejects.
+    pub(super) fn totals(&self) -> Map<String, Value> {
+        let count = |of: fn(&Totals) -> u64| json!(self.totals.as_ref().map(of));
+        let members = [("total", count(|totals| totals.total)), ("dismissed", count(|totals| totals.dismissed))];
+        members.map(|(name, count)| (name.to_owned(), count)).into_iter().collect()
+    }
+
+    /// The rejects as a table; without any, nothing.
+    pub(super) fn table(&self, rejects: &[ListedReject]) -> String {
+        if rejects.is_empty() {
+            return String::new();
+        }
+        let heads = ["ID", "INGESTION", "STAGE", "ORIGIN", "KEY", "FIELD", "REASON"];
+        let mut table = if self.args.dismissed {
+            let heads: Vec<&str> = heads.into_iter().chain(["DISMISSED", "BY", "AT"]).collect();
+            let optional = ["INGESTION", "KEY", "FIELD", "AT", "STAGE", "ORIGIN", "BY"];
+            Table::new(&heads).wrapped(&["ORIGIN", "REASON", "DISMISSED"]).optional(&optional)
+        } else {
+            Table::new(&heads).wrapped(&["ORIGIN", "REASON"]).optional(&["INGESTION", "KEY", "FIELD"])
+        };
+        for ListedReject { reject, dismissal, .. } in rejects {
+            let mut cells = vec![
+                short(&reject.id),
+                reject.ingestion.clone(),
+                reject.stage.to_string(),
+                reject.origin.clone(),
+                reject.key.clone().unwrap_or_default(),
+                reject.field.clone().unwrap_or_default(),
+                reject.reason.clone(),
+            ];
+            if let Some(dismissal) = dismissal {
+                cells.extend([dismissal.reason.clone(), dismissal.by.clone(), dismissal.at.clone()]);
+            }
+            table.row(cells);
+        }
+        table.render(self.width)
+    }
+
+    /// How many there are and how to see the others.
+    pub(super) fn summary(&self, shown: usize) -> String {
+        let shown = u64::try_from(shown).unwrap_or(u64::MAX);
+        let kind = if self.args.dismissed { "dismissed rejects" } else { "rejects" };
+        let Some(Totals { total, dismissed }) = &self.totals else {
+            return match shown {
+                0 => format!("no {kind}\n"),
+                _ => format!("showing the newest {}; the sink does not count its rejects\n", grouped(shown)),
+            };
+        };
+        let mut text = match *total {
+            0 => format!("no {kind}"),
+            1 if shown == 1 => format!("1 {}", kind.trim_end_matches('s')),
+            total if shown == total => format!("{} {kind}", grouped(total)),
+            total => format!(
+                "showing {} of {} {kind}; --limit shows more, and --group-by reason counts them",
+                grouped(shown),
+                grouped(total)
+            ),
+        };
+        if !self.args.dismissed && *dismissed > 0 {
+            text.push_str(&format!(
+                "; {} dismissed: `cdm rejects list {} --dismissed`",
+                grouped(*dismissed),
+                self.sink
+            ));
+        }
+        text.push('\n');
+        text
+    }
 }
 
 fn count_answer(groups: &[RejectGroup], columns: &[RejectColumn], limit: usize, width: Width) -> Answer {

@@ -3,11 +3,16 @@
 mod dismiss;
 mod id;
 mod list;
+mod pieces;
 mod replay;
 mod show;
 
+use std::ops::ControlFlow;
+
 use clap::Args;
-use endpoint_api::{Ingestion, ListedReject, RejectFilter, RejectQuery, RejectState, StoredReject, batch::Stage};
+use endpoint_api::{
+    EachReject, Ingestion, ListedReject, RejectFilter, RejectQuery, RejectState, StoredReject, batch::Stage,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -81,21 +86,57 @@ fn named(settings: &Settings, name: &str) -> Result<Ingestion, Failure> {
     Ok(found.ingestion())
 }
 
-/// A page of the rejects that match. A sink without a listing takes no filter but the ingestion.
-async fn page(sink: &Opened, filter: &RejectFilter, offset: usize, limit: usize) -> Result<Vec<ListedReject>, Failure> {
+/// The rejects that are read at a time, with their records, from a sink without a listing.
+const PAGE: usize = 16;
+
+/// Gives the rejects that match to `each`, without their records. A sink without a listing takes no filter but the ids and
+/// the ingestion.
+async fn each_reject(
+    sink: &Opened,
+    filter: &RejectFilter,
+    limit: usize,
+    each: &mut EachReject<'_>,
+) -> Result<(), Failure> {
     if let Some(listing) = sink.reject_listing() {
-        return Ok(listing.list(filter, offset, limit).await?);
+        return Ok(listing.list(filter, limit, each).await?);
     }
     if filter.stage.is_some() || filter.field.is_some() || filter.reason.is_some() {
         return Err(without(sink, "list rejects by stage, field or reason"));
     }
     if filter.state == RejectState::Dismissed {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let mut query = RejectQuery::newest(limit).skip(offset);
+    let mut query = RejectQuery::newest(PAGE);
     query.ingestion.clone_from(&filter.ingestion);
-    let rejects = sink.sink()?.rejects(&query).await?;
-    Ok(rejects.into_iter().map(|reject| ListedReject::new(reject, None)).collect())
+    if let [id] = filter.ids.as_slice() {
+        query.id = Some(id.clone());
+    }
+    let mut left = limit;
+    loop {
+        let page = sink.sink()?.rejects(&query).await?;
+        query.offset += page.len();
+        if page.is_empty() {
+            return Ok(());
+        }
+        for reject in page.into_iter().filter(|reject| filter.takes_id(&reject.id)) {
+            let reject = StoredReject { raw: Vec::new(), ..reject };
+            if left == 0 || each(ListedReject::new(reject, None)).is_break() {
+                return Ok(());
+            }
+            left -= 1;
+        }
+    }
+}
+
+/// The first rejects that match, without their records.
+async fn newest(sink: &Opened, filter: &RejectFilter, limit: usize) -> Result<Vec<ListedReject>, Failure> {
+    let mut found = Vec::new();
+    let mut each = |listed| {
+        found.push(listed);
+        ControlFlow::Continue(())
+    };
+    each_reject(sink, filter, limit, &mut each).await?;
+    Ok(found)
 }
 
 /// The driver does not have the role that the command needs.

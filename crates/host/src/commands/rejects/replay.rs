@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use clap::Args;
-use endpoint_api::{Counts, Ingestion, StoredReject};
+use endpoint_api::{Counts, Ingestion, RejectFilter, StoredReject};
 use ingest::Mapping;
 use serde_json::{Map, Value, json};
 
-use super::{FilterArgs, by_ids, open_sink, page, refuse_both, without};
+use super::{FilterArgs, by_ids, open_sink, refuse_both, without};
 use crate::{
     answer::Answer,
     app::App,
@@ -15,17 +15,6 @@ use crate::{
     metadata::now,
     table::{Table, grouped},
 };
-
-/// The maximum number of rejects that are held in memory.
-const PAGE: usize = 64;
-
-/// What became of rejects that were tried again.
-#[derive(Default)]
-struct Replayed {
-    counts: Counts,
-    /// What the sink keeps no whole record of, or what was no record in the first place.
-    skipped: u64,
-}
 
 /// Which rejects are loaded again.
 #[derive(Debug, Args)]
@@ -40,24 +29,11 @@ pub(crate) struct ReplayArgs {
 pub(crate) async fn replay(app: &App, sink: &str, args: &ReplayArgs) -> Result<Answer, Failure> {
     let settings = app.settings()?;
     let opened = open_sink(app, &settings, sink).await?;
-    if !opened.driver.capabilities().sink.is_some_and(|sink| sink.replay) {
-        return Err(without(&opened, "load rejects again"));
-    }
+    let Some(rejects) = opened.replayable_rejects() else { return Err(without(&opened, "load rejects again")) };
     refuse_both(&args.ids, &args.filter)?;
     let mut mappings = Mappings { app, settings: &settings, built: BTreeMap::new() };
-    let mut replayed = Replayed::default();
-    if args.ids.is_empty() {
-        let filter = args.filter.filter(&settings)?;
-        loop {
-            // Those that stay rejects stay in the list.
-            let stay = replayed.counts.rejected + replayed.skipped;
-            let found = page(&opened, &filter, usize::try_from(stay).unwrap_or(usize::MAX), PAGE).await?;
-            if found.is_empty() || app.signals.cancel().is_cancelled() {
-                break;
-            }
-            let found = found.into_iter().map(|listed| listed.reject).collect();
-            replay_page(&opened, found, &mut mappings, &mut replayed).await?;
-        }
+    let filter = if args.ids.is_empty() {
+        args.filter.filter(&settings)?
     } else {
         let found = by_ids(&opened, &args.ids).await?;
         if let Some(dismissed) = found.iter().find(|listed| listed.dismissal.is_some()) {
@@ -67,12 +43,21 @@ pub(crate) async fn replay(app: &App, sink: &str, args: &ReplayArgs) -> Result<A
             );
             return Err(Failure::usage(message));
         }
-        let found = found.into_iter().map(|listed| listed.reject).collect();
-        replay_page(&opened, found, &mut mappings, &mut replayed).await?;
+        RejectFilter::by_ids(found.into_iter().map(|listed| listed.reject.id))
+    };
+    // Those that are no records, and those of which only the beginning is kept.
+    let skipped = rejects.count_others(&filter).await?;
+    let mut counts = Counts::default();
+    let mut pages = ingest::ReplayPages::new(rejects, filter);
+    while !app.signals.cancel().is_cancelled() {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        counts += replay_page(&opened, page, &mut mappings).await?;
     }
     opened.endpoint.close().await?;
 
-    let Replayed { counts, skipped } = replayed;
     let mut table =
         Table::new(&["REPLAYED", "INSERTED", "UPDATED", "UNCHANGED", "STALE", "DUPLICATE", "REJECTED", "SKIPPED"])
             .numbers_from(0)
@@ -93,31 +78,23 @@ pub(crate) async fn replay(app: &App, sink: &str, args: &ReplayArgs) -> Result<A
 }
 
 /// Replays rejects, those of one run together.
-async fn replay_page(
-    sink: &Opened,
-    found: Vec<StoredReject>,
-    mappings: &mut Mappings<'_>,
-    replayed: &mut Replayed,
-) -> Result<(), Failure> {
+async fn replay_page(sink: &Opened, page: Vec<StoredReject>, mappings: &mut Mappings<'_>) -> Result<Counts, Failure> {
     let mut runs: BTreeMap<(String, String, u64), Vec<StoredReject>> = BTreeMap::new();
-    for reject in found {
-        if reject.replayable() {
-            let run = (reject.ingestion.clone(), reject.run_id.clone(), reject.observation);
-            runs.entry(run).or_default().push(reject);
-        } else {
-            replayed.skipped += 1;
-        }
+    for reject in page {
+        let run = (reject.ingestion.clone(), reject.run_id.clone(), reject.observation);
+        runs.entry(run).or_default().push(reject);
     }
+    let mut counts = Counts::default();
     let target = sink.sink()?;
     for ((key, ..), rejects) in runs {
         let ingestion: Ingestion = key.parse()?;
         let mapping = mappings.of(&ingestion).await?;
         let attempt = async || ingest::replay(target, &mapping, &ingestion, &rejects, now()).await;
-        replayed.counts +=
+        counts +=
             ingest::retry("replaying rejects", ingest::Options::RETRY_FOR, mappings.app.signals.cancel(), attempt)
                 .await?;
     }
-    Ok(())
+    Ok(counts)
 }
 
 /// The mapping of each ingestion that rejects are of.

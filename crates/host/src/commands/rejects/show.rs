@@ -1,3 +1,4 @@
+use endpoint_api::RejectQuery;
 use serde_json::Value;
 
 use super::{by_ids, open_sink, to_json};
@@ -7,10 +8,16 @@ use crate::{answer::Answer, app::App, failure::Failure, table::Table};
 pub(crate) async fn show(app: &App, sink: &str, id: &str) -> Result<Answer, Failure> {
     let settings = app.settings()?;
     let opened = open_sink(app, &settings, sink).await?;
-    let found = by_ids(&opened, &[id.to_owned()]).await?;
+    let Some(listed) = by_ids(&opened, &[id.to_owned()]).await?.pop() else {
+        return Err(Failure::internal("a reject was found and lost"));
+    };
+    // Only here its record is read.
+    let with_record = opened.sink()?.rejects(&RejectQuery::by_id(&listed.reject.id)).await?.pop();
     opened.endpoint.close().await?;
-    let Some(listed) = found.first() else { return Err(Failure::internal("a reject was found and lost")) };
-    let reject = &listed.reject;
+    let Some(reject) = &with_record else {
+        let message = format!("the reject `{}` has been removed meanwhile: its record was loaded", listed.reject.id);
+        return Err(Failure::not_found(message));
+    };
     let raw = String::from_utf8_lossy(&reject.raw);
     let kept = reject.raw.len();
     let whole = u64::try_from(kept).is_ok_and(|kept| kept == reject.raw_length);
@@ -34,7 +41,7 @@ pub(crate) async fn show(app: &App, sink: &str, id: &str) -> Result<Answer, Fail
         facts.row(["dismissed".to_owned(), format!("by {} at {}: {}", dismissal.by, dismissal.at, dismissal.reason)]);
     }
     let text = format!("{}\n{raw}\n", facts.render(app.width));
-    let mut json = to_json(listed);
+    let mut json = to_json(&listed);
     if let Some(members) = json.as_object_mut() {
         members.insert("raw".to_owned(), Value::from(raw.into_owned()));
     }
