@@ -26,23 +26,6 @@ pub trait RejectListing: Send + Sync {
 /// What is done with each reject of a listing.
 pub type EachReject<'e> = dyn FnMut(ListedReject) -> ControlFlow<()> + Send + 'e;
 
-impl dyn RejectListing + '_ {
-    /// The rejects that match, as [`list`](RejectListing::list) gives them.
-    ///
-    /// # Errors
-    ///
-    /// As `list`.
-    pub async fn newest(&self, filter: &RejectFilter, limit: usize) -> Result<Vec<ListedReject>> {
-        let mut listed = Vec::new();
-        let mut each = |reject| {
-            listed.push(reject);
-            ControlFlow::Continue(())
-        };
-        self.list(filter, limit, &mut each).await?;
-        Ok(listed)
-    }
-}
-
 /// Sets rejects aside that nobody wants to look at again. They stay on record with the reason. An optional role of a
 /// sink: `Some` from [`Sink::dismissals`](crate::Sink::dismissals) if and only if the driver declares
 /// [`SinkCapabilities::dismissals`](crate::SinkCapabilities::dismissals), which needs a listing, too.

@@ -22,7 +22,8 @@ struct Rejects {
 impl Rejects {
     fn new(records: impl IntoIterator<Item = Vec<u8>>, stage: Stage) -> Self {
         let stored = |record: Vec<u8>| {
-            let reject = Reject { stage, ..Reject::at_source("things.jsonl:1", "no thing", &record) };
+            let mut reject = Reject::at_source("things.jsonl:1", "no thing", &record);
+            reject.stage = stage;
             let ingestion = "acme/test.things/warehouse/cdm".parse().unwrap();
             StoredReject::new(reject, &ingestion, "run".to_owned(), 1, "2024-01-01T00:00:00Z".to_owned())
         };

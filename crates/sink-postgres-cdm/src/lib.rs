@@ -45,6 +45,7 @@ mod settled_rejects;
 mod sites;
 mod sqlstate;
 mod state;
+mod store_rejects;
 mod verify;
 mod views;
 mod watch;

@@ -16,8 +16,8 @@ use crate::{
     merging::IMMEDIATE,
     outbox,
     place::Keys,
-    rejects,
     session::{Microseconds, Session, column},
+    store_rejects::{WaitingRejects, store},
 };
 
 /// How a load's transaction is set up. A backend whose client is gone looks for it every second, so
@@ -48,7 +48,7 @@ pub(crate) struct PgLoad<'e> {
     /// Of which keys rows have come.
     pub(crate) keys: Keys,
     /// The rejects of a slice, until it is committed.
-    rejects: Vec<Reject>,
+    rejects: WaitingRejects,
     pub(crate) has_stage: bool,
     pub(crate) has_savepoint: bool,
     turn: Turn,
@@ -126,7 +126,7 @@ impl<'e> PgLoad<'e> {
             merged: Merged::default(),
             keys: Keys::default(),
             has_stage: false,
-            rejects: Vec::new(),
+            rejects: WaitingRejects::default(),
             has_savepoint: false,
             turn,
         }
@@ -153,26 +153,16 @@ impl<'e> PgLoad<'e> {
         }
     }
 
-    /// Takes rejects, which are stored in the load's transaction. Those of a slice wait for its commit: their rows are
-    /// only locked behind the lock of the ingestion, so that no other load waits for a program that is frozen.
+    /// Takes rejects, which are stored in the load's transaction. Those of a slice wait for its commit.
     pub(crate) async fn take_rejects(&mut self, rejects: Vec<Reject>) -> Result<()> {
-        match self.of {
-            Of::Slice(_) => self.rejects.extend(rejects),
-            Of::Rejects { .. } => self.store_rejects(&rejects).await?,
-        }
-        Ok(())
-    }
-
-    async fn store_rejects(&mut self, rejects: &[Reject]) -> Result<()> {
         let loading = &self.loading;
-        let (session, tables, ingestion) = (&self.session, &loading.tables, &loading.ingestion);
-        let ids = rejects::ids(session, tables, ingestion, rejects).await?;
-        let observation = signed(self.observation);
-        rejects::store(session, tables, ingestion, loading.run_id(), observation, rejects, &ids).await?;
-        if let Of::Rejects { again, .. } = &mut self.of {
-            again.extend(ids);
+        match &mut self.of {
+            Of::Slice(_) => self.rejects.take(&self.session, loading, rejects).await,
+            Of::Rejects { again, .. } => {
+                again.extend(store(&self.session, loading, self.observation, &rejects).await?);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Removes the rejects whose records were loaded.
@@ -230,10 +220,7 @@ impl<'e> PgLoad<'e> {
         if self.session.query_opt(operation, &statement, &mine).await?.is_none() {
             return Err(fenced(&run.ingestion));
         }
-        let rejects = std::mem::take(&mut self.rejects);
-        if !rejects.is_empty() {
-            self.store_rejects(&rejects).await?;
-        }
+        self.rejects.store(&self.session, &self.loading, self.observation).await?;
         let run = &self.loading;
         let statement = format!(
             "update {ingestion} i set rows_inserted = i.rows_inserted + $3, prefix = done.prefix, \

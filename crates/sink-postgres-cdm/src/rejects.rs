@@ -1,12 +1,12 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use endpoint_api::{
     Error, ErrorKind, Ingestion, Reject, RejectQuery, Result, StoredReject,
     batch::{Aliases, Parent, Rank, RejectEnvelope},
 };
 use relational::{
-    state::{kept, signed, stage, unsigned, without_nul},
-    support::{self, REJECT_RECORD},
+    state::{stage, unsigned},
+    support::REJECT_RECORD,
 };
 use tokio_postgres::{Row, types::Type};
 
@@ -40,82 +40,6 @@ pub(crate) async fn ids(
         if known.contains(&earlier) { earlier } else { reject.id(ingestion) }
     };
     Ok(rejects.iter().zip(earlier).map(id).collect())
-}
-
-/// Stores rejects under these ids. One that is there already is only touched when it now says something else or is
-/// of another run.
-pub(crate) async fn store(
-    session: &Session,
-    tables: &SupportTables,
-    ingestion: &Ingestion,
-    run_id: &str,
-    observation: i64,
-    rejects: &[Reject],
-    ids: &[String],
-) -> Result<()> {
-    // The same reject twice is one, also within one statement.
-    let distinct: HashMap<&str, &Reject> = ids.iter().map(String::as_str).zip(rejects).collect();
-    let (ids, rejects): (Vec<&str>, Vec<&Reject>) = distinct.into_iter().unzip();
-    let texts = |of: fn(&Reject) -> Option<&str>| -> Vec<Option<String>> {
-        rejects.iter().map(|reject| of(reject).map(without_nul)).collect()
-    };
-    let stages: Vec<String> = rejects.iter().map(|reject| reject.stage.to_string()).collect();
-    let reasons = texts(|reject| Some(&reject.reason));
-    let fields = texts(|reject| reject.field.as_deref());
-    let origins = texts(|reject| Some(&reject.origin));
-    let keys = texts(|reject| reject.key.as_deref());
-    let raws: Vec<&[u8]> = rejects.iter().map(|reject| reject.raw.as_slice()).collect();
-    let lengths: Vec<i64> = rejects.iter().map(|reject| signed(reject.raw_length)).collect();
-    let parent_ids = texts(|reject| reject.envelope.parent_id.as_deref());
-    let parent_keys = texts(|reject| reject.envelope.parent_key.as_deref());
-    let ranks: Vec<i16> = rejects.iter().map(|reject| reject.envelope.rank.number()).collect();
-    let hashes: Vec<&str> = rejects.iter().map(|reject| reject.raw_hash.as_str()).collect();
-    let aliases = texts(|reject| reject.envelope.aliases.as_deref());
-    let row_keys = texts(|reject| reject.envelope.row_key.as_deref());
-    let ingestion = ingestion.to_string();
-    let mut parameters: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = vec![
-        (&ids, Type::TEXT_ARRAY),
-        (&stages, Type::TEXT_ARRAY),
-        (&reasons, Type::TEXT_ARRAY),
-        (&fields, Type::TEXT_ARRAY),
-        (&origins, Type::TEXT_ARRAY),
-        (&keys, Type::TEXT_ARRAY),
-        (&raws, Type::BYTEA_ARRAY),
-        (&lengths, Type::INT8_ARRAY),
-        (&hashes, Type::TEXT_ARRAY),
-        (&parent_ids, Type::TEXT_ARRAY),
-        (&parent_keys, Type::TEXT_ARRAY),
-        (&ranks, Type::INT2_ARRAY),
-        (&ingestion, Type::TEXT),
-        (&run_id, Type::TEXT),
-        (&observation, Type::INT8),
-    ];
-    let (mut columns, mut unnested, mut replaced) = ("", "", "");
-    if keeps_records(session, &tables.reject).await? {
-        parameters.extend([(&aliases as _, Type::TEXT_ARRAY), (&row_keys as _, Type::TEXT_ARRAY)]);
-        (columns, unnested) = (", aliases, row_key", ", $16, $17");
-        replaced = ", aliases = excluded.aliases, row_key = excluded.row_key";
-    }
-    let statement = format!(
-        "insert into {table} as t (id, stage, reason, field, origin, key, raw, raw_length, raw_hash, \
-         parent_id, parent_key, rank{columns}, ingestion, run_id, observation, rejected_at) \
-         select r.*, $13, $14, $15, now() \
-         from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12{unnested}) as r \
-         on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
-         key = excluded.key, run_id = excluded.run_id, observation = excluded.observation, origin = excluded.origin, \
-         parent_id = excluded.parent_id, parent_key = excluded.parent_key, rank = excluded.rank{replaced} \
-         where (t.stage, t.reason, t.field, t.key, t.origin, t.run_id) is distinct from \
-         (excluded.stage, excluded.reason, excluded.field, excluded.key, excluded.origin, excluded.run_id)",
-        table = tables.reject,
-    );
-    let written = session.execute("store rejects", &statement, &parameters).await?;
-    if usize::try_from(written).is_ok_and(|written| written == rejects.len()) {
-        return Ok(());
-    }
-    // Those that were there and say the same were not written.
-    let statement = format!("select count(*) from {} where id = any($1)", tables.reject);
-    let there: i64 = column(&session.query_one("store rejects", &statement, &[(&ids, Type::TEXT_ARRAY)]).await?, 0)?;
-    kept(usize::try_from(there).is_ok_and(|there| there == rejects.len()), "store rejects", support::REJECT)
 }
 
 /// What is read of a reject with its record, in the order in which [`stored`] takes it.

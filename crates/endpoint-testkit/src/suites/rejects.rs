@@ -97,7 +97,13 @@ fn dismissals(site: &Site) -> &dyn Dismissals {
 }
 
 async fn newest(site: &Site, filter: &RejectFilter, limit: usize) -> Vec<ListedReject> {
-    soon(listing(site).newest(filter, limit)).await.unwrap()
+    let mut found = Vec::new();
+    let mut each = |listed| {
+        found.push(listed);
+        ControlFlow::Continue(())
+    };
+    soon(listing(site).list(filter, limit, &mut each)).await.unwrap();
+    found
 }
 
 async fn origins(site: &Site, filter: &RejectFilter, limit: usize) -> Vec<String> {
