@@ -14,8 +14,8 @@ pub(crate) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }
 
-/// The rejects of these ids, all of which have to be there, without their records. The beginning of an id is enough when no other one begins
-/// so.
+/// The rejects of these ids, all of which have to be there, without their records. The beginning of an id is enough when
+/// no other one begins so.
 pub(super) async fn by_ids(sink: &Opened, ids: &[String]) -> Result<Vec<ListedReject>, Failure> {
     let mut found: Vec<ListedReject> = Vec::with_capacity(ids.len());
     for id in ids {
