@@ -157,7 +157,12 @@ pub(crate) fn unknown(rows: &[Row<'_>], known: &[bool]) -> Option<CdmBatch> {
         RawBatch::builder(UnitId::from_static("test.things"), EndpointId::from_static("acme"), "things.jsonl", at(0));
     let mut builder = CdmBatchBuilder::new(model(), 1);
     for (index, row) in rows.iter().enumerate() {
-        let json = format!("{{\"some\":\"record {index}\"}}");
+        // Also in another batch no other row has the same record: the same record twice is one reject.
+        let key = match row {
+            Row::Put(thing, ..) => thing.cdm_id.as_ref(),
+            Row::Delete(key) => key.as_str(),
+        };
+        let json = format!("{{\"some\":\"record {index}\",\"of\":\"{key}\"}}");
         source.push(NewRecord { json: &json, line: Some(index as u64 + 1), ..NewRecord::default() });
         if known.get(index) == Some(&true) {
             continue;
