@@ -40,6 +40,21 @@ pub(crate) struct FileRead {
     /// What its records looked up in other files.
     #[serde(default, skip_serializing_if = "LookedUp::is_nothing")]
     pub(crate) looked_up: LookedUp,
+    /// The number of the plan that was the first to have the file as it is. Earlier versions of the driver did not
+    /// write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) round: Option<u32>,
+}
+
+/// Since when a file is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Age {
+    /// No plan had it so before.
+    New,
+    /// The plan with this number was the first.
+    Since(u32),
+    /// An earlier version of the driver has read it and did not write down when.
+    Unknown,
 }
 
 impl FileRead {
@@ -70,6 +85,22 @@ impl FilesRead {
         })
     }
 
+    /// Since when a file is as it is, whose rows are made from what `fingerprint` is of.
+    pub(crate) fn age_of(&self, name: &str, fingerprint: &str) -> Age {
+        let is_same =
+            |file: &&FileRead| file.looked_up.fingerprint(&file.state.xxh3, self.settings.as_deref()) == fingerprint;
+        match self.files.get(name).filter(is_same) {
+            Some(FileRead { round: Some(round), .. }) => Age::Since(*round),
+            Some(FileRead { round: None, .. }) => Age::Unknown,
+            None => Age::New,
+        }
+    }
+
+    /// The highest number of a plan that is known.
+    pub(crate) fn last_round(&self) -> u32 {
+        self.files.values().filter_map(|file| file.round).max().unwrap_or_default()
+    }
+
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
         serde_json::to_value(self).map(Checkpoint).map_err(|error| unwritable("the checkpoint", error))
     }
@@ -88,18 +119,20 @@ mod tests {
     #[test]
     fn a_checkpoint_has_the_form_that_is_documented() {
         let state = Fingerprint { bytes: 10, xxh3: "ab".into(), modified_ns: None };
-        let file = FileRead { state, cuts: None, pages: None, looked_up: LookedUp::default() };
+        let file = FileRead { state, cuts: None, pages: None, looked_up: LookedUp::default(), round: None };
         let mut read = FilesRead { files: [("issues.jsonl".to_owned(), file)].into(), ..FilesRead::default() };
         let unsettled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab" } } });
         assert_eq!(read.checkpoint().unwrap().0, unsettled);
         let file = read.files.get_mut("issues.jsonl").unwrap();
-        file.state.modified_ns = Some(7);
-        let settled = json!({ "files": { "issues.jsonl": { "bytes": 10, "xxh3": "ab", "modified_ns": 7 } } });
+        (file.state.modified_ns, file.round) = (Some(7), Some(3));
+        let settled = json!({ "files": { "issues.jsonl": {
+            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "round": 3,
+        } } });
         assert_eq!(read.checkpoint().unwrap().0, settled);
         let range = |start, end, first_line| LineRange { start, end, first_line };
         read.files.get_mut("issues.jsonl").unwrap().cuts = Cuts::of(&[range(0, 6, 1), range(6, 10, 3)], 5);
         let cut = json!({ "files": { "issues.jsonl": {
-            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
+            "bytes": 10, "xxh3": "ab", "modified_ns": 7, "round": 3, "cuts": { "slice_bytes": 5, "at": [[6, 3]] },
         } } });
         assert_eq!(read.checkpoint().unwrap().0, cut);
         assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);

@@ -116,6 +116,7 @@ mod files;
 mod files_read;
 mod fingerprint;
 mod gather;
+mod gathered_files;
 mod gzip;
 mod hints;
 mod issue_parent;
