@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FilesRead {
+    #[serde(with = "files")]
     pub(crate) files: BTreeMap<String, FileRead>,
     /// A digest of what was said of data files that are not read: a run that has nothing else to say does not say it
     /// again.
@@ -23,6 +24,47 @@ pub(crate) struct FilesRead {
     /// A digest of the settings on which rows depend: with other ones, all files are read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
+}
+
+/// Few files are an object by their names, and many one text.
+mod files {
+    use std::{collections::BTreeMap, fmt};
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de};
+
+    use super::FileRead;
+    use crate::json_lines;
+
+    /// The maximum number of files in an object.
+    pub(super) const FEW: usize = 64;
+
+    type Files = BTreeMap<String, FileRead>;
+
+    pub(super) fn serialize<S: Serializer>(files: &Files, serializer: S) -> Result<S::Ok, S::Error> {
+        if files.len() <= FEW { files.serialize(serializer) } else { json_lines::serialize(files, serializer) }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Files, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Files;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("files by their names")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Files, E> {
+                json_lines::read(text).map_err(E::custom)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Files, A::Error> {
+                Files::deserialize(de::value::MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// A file whose records have all been read.
@@ -138,5 +180,25 @@ mod tests {
         assert_eq!(FilesRead::read(&Checkpoint(cut)).unwrap(), read);
         read.files.get_mut("issues.jsonl").unwrap().cuts = None;
         assert_eq!(FilesRead::read(&Checkpoint(settled)).unwrap(), read);
+    }
+
+    #[test]
+    fn many_files_are_one_text_in_a_checkpoint() {
+        let state = |bytes| Fingerprint { bytes, xxh3: "ab".into(), modified_ns: Some(7) };
+        let file = |bytes| FileRead {
+            state: state(bytes),
+            cuts: Cuts::of(&[], 5),
+            pages: None,
+            looked_up: LookedUp { users: Some("c".into()), ..LookedUp::default() },
+            round: Some(1),
+        };
+        let name = |number| format!("issues\n\t\"\u{e4}-{number}.jsonl");
+        let mut read = FilesRead::default();
+        for number in 0..=files::FEW {
+            read.files.insert(name(number), file(u64::try_from(number).unwrap()));
+            let checkpoint = read.checkpoint().unwrap();
+            assert_eq!(checkpoint.0["files"].is_string(), number == files::FEW);
+            assert_eq!(FilesRead::read(&checkpoint).unwrap(), read);
+        }
     }
 }

@@ -122,6 +122,7 @@ mod hints;
 mod issue_parent;
 mod issue_project;
 mod json;
+mod json_lines;
 mod key_index;
 mod lines;
 mod look;

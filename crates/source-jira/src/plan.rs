@@ -12,7 +12,7 @@ use crate::{
     files_read::{Age, FileRead, FilesRead, unwritable},
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
     gathered_files::{GatheredFiles, Unnumbered, is_small},
-    notes,
+    json_lines, notes,
     pages::Pages,
     stop::Stop,
     survey::pages_of,
@@ -37,7 +37,7 @@ pub(crate) struct SliceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lines: Option<LineRange>,
     /// Further files, all of which are read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "json_lines", skip_serializing_if = "Vec::is_empty")]
     pub(crate) more: Vec<PlannedFile>,
     /// From where to resume when this slice and all before it are committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
