@@ -22,6 +22,7 @@ const MESSAGES: &[(&str, &str)] = &[
     // Rights, by the name of the object.
     ("42501", "aclcheck_error"),
     ("42501", "aclcheck_error_col"),
+    ("42501", "InitTempTableNamespace"),
     (ROW_SECURITY.0, ROW_SECURITY.1),
     // Objects that a statement of ours names.
     ("42P01", "parserOpenTable"),
