@@ -87,6 +87,7 @@ mod outbox;
 mod provision;
 mod registry;
 mod rejects;
+mod room;
 mod sink;
 mod site;
 mod source;
@@ -112,6 +113,7 @@ pub use rejects::{
     Dismissal, Dismissals, ListedReject, RejectColumn, RejectFilter, RejectGroup, RejectListing, RejectState,
     general_reason,
 };
+pub use room::{Room, SMALL_RECORD_BYTES};
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
     RunSpec, Sink, Verification,

@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc, time::SystemTime};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result,
+    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result, Room,
     batch::{NewRecord, RawBatchBuilder},
 };
 
@@ -158,7 +158,14 @@ impl<'h> Batches<'h> {
         } else {
             push(&mut self.batch, &self.envelope, &record);
         }
-        self.hand_over_when_full()
+        Ok(())
+    }
+
+    /// The batch holds a record that has this room.
+    pub(crate) fn hold(&mut self, room: Option<Room>) {
+        if let Some(room) = room {
+            self.batch.hold(room);
+        }
     }
 
     /// Looks up the key of the issue that a comment or a worklog names by its id alone.
@@ -177,9 +184,8 @@ impl<'h> Batches<'h> {
     }
 
     /// Adds what is no record.
-    pub(crate) fn reject(&mut self, reject: Reject) -> Result<()> {
+    pub(crate) fn reject(&mut self, reject: Reject) {
         self.batch.reject(reject);
-        self.hand_over_when_full()
     }
 
     /// Notes what is missing.
@@ -193,7 +199,8 @@ impl<'h> Batches<'h> {
         (self.hand_over)(self.batch.finish_at(resume_at))
     }
 
-    fn hand_over_when_full(&mut self) -> Result<()> {
+    /// Hands the batch over when it is as large as batches are.
+    pub(crate) fn hand_over_when_full(&mut self) -> Result<()> {
         if self.batch.bytes() + self.waiting_bytes < BATCH_BYTES {
             return Ok(());
         }

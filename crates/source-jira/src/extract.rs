@@ -170,7 +170,8 @@ struct Extraction<'e> {
 
 impl Extraction<'_> {
     fn run(&self, mut sites: Option<&mut SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
-        let mut pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+        let pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+        let mut pieces = pieces.wait_for_room(self.stop);
         let (mut count, mut objects) = (0_u64, 0_u64);
         let mut first_at = None;
         while let Some(piece) = pieces.next()? {
@@ -185,6 +186,9 @@ impl Extraction<'_> {
                 Records::Embedded => self.take_embedded(&piece, batches)?,
                 Records::Notes | Records::Unreadable => {}
             }
+            // The batch has a copy: to hold the piece as well until somebody takes the batch would be twice as much.
+            batches.hold(pieces.release()?);
+            batches.hand_over_when_full()?;
         }
         if let (0, Some(line), Form::Lines, Records::Own) = (objects, first_at, self.file.form, self.spec.records) {
             let note = Incomplete::new(&self.file.name, NO_OBJECTS, origin(&self.file.name, line));
@@ -211,11 +215,15 @@ impl Extraction<'_> {
                     let issue = self.issue_of(json, hint);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
                 }
-                Err(reason) => batches.reject(Reject::at_source(origin(), reason, bytes)),
+                Err(reason) => {
+                    batches.reject(Reject::at_source(origin(), reason, bytes));
+                    Ok(())
+                }
             },
             &Content::Oversized { head, length, hash } => {
                 let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
-                batches.reject(Reject::oversized(origin(), reason, head, length, hash))
+                batches.reject(Reject::oversized(origin(), reason, head, length, hash));
+                Ok(())
             }
         }
     }
@@ -250,7 +258,8 @@ impl Extraction<'_> {
         let is_part = self.unit == Unit::Users;
         let is_object = gather(self.unit, self.file.unit, json, &mut |embedded| match embedded {
             Embedded::Record { json, part, issue } => {
-                batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })
+                batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })?;
+                batches.hand_over_when_full()
             }
             Embedded::Missing(what) => {
                 batches.incomplete(note(what));

@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 use cdm_models::Timestamp;
 
 use super::{Incomplete, Reject};
-use crate::{Checkpoint, EndpointId, UnitId};
+use crate::{Checkpoint, EndpointId, Room, SMALL_RECORD_BYTES, UnitId};
 
 /// Records as the source has them: unparsed JSON objects, each with an envelope.
 ///
@@ -22,6 +22,8 @@ pub struct RawBatch {
     incomplete: Vec<Incomplete>,
     resume_at: Option<Checkpoint>,
     check: Option<Check>,
+    /// The room of its large records, which is given back with the batch.
+    rooms: Vec<Room>,
 }
 
 /// Looks whether a text is a record; says what was expected and what was found, and no value.
@@ -221,6 +223,7 @@ impl RawBatch {
             incomplete: Vec::new(),
             resume_at: None,
             check: None,
+            rooms: Vec::new(),
         })
     }
 
@@ -305,6 +308,10 @@ impl RawBatch {
             entry.range = start..text.len();
         }
         self.text = text;
+        if self.text.len() <= SMALL_RECORD_BYTES {
+            // The large ones are gone.
+            self.rooms.clear();
+        }
     }
 
     /// Adds all of a batch that was read later.
@@ -334,6 +341,7 @@ impl RawBatch {
         self.rejects.extend(later.rejects);
         later.incomplete.into_iter().for_each(|note| note.add_to(&mut self.incomplete));
         self.resume_at = later.resume_at.or(self.resume_at.take());
+        self.rooms.extend(later.rooms);
         Ok(())
     }
 
@@ -416,6 +424,12 @@ impl RawBatchBuilder {
     /// Adds what could not be read as a record.
     pub fn reject(&mut self, reject: Reject) {
         self.0.rejects.push(reject);
+    }
+
+    /// The batch holds a record that has this room. It is given back when nobody has the batch any more, and the rows
+    /// that were made of it are written.
+    pub fn hold(&mut self, room: Room) {
+        self.0.rooms.push(room);
     }
 
     /// Notes something that the source could not give.
