@@ -100,9 +100,9 @@ async fn many_small_files_are_read_in_few_slices_each_of_files_that_came_togethe
     let export = Export::of(&[("issues-800.jsonl", large)]);
     for number in 0..FILES {
         let page = format!(r#"{{"issues":[{{"id":"{number}"}}],"total":1}}"#);
-        match number % 2 {
-            0 => export.write(&format!("issues-{number:03}.jsonl"), issues(number..number + 1)),
-            _ => export.write(&format!("issues-{number:03}.json"), page),
+        match number.is_multiple_of(2) {
+            true => export.write(&format!("issues-{number:03}.jsonl"), issues(number..number + 1)),
+            false => export.write(&format!("issues-{number:03}.json"), page),
         }
     }
     export.write("issues-900.json", r#"{"issues":[{"id":"1"}"#);
@@ -115,7 +115,7 @@ async fn many_small_files_are_read_in_few_slices_each_of_files_that_came_togethe
     for slice in &slices {
         harvest.add(batches(&*endpoint, "issues", slice).await.unwrap());
     }
-    let expected = |number: u32| format!("issues-{number:03}.json{}:1", if number % 2 == 0 { "l" } else { "" });
+    let expected = |number: u32| format!("issues-{number:03}.json{}:1", if number.is_multiple_of(2) { "l" } else { "" });
     assert_eq!(harvest.origins()[..70], (0..FILES).map(expected).collect::<Vec<_>>());
     assert_eq!(harvest.records.len(), 570);
 
