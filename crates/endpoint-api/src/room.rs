@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{Error, ErrorKind, Result, Retry};
@@ -15,12 +15,12 @@ pub const SMALL_RECORD_BYTES: usize = 1024 * 1024;
 /// is there about five times: as read, in a batch, as a row, and as what is sent to a sink.
 const ALL_BYTES: usize = 16 * 1024 * 1024;
 
-/// When nobody gives room back for so long, whoever waits gives up: the rows of its slice may be what those who have
-/// the room wait for.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// How often somebody who waits looks whether to go on waiting.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// After so many glances in which nobody gave room back, whoever waits gives up (20 s): the rows of its slice may be what
+/// those who have the room wait for.
+const PATIENCE: u32 = 400;
 
 static ROOMS: Rooms = Rooms { state: Mutex::new(State { taken: 0, returns: 0 }), changed: Condvar::new() };
 
@@ -73,21 +73,22 @@ impl Room {
     fn wait_in(
         rooms: &'static Rooms,
         bytes: usize,
-        patience: Duration,
+        patience: u32,
         is_given_up: impl Fn() -> bool,
     ) -> Result<Self> {
         const OPERATION: &str = "read";
         let bytes = bytes.min(ALL_BYTES);
         let mut state = rooms.state();
-        let (mut returns, mut since) = (state.returns, Instant::now());
+        let (mut returns, mut glances) = (state.returns, 0);
         while state.taken + bytes > ALL_BYTES {
             if is_given_up() {
                 return Err(Error::new(ErrorKind::Interrupted, OPERATION, "the reading was given up"));
             }
             if returns != state.returns {
-                (returns, since) = (state.returns, Instant::now());
+                (returns, glances) = (state.returns, 0);
             }
-            if since.elapsed() > patience {
+            glances += 1;
+            if glances > patience {
                 let message = "the large records of other slices take all the memory for large records, and none of them is \
                                loaded; a lower `--parallel` avoids that";
                 return Err(Error::new(ErrorKind::Exhausted, OPERATION, message).with_retry(Retry::Backoff));
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn large_records_wait_for_each_other() {
         let rooms = rooms();
-        let wait = |bytes| Room::wait_in(rooms, bytes, Duration::from_secs(60), || false).unwrap();
+        let wait = |bytes| Room::wait_in(rooms, bytes, u32::MAX, || false).unwrap();
         let mut first = wait(usize::MAX);
         assert_eq!(rooms.state().taken, ALL_BYTES, "a record above the limit is alone");
         let waiting = AtomicBool::new(true);
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_ever() {
         let rooms = rooms();
-        let short = Duration::from_millis(120);
+        let short = 2;
         let _first = Room::wait_in(rooms, ALL_BYTES, short, || false).unwrap();
         let error = Room::wait_in(rooms, 1, short, || false).unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Exhausted, Retry::Backoff));
