@@ -2,9 +2,12 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::OnceLock,
-    thread,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{self, Receiver},
+    },
+    thread::{self, JoinHandle},
 };
 
 use serde_json::Value;
@@ -96,7 +99,10 @@ impl Drop for Owned {
 /// A run of the program that has not ended yet.
 pub struct Running {
     child: Owned,
-    err: BufReader<ChildStderr>,
+    /// Reads standard output: a pipe that nobody empties would stop the program.
+    out: JoinHandle<String>,
+    /// The lines of standard error, which are read as they come for the same reason.
+    err: Receiver<String>,
     /// What was read of standard error so far.
     said: String,
 }
@@ -123,27 +129,37 @@ impl Running {
 
     /// Waits until it has said something on standard error.
     pub fn until_it_says(&mut self, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert!(self.err.read_line(&mut line).unwrap() > 0, "it never said `{text}`, but {}", self.said);
+        loop {
+            let line = self.err.recv().unwrap_or_else(|_| panic!("it never said `{text}`, but {}", self.said));
             self.said.push_str(&line);
+            if line.contains(text) {
+                return;
+            }
         }
     }
 
     /// Waits for its end.
     pub fn wait(self) -> Ran {
-        let Self { mut child, mut err, mut said } = self;
-        let child = child.0.take().unwrap();
-        // Both outputs at once: a pipe that nobody empties would stop it.
-        let rest = thread::spawn(move || err.read_to_string(&mut said).map(|_| said).unwrap());
-        let output = child.wait_with_output().unwrap();
-        Ran { err: rest.join().unwrap(), ..Ran::of(output) }
+        let Self { mut child, out, err, mut said } = self;
+        let status = child.child().wait().unwrap();
+        said.extend(err);
+        Ran { code: status.code(), out: out.join().unwrap(), err: said }
     }
 }
 
 pub(crate) fn start(command: &mut Command) -> Running {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let err = BufReader::new(child.stderr.take().unwrap());
-    Running { child: Owned(Some(child)), err, said: String::new() }
+    let (mut out, mut err) = (child.stdout.take().unwrap(), BufReader::new(child.stderr.take().unwrap()));
+    let out = thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        text
+    });
+    let (said, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        // Whoever listens may be gone.
+        while err.read_line(&mut line).unwrap() > 0 && said.send(std::mem::take(&mut line)).is_ok() {}
+    });
+    Running { child: Owned(Some(child)), out, err: lines, said: String::new() }
 }

@@ -41,15 +41,20 @@ const UNITS: [&str; 5] = ["projects", "users", "issues", "comments", "worklogs"]
 impl Sandbox {
     /// With a configuration, and nothing provisioned or exported yet.
     pub fn new() -> Self {
-        Self::with(TestDatabase::create())
+        Self::with(TestDatabase::create(), tempfile::tempdir().unwrap())
     }
 
     /// As [`new`](Self::new), with the database in a cluster of the test's own.
     pub fn in_cluster(cluster: &Cluster) -> Self {
-        Self::with(TestDatabase::in_cluster(cluster))
+        Self::with(TestDatabase::in_cluster(cluster), tempfile::tempdir().unwrap())
     }
 
-    fn with(database: TestDatabase) -> Self {
+    /// As [`new`](Self::new), with that folder, and with the database in a cluster of the test's own if there is one.
+    pub fn within(folder: TempDir, cluster: Option<&Cluster>) -> Self {
+        Self::with(cluster.map_or_else(TestDatabase::create, TestDatabase::in_cluster), folder)
+    }
+
+    fn with(database: TestDatabase, folder: TempDir) -> Self {
         let mut configuration = CONFIGURATION.to_owned();
         for (suffix, sink, mode) in [("", "warehouse", "cdm"), ("_raw", "lake", "raw")] {
             for unit in UNITS {
@@ -58,7 +63,7 @@ impl Sandbox {
                 ));
             }
         }
-        let sandbox = Self { folder: tempfile::tempdir().unwrap(), database };
+        let sandbox = Self { folder, database };
         sandbox.write("cdm.toml", configuration);
         fs::create_dir(sandbox.path("export")).unwrap();
         sandbox

@@ -295,8 +295,8 @@ fn an_unlogged_table_is_refused_and_a_partitioned_one_is_named() {
         let found = check["findings"].to_string();
         assert!(found.contains(&format!("cdm_work.{table}")) && found.contains("is an unlogged table"), "{found}");
         sandbox.export("projects.jsonl", &[r#"{"id":"1","key":"A"}"#]);
-        let refused = sandbox.cdm(["ingest", "projects"]);
-        assert!(refused.err.contains("is an unlogged table") && refused.err.contains("set logged"), "{refused:?}");
+        let refused = sandbox.cdm(["ingest", "projects"]).error(1);
+        assert!(refused.contains("is an unlogged table") && refused.contains("set logged"), "{refused}");
         sandbox.ask(&format!("alter table cdm_work.{table} set logged"));
     }
     let plan = Sink::Postgres.sandbox();

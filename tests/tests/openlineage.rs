@@ -124,7 +124,7 @@ fn a_failed_run_is_told_of_with_its_reason_and_goes_on_as_the_same_run() {
     let sandbox = sandbox(&url(&receiver.url()));
     sandbox.ask(
         "create function cdm_work.refuse() returns trigger language plpgsql as
-         $$ begin if new.source_id = '15' then raise exception 'no'; end if; return new; end $$;
+         $$ begin if new.source_id = '15' then raise exception 'no' using errcode = '42501'; end if; return new; end $$;
          create trigger refuse before insert on cdm_work.cdm_work_project
          for each row execute function cdm_work.refuse()",
     );

@@ -56,11 +56,13 @@ fn a_reader_that_has_gone_is_no_failure() {
 #[test]
 fn a_plan_that_cannot_be_written_leaves_the_older_file_as_it_was() {
     let sandbox = sandbox();
+    // Nothing but the plan is written.
+    sandbox.configure(|configuration| format!("[metadata]\nurl = \"sqlite::memory:\"\n{configuration}"));
     let plan = ["provision", "warehouse", "--plan", "--out", "plan.json"];
     sandbox.cdm(plan).expect(3);
     let older = fs::read(sandbox.path("plan.json")).unwrap();
     assert!(older.len() > 8 * 1024, "{}", older.len());
-    // Files of at most 4 KiB, as a disk that is full. What is there already, such as the catalog, is not written.
+    // Files of at most 4 KiB, as a disk that is full.
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command.current_dir(sandbox.folder()).args(["-c", script]).arg(cdm()).args(plan);

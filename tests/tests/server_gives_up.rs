@@ -2,17 +2,10 @@
 //! tried again; when that does not help the run ends with the server's message, and the next one goes on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::Path,
-    process::{Command, Output},
-    thread,
-};
+use std::{fs::File, io::Read as _, thread};
 
-use end_to_end::{Barrier, Ran, Sandbox, unprivileged_user, until};
+use end_to_end::{Barrier, Ran, Sandbox, SmallDisk, until};
 use local_postgres::{Cluster, Options, Programs};
-use tempfile::TempDir;
 
 /// Three files of ten projects, each a slice, and each project with a description.
 fn export(sandbox: &Sandbox, description: impl Fn() -> String) {
@@ -148,37 +141,6 @@ fn of_a_deadlock_the_load_is_the_victim_and_is_tried_again() {
     assert_landed_once(&sandbox);
 }
 
-/// A small file system in memory, gone with the value.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// `None` where nobody may make one.
-    fn new(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let id = |which: &str| {
-            let output = Command::new("id").args([which, unprivileged_user()]).output().unwrap();
-            String::from_utf8(output.stdout).unwrap().trim().to_owned()
-        };
-        let options = format!("size={size},mode=0700,uid={},gid={}", id("-u"), id("-g"));
-        let is_mounted = mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], folder.path());
-        is_mounted.then_some(Self(folder))
-    }
-
-    fn grow(&self, size: &str) {
-        assert!(mount(&["-o", &format!("remount,size={size}")], self.0.path()));
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> bool {
-    Command::new("mount").args(arguments).arg(at).output().is_ok_and(|Output { status, .. }| status.success())
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_server_out_of_disk_is_waited_for_and_the_run_goes_on_when_there_is_room() {
     let Some(disk) = SmallDisk::new("1m") else {
@@ -188,7 +150,7 @@ fn a_server_out_of_disk_is_waited_for_and_the_run_goes_on_when_there_is_room() {
     let cluster = Cluster::start(&Programs::find().unwrap(), &Options::default()).unwrap();
     let sandbox = Sandbox::in_cluster(&cluster);
     sandbox.cdm(["provision", "warehouse"]).expect(0);
-    sandbox.ask(&format!("create tablespace small location '{}'", disk.0.path().display()));
+    sandbox.ask(&format!("create tablespace small location '{}'", disk.folder().display()));
     sandbox.ask("alter table cdm_work.cdm_work_project set tablespace small");
     let dice = File::open("/dev/urandom").unwrap();
     let noise = || {

@@ -88,6 +88,7 @@ mod provision;
 mod registry;
 mod rejects;
 mod replayable;
+mod room;
 mod sink;
 mod site;
 mod source;
@@ -114,6 +115,7 @@ pub use rejects::{
     RejectState, general_reason,
 };
 pub use replayable::{PageLimit, ReplayableRejects};
+pub use room::{Room, SMALL_RECORD_BYTES};
 pub use sink::{
     Begun, Commit, Counts, Load, LoadReceipt, Mentions, Overlap, RejectQuery, Replay, Resume, Run, RunEnd, RunReceipt,
     RunSpec, Sink, Verification,

@@ -31,6 +31,8 @@ pub trait Source: Send + Sync {
     /// - The same state of the source and the same request MUST give the same plan.
     /// - A plan that has one slice of a [`Resource`] MUST have all of them: when they are committed, the sink removes the
     ///   rejects of that resource that were not met again.
+    /// - A slice may be of several resources, and is then all of each. They SHOULD have come into their states between
+    ///   the same two runs: where they did not, all of them count as changed.
     /// - A slice SHOULD be some 10 to 100 MB of records: it is staged, loaded and retried as one.
     ///
     /// An unknown unit is [`ErrorKind::Config`](crate::ErrorKind::Config).
@@ -147,21 +149,21 @@ pub struct Slice {
     /// What to read, in the source's own words. It is stored with the plan, so that a later process
     /// can go on with it; it MUST NOT hold a secret.
     pub spec: Value,
-    /// What it is a part of, where the source can tell one state of that from another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<Resource>,
+    /// What it is a part of, or all of, where the source can tell one state of that from another.
+    #[serde(default, rename = "resource", with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
 }
 
 impl Slice {
     /// A slice of something whose states the source cannot tell apart.
     pub fn new(index: u64, spec: Value) -> Self {
-        Self { index, spec, resource: None }
+        Self { index, spec, resources: Vec::new() }
     }
 
-    /// The slice is a part of this state of a resource.
+    /// The slice is of this state of a resource, beside those that were named before.
     #[must_use]
     pub fn of(mut self, resource: Resource) -> Self {
-        self.resource = Some(resource);
+        self.resources.push(resource);
         self
     }
 }
@@ -183,3 +185,59 @@ pub struct Resource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Checkpoint(pub Value);
+
+/// One resource is written as an object, as it always was, and several as a list.
+mod one_or_more {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    use super::Resource;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Resources {
+        One(Resource),
+        More(Vec<Resource>),
+        None(()),
+    }
+
+    pub(super) fn serialize<S: Serializer>(resources: &[Resource], serializer: S) -> Result<S::Ok, S::Error> {
+        match resources {
+            [resource] => resource.serialize(serializer),
+            resources => resources.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Resource>, D::Error> {
+        Ok(match Resources::deserialize(deserializer)? {
+            Resources::One(resource) => vec![resource],
+            Resources::More(resources) => resources,
+            Resources::None(()) => Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_resources_of_a_slice_are_stored_as_one_or_as_a_list() {
+        let resource = |name: &str| Resource { name: name.to_owned(), fingerprint: "1".to_owned() };
+        let stored = |slice: &Slice| serde_json::to_value(slice).unwrap();
+        let mut slice = Slice::new(0, Value::Null);
+        assert_eq!(stored(&slice), json!({ "index": 0, "spec": null }));
+        for (name, expected) in [
+            ("a", json!({ "name": "a", "fingerprint": "1" })),
+            ("b", json!([{ "name": "a", "fingerprint": "1" }, { "name": "b", "fingerprint": "1" }])),
+        ] {
+            slice = slice.of(resource(name));
+            let stored = stored(&slice);
+            assert_eq!(stored["resource"], expected);
+            assert_eq!(serde_json::from_value::<Slice>(stored).unwrap(), slice);
+        }
+        let without = json!({ "index": 0, "spec": null, "resource": null });
+        assert_eq!(serde_json::from_value::<Slice>(without).unwrap().resources, []);
+    }
+}

@@ -33,5 +33,6 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    process_memory::give_back_large();
     cli::run(std::env::args_os().collect())
 }

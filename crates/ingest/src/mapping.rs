@@ -69,6 +69,9 @@ impl Mapping {
 /// The maximum number of different notes that are counted separately in a batch.
 const MOST_NOTES: usize = 64;
 
+/// What follows the name of the first resource where several have records with the same note.
+const AND_OTHERS: &str = " and others";
+
 /// The notes of a batch, each with how many records it is of and the first of them.
 #[derive(Default)]
 struct Notes {
@@ -81,6 +84,9 @@ impl Notes {
         let incomplete = |what| Incomplete::new(record.origin.resource, what, record.origin);
         if let Some((_, known)) = self.known.iter_mut().find(|(known, _)| *known == note) {
             known.count += 1;
+            if known.resource != record.origin.resource && !known.resource.ends_with(AND_OTHERS) {
+                known.resource.push_str(AND_OTHERS);
+            }
         } else if self.known.len() < MOST_NOTES {
             let what = incomplete(note.what()).at_member(note.member());
             self.known.push((note, what));

@@ -5,7 +5,7 @@ use endpoint_api::{
     batch::{CdmBatchBuilder, SourceHashes},
 };
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::Instant,
 };
 
@@ -36,11 +36,14 @@ struct Mapper {
     mapping: Arc<Mapping>,
     /// The builder, while nobody maps.
     rows: Option<CdmBatchBuilder>,
-    under_way: Option<JoinHandle<Result<(CdmBatchBuilder, Mapped)>>>,
+    under_way: Option<JoinHandle<MappedRows>>,
     /// Records that the load does not recognise, until there are enough of them: where little has changed, what a
     /// batch has of them is not worth a round trip.
     open: Option<Unmapped>,
 }
+
+/// What was mapped, and the builder for the next rows.
+type MappedRows = Result<(CdmBatchBuilder, Mapped)>;
 
 /// So many bytes of records are worth being mapped and written.
 const WORTHWHILE_BYTES: usize = 512 * 1024;
@@ -84,7 +87,21 @@ impl Portions {
             return Ok(Some(portion));
         };
         if !self.has_ended {
-            if let Some(mut batch) = self.stage.next().await? {
+            // What is mapped is handed over also when nothing comes after it for now: it may be what the source waits for.
+            let next = match &mut mapper.under_way {
+                None => self.stage.next().await?,
+                Some(thread) => tokio::select! {
+                    biased;
+                    next = self.stage.next() => next?,
+                    mapped = thread => {
+                        mapper.under_way = None;
+                        let mut portion = Portion::default();
+                        portion.add(Some(mapper.mapped(mapped)?));
+                        return Ok(Some(portion));
+                    }
+                },
+            };
+            if let Some(mut batch) = next {
                 let mut portion = Portion::of(&mut batch);
                 portion.add(mapper.take(batch, load).await?);
                 return Ok(Some(portion));
@@ -163,9 +180,15 @@ impl Mapper {
     /// Waits for what is being mapped, if there is anything.
     async fn finish(&mut self) -> Result<Option<Mapped>> {
         let Some(thread) = self.under_way.take() else { return Ok(None) };
-        let (rows, mapped) = thread.await.map_err(|_| panicked())??;
+        let mapped = thread.await;
+        self.mapped(mapped).map(Some)
+    }
+
+    /// What a thread has mapped.
+    fn mapped(&mut self, mapped: std::result::Result<MappedRows, JoinError>) -> Result<Mapped> {
+        let (rows, mapped) = mapped.map_err(|_| panicked())??;
         self.rows = Some(rows);
-        Ok(Some(mapped))
+        Ok(mapped)
     }
 }
 

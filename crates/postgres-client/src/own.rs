@@ -6,7 +6,7 @@
 //! for the pairs of code and routine that stand here, whose messages hold names of objects and numbers, and only
 //! outside of functions: within one, a statement can be made of a value.
 
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, ErrorPosition};
 
 /// Codes and routines whose messages are the server's own and hold no value.
 const MESSAGES: &[(&str, &str)] = &[
@@ -22,6 +22,7 @@ const MESSAGES: &[(&str, &str)] = &[
     // Rights, by the name of the object.
     ("42501", "aclcheck_error"),
     ("42501", "aclcheck_error_col"),
+    ("42501", "InitTempTableNamespace"),
     (ROW_SECURITY.0, ROW_SECURITY.1),
     // Objects that a statement of ours names.
     ("42P01", "parserOpenTable"),
@@ -83,7 +84,10 @@ pub(crate) fn names_objects(error: &DbError) -> bool {
     error.routine().is_some_and(|routine| NAMING.contains(&routine))
 }
 
-/// Whether it was raised by no function that is written in a language of the database. COPY says in which line it is.
+/// Whether it was raised by no function that is written in a language of the database or runs a statement of its own
+/// (`query_to_xml`). COPY says in which line it is.
 fn is_outside_functions(error: &DbError) -> bool {
-    error.where_().is_none_or(|context| context.starts_with("COPY ") && !context.contains('\n'))
+    let is_of_inner_statement = matches!(error.position(), Some(ErrorPosition::Internal { .. }));
+    !is_of_inner_statement
+        && error.where_().is_none_or(|context| context.starts_with("COPY ") && !context.contains('\n'))
 }

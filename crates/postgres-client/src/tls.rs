@@ -84,8 +84,8 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
                     .with("key", "ssl_root_cert")
                     .with("file", file.display())
             };
-            let pem =
-                local_files::read_small(file).map_err(|error| wrong("the file cannot be read").caused_by(error))?;
+            let unreadable = |error| wrong(&format!("the file cannot be read: {error}"));
+            let pem = local_files::read_small(file).map_err(unreadable)?;
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| wrong("the file is no list of certificates in PEM"))?;
                 roots.add(certificate).map_err(|_| wrong("the file holds something that is no certificate"))?;

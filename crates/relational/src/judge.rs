@@ -22,8 +22,9 @@ pub struct Judge {
     alone: bool,
     /// Keys for which this load has accepted a row that contests a stored one.
     contested: HashSet<u64>,
-    /// Keys of which this load was the first to see the rows again.
-    confirmed: Vec<u64>,
+    /// Keys of which this load has seen the rows again; another load, or an attempt at this one that failed, may have seen
+    /// them before.
+    confirmed: HashSet<u64>,
     stages_stored_rows: bool,
 }
 
@@ -86,7 +87,14 @@ impl Judge {
     /// For the load of a slice with this observation; `alone` says that no other load of the run is
     /// under way until this one is done.
     pub fn new(observation: u64, seen: Arc<Seen>, alone: bool) -> Self {
-        Self { observation, seen, alone, contested: HashSet::new(), confirmed: Vec::new(), stages_stored_rows: false }
+        Self {
+            observation,
+            seen,
+            alone,
+            contested: HashSet::new(),
+            confirmed: HashSet::new(),
+            stages_stored_rows: false,
+        }
     }
 
     /// What becomes of each row, given what is stored for the keys of the batch.
@@ -161,7 +169,7 @@ impl Judge {
     }
 
     /// What the run is to remember of this load, should it be continued by another process: 8 bytes for each
-    /// stored row that the load was the first to see again. `None` when there is none.
+    /// stored row that the load has seen again. `None` when there is none.
     pub fn confirmed(&self) -> Option<Vec<u8>> {
         let bytes: Vec<u8> = self.confirmed.iter().flat_map(|key| key.to_le_bytes()).collect();
         Some(bytes).filter(|bytes| !bytes.is_empty())
@@ -179,8 +187,9 @@ impl Judge {
         if !self.alone && contests > u32::from(is_mine) && !keys.confirmed.contains(&key) {
             return Err(Contended);
         }
-        if keys.confirmed.len() < MOST_KEYS && keys.confirmed.insert(key) {
-            self.confirmed.push(key);
+        if keys.confirmed.len() < MOST_KEYS || keys.confirmed.contains(&key) {
+            keys.confirmed.insert(key);
+            self.confirmed.insert(key);
         }
         Ok(is_mine)
     }
@@ -314,6 +323,20 @@ mod tests {
             }
         }
         written
+    }
+
+    #[test]
+    fn what_was_seen_again_is_kept_with_the_attempt_that_is_committed() {
+        let seen = Arc::new(Seen::new("run"));
+        let stored = Stored { version: version((1, 0, 1), 1), deleted: false, source_hash: None };
+        let attempt = || {
+            let mut judge = Judge::new(2, Arc::clone(&seen), false);
+            let row = [(Operation::Upsert, version((1, 0, 1), 2), Some(&stored))];
+            assert_eq!(judge.judge_rows(&row, |_| "1").unwrap(), [Verdict::Unchanged]);
+            judge.confirmed()
+        };
+        assert_eq!(attempt().map(|keys| keys.len()), Some(8));
+        assert_eq!(attempt().map(|keys| keys.len()), Some(8), "the first attempt was rolled back");
     }
 
     fn run() -> impl Strategy<Value = Vec<Vec<Record>>> {

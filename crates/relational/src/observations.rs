@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use endpoint_api::Slice;
+use endpoint_api::{Resource, Slice};
 use serde::{Deserialize, Serialize};
 
 /// Since which observation each resource of an ingestion has been as it is.
 ///
-/// The observation of a slice is that of its run, unless it is a part of a resource that an earlier
-/// run saw in the same state: then it is still that run's. Without it, two records of one key in an
+/// The observation of a slice is that of its run, unless an earlier run saw its resources in the same states, all of
+/// them for the first time: then it is still that run's. Without it, two records of one key in an
 /// unchanged export, neither newer than the other, would replace each other at every full load.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -31,10 +31,14 @@ pub struct ObservedSlice {
 impl Observations {
     /// The slices of a run's plan with their observations.
     pub fn observe(&self, plan: &[Slice], run_observation: u64) -> Vec<ObservedSlice> {
-        let earlier = |slice: &Slice| {
-            let resource = slice.resource.as_ref()?;
+        let seen = |resource: &Resource| {
             let seen = self.0.get(&resource.name)?;
             (seen.fingerprint == resource.fingerprint).then_some(seen.observation)
+        };
+        let earlier = |slice: &Slice| {
+            let (first, rest) = slice.resources.split_first()?;
+            let observation = seen(first)?;
+            rest.iter().all(|resource| seen(resource) == Some(observation)).then_some(observation)
         };
         plan.iter()
             .map(|slice| ObservedSlice { slice: slice.clone(), observation: earlier(slice).unwrap_or(run_observation) })
@@ -44,7 +48,7 @@ impl Observations {
     /// What is known once every slice of `plan` is committed.
     pub fn remember(&mut self, plan: &[ObservedSlice]) {
         for ObservedSlice { slice, observation } in plan {
-            if let Some(resource) = &slice.resource {
+            for resource in &slice.resources {
                 let seen = Seen { fingerprint: resource.fingerprint.clone(), observation: *observation };
                 self.0.insert(resource.name.clone(), seen);
             }
@@ -54,8 +58,6 @@ impl Observations {
 
 #[cfg(test)]
 mod tests {
-    use endpoint_api::Resource;
-
     use super::*;
 
     fn observed(known: &Observations, run: u64, fingerprints: &[(&str, &str)]) -> (Vec<u64>, Observations) {
@@ -82,6 +84,23 @@ mod tests {
         assert_eq!(incremental, [3]);
         let (back_again, _) = observed(&known, 4, &[("a", "a1"), ("b", "b1")]);
         assert_eq!(back_again, [1, 4], "a state that returns after another was there is seen anew");
+    }
+
+    #[test]
+    fn a_slice_of_several_resources_is_as_old_as_they_are_when_all_are_of_one_age() {
+        let (_, known) = observed(&Observations::default(), 1, &[("a", "1"), ("b", "1")]);
+        let (_, known) = observed(&known, 2, &[("c", "1")]);
+        let together = |names: &[(&str, &str)]| {
+            let slice = Slice::new(0, serde_json::Value::Null);
+            let slice = names.iter().fold(slice, |slice, (name, fingerprint)| {
+                slice.of(Resource { name: (*name).to_owned(), fingerprint: (*fingerprint).to_owned() })
+            });
+            known.observe(&[slice], 7)[0].observation
+        };
+        assert_eq!(together(&[("a", "1"), ("b", "1")]), 1);
+        assert_eq!(together(&[("a", "1"), ("b", "2")]), 7, "one has changed");
+        assert_eq!(together(&[("a", "1"), ("c", "1")]), 7, "they are of different ages");
+        assert_eq!(together(&[("a", "1"), ("new", "1")]), 7);
     }
 
     #[test]

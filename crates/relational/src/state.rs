@@ -236,7 +236,7 @@ fn is_over(status: &str) -> bool {
 
 /// The names of the resources of which a plan has slices.
 pub fn resources(plan: &[ObservedSlice]) -> BTreeSet<&str> {
-    plan.iter().filter_map(|planned| planned.slice.resource.as_ref()).map(|resource| resource.name.as_str()).collect()
+    plan.iter().flat_map(|planned| &planned.slice.resources).map(|resource| resource.name.as_str()).collect()
 }
 
 /// The observation of each slice of a plan.

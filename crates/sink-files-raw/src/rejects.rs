@@ -94,7 +94,7 @@ impl CompleteReads {
                 (*opened, *plan) = (manifest.sequence, Vec::new());
             }
             Entry::Plan { slices } => {
-                let resources = slices.iter().filter_map(|slice| slice.resource.as_ref());
+                let resources = slices.iter().flat_map(|slice| &slice.resources);
                 *plan = resources.map(|resource| resource.name.clone()).collect();
             }
             Entry::End { how: End::Succeeded } => {

@@ -116,6 +116,8 @@ pub(crate) struct Encoder<'b> {
     columns: Vec<BatchColumn<'b>>,
     fields: i16,
     out: BytesMut,
+    /// What is left of a large row: whoever sends a piece copies it.
+    rest: Bytes,
     has_ended: bool,
 }
 
@@ -126,7 +128,7 @@ impl<'b> Encoder<'b> {
             .map_err(|_| Error::new(ErrorKind::Internal, "copy", "a table has more columns than the format allows"))?;
         let mut out = BytesMut::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
         out.put_slice(HEADER);
-        Ok(Self { columns, fields, out, has_ended: false })
+        Ok(Self { columns, fields, out, rest: Bytes::new(), has_ended: false })
     }
 
     /// The next piece; each row is cells that are encoded already, a row of the columns, and cells again. `None`
@@ -135,6 +137,9 @@ impl<'b> Encoder<'b> {
         &mut self,
         rows: &mut impl Iterator<Item = (&'c [u8], usize, &'c [u8])>,
     ) -> Result<Option<Bytes>> {
+        if !self.rest.is_empty() {
+            return Ok(Some(self.rest.split_to(self.rest.len().min(PIECE_BYTES))));
+        }
         while !self.has_ended && self.out.len() < PIECE_BYTES {
             let Some((before, row, after)) = rows.next() else {
                 self.has_ended = true;
@@ -147,6 +152,11 @@ impl<'b> Encoder<'b> {
                 append(column, row, &mut self.out)?;
             }
             self.out.put_slice(after);
+        }
+        if self.out.len() > 4 * PIECE_BYTES {
+            // Its memory is free with the last piece of it.
+            self.rest = std::mem::take(&mut self.out).freeze();
+            return self.piece(rows);
         }
         let piece = self.out.split().freeze();
         self.out.reserve(PIECE_BYTES + PIECE_BYTES / 4);

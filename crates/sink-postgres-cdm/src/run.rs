@@ -286,7 +286,8 @@ impl Run for PgRun<'_> {
         let plan = self.observations.observe(plan, self.resume.observation);
         let json = to_json(&plan)?;
         let statement = format!(
-            "update {} set plan = coalesce(plan, $3::text::json) where ingestion = $1 and fence = $2 returning plan::text",
+            "update {} set plan = coalesce(plan, $3::text::json) where ingestion = $1 and fence = $2 \
+             returning plan::text = $3::text",
             self.loading.tables.ingestion
         );
         let parameters = [
@@ -295,8 +296,8 @@ impl Run for PgRun<'_> {
             (&json as _, Type::TEXT),
         ];
         let row = self.session.query_opt(operation, &statement, &parameters).await?;
-        let stored: &str = column(row.as_ref().ok_or_else(|| fenced(&self.loading.ingestion))?, 0)?;
-        if stored != json {
+        let is_stored: bool = column(row.as_ref().ok_or_else(|| fenced(&self.loading.ingestion))?, 0)?;
+        if !is_stored {
             return Err(planned_otherwise());
         }
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = observed(&plan);

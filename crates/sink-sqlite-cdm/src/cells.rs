@@ -6,7 +6,7 @@ use endpoint_api::{
     arrow::array::{Array as _, StringArray},
 };
 use relational::BatchColumn;
-use rusqlite::types::Value;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 /// A time with all six digits below the second, so that times sort as their texts do.
 pub(crate) fn time_text(microseconds: i64) -> Result<String> {
@@ -32,14 +32,16 @@ fn unstorable(what: &str) -> Error {
 }
 
 /// The value of a column in a row of a batch.
-pub(crate) fn value(column: &BatchColumn<'_>, row: usize) -> Result<Value> {
-    Ok(match column {
+pub(crate) fn value<'b>(column: &BatchColumn<'b>, row: usize) -> Result<ToSqlOutput<'b>> {
+    Ok(ToSqlOutput::Owned(match column {
         BatchColumn::Text(column) | BatchColumn::Json(column) | BatchColumn::RawJson(column)
             if column.is_valid(row) =>
         {
-            Value::Text(column.value(row).to_owned())
+            return Ok(ToSqlOutput::Borrowed(ValueRef::Text(column.value(row).as_bytes())));
         }
-        BatchColumn::Bytes(column) if column.is_valid(row) => Value::Blob(column.value(row).to_vec()),
+        BatchColumn::Bytes(column) if column.is_valid(row) => {
+            return Ok(ToSqlOutput::Borrowed(ValueRef::Blob(column.value(row))));
+        }
         BatchColumn::Bool(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
         BatchColumn::Int16(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
         BatchColumn::Int32(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
@@ -62,7 +64,7 @@ pub(crate) fn value(column: &BatchColumn<'_>, row: usize) -> Result<Value> {
             Value::Text(relational::state::to_json(&texts)?)
         }
         _ => Value::Null,
-    })
+    }))
 }
 
 #[cfg(test)]

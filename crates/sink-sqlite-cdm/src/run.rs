@@ -260,14 +260,14 @@ fn record_plan(loading: &Loading, plan: &[ObservedSlice]) -> Result<()> {
     let connection = loading.database.open()?;
     let json = to_json(&plan)?;
     let statement = format!(
-        "update {} set plan = coalesce(plan, ?3) where ingestion = ?1 and fence = ?2 returning plan",
+        "update {} set plan = coalesce(plan, ?3) where ingestion = ?1 and fence = ?2 returning plan = ?3",
         support::INGESTION
     );
     let parameters = params![loading.key, signed(loading.fence), json];
-    let stored = connection.query_row(&statement, parameters, |row| row.get::<_, String>(0));
-    match stored.optional().during(OPERATION)? {
-        Some(stored) if stored == json => Ok(()),
-        Some(_) => Err(planned_otherwise()),
+    let is_stored = connection.query_row(&statement, parameters, |row| row.get::<_, bool>(0));
+    match is_stored.optional().during(OPERATION)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(planned_otherwise()),
         None => Err(fenced(&loading.ingestion)),
     }
 }

@@ -1,6 +1,6 @@
 use endpoint_api::{CdmBatch, Result};
 use relational::{Identifier, batch_columns, plumbing, row_columns};
-use rusqlite::{Connection, ToSql, params_from_iter, types::Value};
+use rusqlite::{Connection, ToSql, params_from_iter, types::ToSqlOutput};
 
 use crate::{cells, database::During as _, target::Target};
 
@@ -59,12 +59,13 @@ impl Staging {
             connection.execute_batch("begin").during(OPERATION)?;
         }
         for &(row, purpose) in rows {
-            let values: Result<Vec<Value>> = columns.iter().map(|column| cells::value(column, row)).collect();
+            let values: Result<Vec<ToSqlOutput<'_>>> = columns.iter().map(|column| cells::value(column, row)).collect();
             match values {
                 Ok(values) => {
                     let place = i64::try_from(row).unwrap_or(i64::MAX);
-                    let before: [Value; 2] = [Value::Integer(purpose as i64), Value::Integer(place)];
-                    let values = before.iter().chain(&values).map(|value| value as &dyn ToSql);
+                    let before = [purpose as i64, place];
+                    let before = before.iter().map(|value| value as &dyn ToSql);
+                    let values = before.chain(values.iter().map(|value| value as &dyn ToSql));
                     statement.execute(params_from_iter(values)).during(OPERATION)?;
                 }
                 Err(error) => refused.push((row, error.message().to_owned())),

@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc, time::SystemTime};
 
 use cdm_models::Timestamp;
 use endpoint_api::{
-    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result,
+    Checkpoint, EndpointId, Incomplete, RawBatch, Reject, Result, Room,
     batch::{NewRecord, RawBatchBuilder},
 };
 
@@ -61,6 +61,8 @@ pub(crate) struct FoundRecord<'a> {
 
 #[derive(Debug)]
 struct WaitingRecord {
+    /// The name of its file.
+    resource: Arc<str>,
     json: Box<str>,
     line: u64,
     part: Option<Cow<'static, str>>,
@@ -131,6 +133,14 @@ impl<'h> Batches<'h> {
         Ok(Self { envelope, batch, waiting: Vec::new(), waiting_bytes: 0, lookup, are_keys_cut: false, hand_over })
     }
 
+    /// The records that are added from now on stand in the file `name`.
+    pub(crate) fn turn_to(&mut self, name: &str) {
+        if *self.envelope.resource != *name {
+            self.envelope.resource = Arc::from(name);
+            self.batch.turn_to(Arc::clone(&self.envelope.resource));
+        }
+    }
+
     /// Adds a record.
     pub(crate) fn record(&mut self, mut record: FoundRecord<'_>) -> Result<()> {
         let mut waits = !self.waiting.is_empty();
@@ -142,13 +152,20 @@ impl<'h> Batches<'h> {
             }
         }
         if waits {
-            let record = WaitingRecord::from(record);
+            let record = WaitingRecord::new(record, &self.envelope.resource);
             self.waiting_bytes += record.bytes();
             self.waiting.push(record);
         } else {
             push(&mut self.batch, &self.envelope, &record);
         }
-        self.hand_over_when_full()
+        Ok(())
+    }
+
+    /// The batch holds a record that has this room.
+    pub(crate) fn hold(&mut self, room: Option<Room>) {
+        if let Some(room) = room {
+            self.batch.hold(room);
+        }
     }
 
     /// Looks up the key of the issue that a comment or a worklog names by its id alone.
@@ -167,9 +184,8 @@ impl<'h> Batches<'h> {
     }
 
     /// Adds what is no record.
-    pub(crate) fn reject(&mut self, reject: Reject) -> Result<()> {
+    pub(crate) fn reject(&mut self, reject: Reject) {
         self.batch.reject(reject);
-        self.hand_over_when_full()
     }
 
     /// Notes what is missing.
@@ -183,7 +199,8 @@ impl<'h> Batches<'h> {
         (self.hand_over)(self.batch.finish_at(resume_at))
     }
 
-    fn hand_over_when_full(&mut self) -> Result<()> {
+    /// Hands the batch over when it is as large as batches are.
+    pub(crate) fn hand_over_when_full(&mut self) -> Result<()> {
         if self.batch.bytes() + self.waiting_bytes < BATCH_BYTES {
             return Ok(());
         }
@@ -200,27 +217,28 @@ impl<'h> Batches<'h> {
             waiting.iter().filter(|record| record.id.is_none()).filter_map(|record| record.key.as_deref()).collect();
         let ids = self.lookup.as_ref().map(|lookup| lookup.some(&keys)).transpose()?.unwrap_or_default();
         for record in &waiting {
-            let WaitingRecord { json, part, id, key, .. } = record;
+            let WaitingRecord { resource, json, part, id, key, .. } = record;
             let id = id.as_deref().or_else(|| ids.get(key.as_deref()?));
             let issue = IssueRef { id: id.map(Cow::Borrowed), key: key.as_deref().map(Cow::Borrowed) };
             let (line, is_part) = (record.line, record.is_part);
             let record = FoundRecord { json, line, part: part.clone(), issue, is_part };
+            self.batch.turn_to(Arc::clone(resource));
             push(&mut self.batch, &self.envelope, &record);
         }
+        self.batch.turn_to(Arc::clone(&self.envelope.resource));
         Ok(())
     }
 }
 
 impl WaitingRecord {
+    fn new(record: FoundRecord<'_>, resource: &Arc<str>) -> Self {
+        let FoundRecord { json, line, part, issue, is_part } = record;
+        let (id, key) = (issue.id.map(Into::into), issue.key.map(Into::into));
+        Self { resource: Arc::clone(resource), json: json.into(), line, part, id, key, is_part }
+    }
+
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.json.len()
-    }
-}
-
-impl From<FoundRecord<'_>> for WaitingRecord {
-    fn from(record: FoundRecord<'_>) -> Self {
-        let FoundRecord { json, line, part, issue, is_part } = record;
-        Self { json: json.into(), line, part, id: issue.id.map(Into::into), key: issue.key.map(Into::into), is_part }
     }
 }
 

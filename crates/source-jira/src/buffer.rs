@@ -1,3 +1,7 @@
+use endpoint_api::{Error, Room, SMALL_RECORD_BYTES};
+
+use crate::stop::Stop;
+
 /// Of a record above the limit so many bytes are kept.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -11,6 +15,12 @@ pub(crate) struct RecordBuffer {
     bytes: Vec<u8>,
     limit: usize,
     rest: Option<Box<blake3::Hasher>>,
+    /// Whether a large record waits for room, and when it stops waiting.
+    waits: Option<Stop>,
+    /// The room of a large record.
+    room: Option<Room>,
+    /// Why there is no room: the record is not held then.
+    failure: Option<Error>,
 }
 
 /// A piece of a file that should be a record.
@@ -48,7 +58,25 @@ impl Piece<'_> {
 impl RecordBuffer {
     /// A buffer for records of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, rest: None }
+        Self { bytes: Vec::new(), limit, rest: None, waits: None, room: None, failure: None }
+    }
+
+    /// From now on large records wait for room.
+    pub(crate) fn wait_for_room(&mut self, stop: &Stop) {
+        self.waits = Some(stop.clone());
+    }
+
+    /// Why the record could not be held, if it could not.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    /// Gives a large record up, which is somewhere else now, and hands over its room.
+    pub(crate) fn release(&mut self) -> Option<Room> {
+        let mut room = self.room.take()?;
+        room.shrink(self.bytes.len());
+        self.bytes = Vec::new();
+        Some(room)
     }
 
     /// Makes room for the next record.
@@ -56,6 +84,7 @@ impl RecordBuffer {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
         self.rest = None;
+        self.room = None;
     }
 
     /// Adds bytes to the record.
@@ -72,6 +101,7 @@ impl RecordBuffer {
                 hasher.update(&self.bytes);
                 self.bytes.truncate(HEAD_BYTES);
                 self.bytes.shrink_to(HEAD_BYTES);
+                self.room = None;
                 self.rest = Some(hasher);
                 self.push(piece);
             }
@@ -81,12 +111,26 @@ impl RecordBuffer {
     /// Appends bytes, and never takes more memory than the largest record needs.
     fn append(&mut self, piece: &[u8]) {
         let needed = self.bytes.len() + piece.len();
+        if needed > SMALL_RECORD_BYTES && !self.has_room() {
+            return;
+        }
         if needed > self.bytes.capacity() {
             let doubled = self.bytes.capacity().saturating_mul(2);
             let capacity = doubled.min(self.limit.max(HEAD_BYTES)).max(needed);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(piece);
+    }
+
+    /// Whether there is room for a large record, for which it waits if need be.
+    fn has_room(&mut self) -> bool {
+        if let (Some(stop), None, None) = (&self.waits, &self.room, &self.failure) {
+            match Room::wait(self.limit, || stop.is_set()) {
+                Ok(room) => self.room = Some(room),
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        self.failure.is_none()
     }
 
     /// What has come in since the buffer was cleared.
@@ -148,6 +192,30 @@ mod tests {
             assert_eq!((head, length, hash), (&record[..HEAD_BYTES], 300_000, blake3::hash(&record)));
             assert!(buffer.capacity() <= 2 * HEAD_BYTES, "{} bytes", buffer.capacity());
         }
+    }
+
+    #[test]
+    fn a_large_record_waits_for_room_and_takes_it_along() {
+        let large = vec![b' '; 2 * SMALL_RECORD_BYTES];
+        let mut buffer = RecordBuffer::new(4 * SMALL_RECORD_BYTES);
+        buffer.wait_for_room(&Stop::default());
+        buffer.push(b"{}");
+        assert!(buffer.release().is_none(), "a small one needs none");
+        buffer.clear();
+        large.chunks(10_000).for_each(|piece| buffer.push(piece));
+        assert!(matches!(buffer.content(), Content::Whole(bytes) if bytes.len() == large.len()));
+        let room = buffer.release().unwrap();
+        assert_eq!(buffer.capacity(), 0);
+
+        let stop = Stop::default();
+        drop(stop.on_drop());
+        let everything = Room::wait(usize::MAX, || true);
+        assert!(everything.is_err(), "the record still has its room");
+        drop(room);
+        let _everything = Room::wait(usize::MAX, || false).unwrap();
+        buffer.wait_for_room(&stop);
+        buffer.push(&large);
+        assert!(buffer.take_failure().is_some());
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl<R: Read> Elements<R> {
         (elements.pages, elements.fields.unwrap_or_default(), outcome)
     }
 
+    /// The bytes of the record that was read last.
+    pub(crate) fn buffer(&mut self) -> &mut RecordBuffer {
+        &mut self.record
+    }
+
     /// The next record. After an error there is nothing more to be had.
     pub(crate) fn next(&mut self) -> Result<Option<Piece<'_>>, SplitError> {
         loop {

@@ -120,7 +120,7 @@ impl Export {
 
     /// The file with that name, which may be gone by now.
     pub(crate) fn file(&self, name: &str) -> Result<Option<ExportFile>> {
-        let find = |files: Arc<[ExportFile]>| files.iter().find(|file| file.name == name).cloned();
+        let find = |files: Arc<[ExportFile]>| files::find_by_name(&files, name).cloned();
         match find(self.listed()?) {
             Some(file) => Ok(Some(file)),
             None => Ok(find(self.list()?)),

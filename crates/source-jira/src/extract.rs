@@ -48,23 +48,6 @@ pub(crate) fn extract(
     if spec.records == Records::Unreadable {
         return Err(why_unreadable(export, &spec.file, stop));
     }
-    let file = export.file(&spec.file).map_err(|error| match error.kind() {
-        ErrorKind::Config => outdated(&spec.file, "the export has been moved or removed").caused_by(error),
-        _ => error,
-    })?;
-    let file = &file.ok_or_else(|| outdated(&spec.file, "the file has been removed"))?;
-    let confirm = || export.confirmations.confirm(file, &spec.state, stop);
-    // The contents of a file that has changed may be of another unit.
-    confirm()?;
-    let is_of_unit = match spec.records {
-        Records::Own => file.unit == unit,
-        Records::Embedded => unit.embedded_in().contains(&file.unit),
-        Records::Notes | Records::Unreadable => false,
-    };
-    if !is_of_unit {
-        let message = "the slice is one of another unit";
-        return Err(Error::new(ErrorKind::Config, "read", message).with("unit", unit_id).with("file", &spec.file));
-    }
     let resource = Arc::from(spec.file.as_str());
     let unchecked = is_checked_when_mapped(unit, &spec);
     let is_mapped = spec.mode == Mode::Cdm;
@@ -78,19 +61,45 @@ pub(crate) fn extract(
     let lookup = (is_mapped && names_issues).then(|| Lookup::new(export, stop));
     let mut batches = Batches::new(envelope, lookup, hand_over)?;
     if are_users_cut {
-        batches.incomplete(Incomplete::new(&file.name, USERS_CUT, &file.name));
+        batches.incomplete(Incomplete::new(&spec.file, USERS_CUT, &spec.file));
     }
     if let Some(unread) = unread_users.filter(|_| unit != Unit::Users) {
         batches.incomplete(Incomplete::new(&unread, USERS_UNREAD, &unread));
     }
-    let sites = if is_mapped { SiteWatch::new(export) } else { None };
+    let mut sites = if is_mapped { SiteWatch::new(export) } else { None };
     let parents = is_mapped.then(|| ParentKeys::new(export.epic_link_field().or(spec.epic_link.as_deref())));
-    let hints = Hints::new(parents.iter().flat_map(|parents| parents.members()));
-    let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, hints, stop };
-    // What is wrong with a file that has changed does not matter.
-    extraction.run(sites, &mut batches).or_else(|error| confirm().and(Err(error)))?;
-    confirm()?;
+    let hints = &Hints::new(parents.iter().flat_map(|parents| parents.members()));
+    for (name, state) in spec.files() {
+        let file = &planned_file(export, name)?;
+        let confirm = || export.confirmations.confirm(file, state, stop);
+        // The contents of a file that has changed may be of another unit.
+        confirm()?;
+        let is_of_unit = match spec.records {
+            Records::Own => file.unit == unit,
+            Records::Embedded => unit.embedded_in().contains(&file.unit),
+            Records::Notes | Records::Unreadable => false,
+        };
+        if !is_of_unit {
+            let message = "the slice is one of another unit";
+            return Err(Error::new(ErrorKind::Config, "read", message).with("unit", unit_id).with("file", name));
+        }
+        batches.turn_to(name);
+        let parents = parents.as_ref();
+        let extraction = Extraction { unit, file, spec: &spec, limit: export.record_limit, parents, hints, stop };
+        // What is wrong with a file that has changed does not matter.
+        extraction.run(sites.as_mut(), &mut batches).or_else(|error| confirm().and(Err(error)))?;
+        confirm()?;
+    }
     batches.finish(spec.resume_at)
+}
+
+/// The file of that name, which was there when the plan was made.
+fn planned_file(export: &Export, name: &str) -> Result<ExportFile> {
+    let file = export.file(name).map_err(|error| match error.kind() {
+        ErrorKind::Config => outdated(name, "the export has been moved or removed").caused_by(error),
+        _ => error,
+    })?;
+    file.ok_or_else(|| outdated(name, "the file has been removed"))
 }
 
 /// Why a file cannot be read that could not be read when the plan was made.
@@ -153,15 +162,16 @@ struct Extraction<'e> {
     spec: &'e SliceSpec,
     limit: usize,
     /// How the parents of issues are found, where records are mapped.
-    parents: Option<ParentKeys<'e>>,
+    parents: Option<&'e ParentKeys<'e>>,
     /// Finds issues that may have a parent or a history.
-    hints: Hints,
+    hints: &'e Hints,
     stop: &'e Stop,
 }
 
 impl Extraction<'_> {
-    fn run(&self, mut sites: Option<SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
-        let mut pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+    fn run(&self, mut sites: Option<&mut SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
+        let pieces = Pieces::open(self.file, self.spec.lines.as_ref(), self.limit, self.stop)?;
+        let mut pieces = pieces.wait_for_room(self.stop);
         let (mut count, mut objects) = (0_u64, 0_u64);
         let mut first_at = None;
         while let Some(piece) = pieces.next()? {
@@ -172,10 +182,13 @@ impl Extraction<'_> {
             objects += u64::from(piece.begins_an_object());
             first_at.get_or_insert(piece.line);
             match self.spec.records {
-                Records::Own => self.take_record(&piece, sites.as_mut(), batches)?,
+                Records::Own => self.take_record(&piece, sites.as_deref_mut(), batches)?,
                 Records::Embedded => self.take_embedded(&piece, batches)?,
                 Records::Notes | Records::Unreadable => {}
             }
+            // The batch has a copy: to hold the piece as well until somebody takes the batch would be twice as much.
+            batches.hold(pieces.release()?);
+            batches.hand_over_when_full()?;
         }
         if let (0, Some(line), Form::Lines, Records::Own) = (objects, first_at, self.file.form, self.spec.records) {
             let note = Incomplete::new(&self.file.name, NO_OBJECTS, origin(&self.file.name, line));
@@ -202,11 +215,15 @@ impl Extraction<'_> {
                     let issue = self.issue_of(json, hint);
                     batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
                 }
-                Err(reason) => batches.reject(Reject::at_source(origin(), reason, bytes)),
+                Err(reason) => {
+                    batches.reject(Reject::at_source(origin(), reason, bytes));
+                    Ok(())
+                }
             },
             &Content::Oversized { head, length, hash } => {
                 let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
-                batches.reject(Reject::oversized(origin(), reason, head, length, hash))
+                batches.reject(Reject::oversized(origin(), reason, head, length, hash));
+                Ok(())
             }
         }
     }
@@ -241,7 +258,8 @@ impl Extraction<'_> {
         let is_part = self.unit == Unit::Users;
         let is_object = gather(self.unit, self.file.unit, json, &mut |embedded| match embedded {
             Embedded::Record { json, part, issue } => {
-                batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })
+                batches.record(FoundRecord { json, line, part: Some(part), issue, is_part })?;
+                batches.hand_over_when_full()
             }
             Embedded::Missing(what) => {
                 batches.incomplete(note(what));

@@ -50,9 +50,13 @@ pub(crate) struct Listing {
 impl Listing {
     /// The file with that name.
     pub(crate) fn file(&self, name: &str) -> Option<&ExportFile> {
-        let place = self.files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?;
-        self.files.get(place)
+        find_by_name(&self.files, name)
     }
+}
+
+/// The file with that name among `files`, which are sorted by their names.
+pub(crate) fn find_by_name<'f>(files: &'f [ExportFile], name: &str) -> Option<&'f ExportFile> {
+    files.get(files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?)
 }
 
 /// How the records stand in a file.

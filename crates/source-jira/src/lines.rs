@@ -28,6 +28,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// The bytes of the record that was read last.
+    pub(crate) fn buffer(&mut self) -> &mut RecordBuffer {
+        &mut self.record
+    }
+
     /// The next line that is not blank.
     pub(crate) fn next(&mut self) -> io::Result<Option<Piece<'_>>> {
         while self.advance()? {

@@ -1,9 +1,9 @@
 use std::{fmt, io::Read};
 
-use endpoint_api::{Error, Result, batch::Origin};
+use endpoint_api::{Error, Result, Room, batch::Origin};
 
 use crate::{
-    buffer::{Content, Piece},
+    buffer::{Content, Piece, RecordBuffer},
     decode::{self, unreadable},
     elements::{Elements, SplitError},
     error::{damaged, stopped},
@@ -46,6 +46,30 @@ impl Pieces {
         match &mut self.splitter {
             Splitter::Lines(lines) => lines.next().map_err(|error| unreadable(&self.name, error)),
             Splitter::Elements(elements) => elements.next().map_err(|error| unsplit(&self.name, error)),
+        }
+    }
+
+    /// From now on large records wait for room, and what [`next`](Self::next) gives is to be followed by
+    /// [`release`](Self::release).
+    pub(crate) fn wait_for_room(mut self, stop: &Stop) -> Self {
+        self.buffer().wait_for_room(stop);
+        self
+    }
+
+    /// Gives up the memory of the last piece when that was a large one; its room goes where the record went.
+    ///
+    /// # Errors
+    ///
+    /// Why there was no room: the piece was not all of it then.
+    pub(crate) fn release(&mut self) -> Result<Option<Room>> {
+        let buffer = self.buffer();
+        buffer.take_failure().map_or_else(|| Ok(buffer.release()), Err)
+    }
+
+    fn buffer(&mut self) -> &mut RecordBuffer {
+        match &mut self.splitter {
+            Splitter::Lines(lines) => lines.buffer(),
+            Splitter::Elements(elements) => elements.buffer(),
         }
     }
 }

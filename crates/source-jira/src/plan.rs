@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use endpoint_api::{Checkpoint, Error, ErrorKind, Incomplete, Mode, PlanRequest, Resource, Result, Slice};
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,18 @@ use crate::{
     error::{failed, stopped},
     export::Export,
     files::{ExportFile, Form, Listing},
-    files_read::{FileRead, FilesRead, unwritable},
+    files_read::{Age, FileRead, FilesRead, unwritable},
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
-    notes,
+    gathered_files::{GatheredFiles, Unnumbered, is_small},
+    json_lines, notes,
     pages::Pages,
     stop::Stop,
     survey::pages_of,
     units::Unit,
 };
 
-/// With more files to read than this, only the last slice says where to resume: each that says it
-/// names every file, and the plan would grow with the square of their number.
+/// With more files to read than this, only the last slice says where to resume, because each that says it names every
+/// file, and small files are put together into slices.
 const RESUMABLE_FILES: usize = 64;
 
 /// What a slice is.
@@ -35,6 +36,9 @@ pub(crate) struct SliceSpec {
     /// Which lines of it; all of the file when it has no ranges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lines: Option<LineRange>,
+    /// Further files, all of which are read.
+    #[serde(default, with = "json_lines", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) more: Vec<PlannedFile>,
     /// From where to resume when this slice and all before it are committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resume_at: Option<Checkpoint>,
@@ -46,8 +50,16 @@ pub(crate) struct SliceSpec {
     pub(crate) notes: Vec<Incomplete>,
 }
 
+/// A file when the plan was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PlannedFile {
+    pub(crate) file: String,
+    #[serde(flatten)]
+    pub(crate) state: Fingerprint,
+}
+
 /// Which records of a file are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Records {
     /// Those that the file is of.
@@ -71,7 +83,7 @@ impl SliceSpec {
     }
 
     /// A slice without records.
-    fn empty(records: Records, mode: Mode) -> Self {
+    pub(crate) fn empty(records: Records, mode: Mode) -> Self {
         let state = Fingerprint { bytes: 0, xxh3: String::new(), modified_ns: None };
         Self {
             file: String::new(),
@@ -79,31 +91,68 @@ impl SliceSpec {
             mode,
             state,
             lines: None,
+            more: Vec::new(),
             resume_at: None,
             epic_link: None,
             notes: Vec::new(),
         }
     }
 
-    /// A slice of a file with this fingerprint.
-    fn slice(&self, index: usize, fingerprint: &str) -> Result<Slice> {
+    /// A slice of files with these fingerprints.
+    fn slice(&self, index: usize, fingerprints: Vec<String>) -> Result<Slice> {
         let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
         let slice = Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec);
-        if matches!(self.records, Records::Notes | Records::Unreadable) {
-            return Ok(slice);
-        }
-        Ok(slice.of(Resource { name: self.file.clone(), fingerprint: fingerprint.to_owned() }))
+        let resource = |(name, fingerprint): (&str, String)| Resource { name: name.to_owned(), fingerprint };
+        let names = self.files().map(|(name, _)| name);
+        Ok(names.zip(fingerprints).map(resource).fold(slice, Slice::of))
+    }
+
+    /// The names of its files, and how they were when the plan was made.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Fingerprint)> {
+        let more = self.more.iter().map(|more| (more.file.as_str(), &more.state));
+        std::iter::once((self.file.as_str(), &self.state)).chain(more)
     }
 }
 
 /// A file that is to be read, and into which ranges it falls.
-struct Changed {
-    name: String,
-    records: Records,
-    state: Fingerprint,
-    ranges: Vec<LineRange>,
-    pages: Option<Pages>,
-    looked_up: LookedUp,
+pub(crate) struct Changed {
+    pub(crate) name: String,
+    pub(crate) records: Records,
+    pub(crate) state: Fingerprint,
+    pub(crate) ranges: Vec<LineRange>,
+    pub(crate) pages: Option<Pages>,
+    pub(crate) looked_up: LookedUp,
+    /// Whether reading it cannot fail because of what is in it, so that it does not keep others in its slice from
+    /// being loaded.
+    pub(crate) is_sound: bool,
+}
+
+impl Changed {
+    pub(crate) fn epic_link(&self) -> Option<&str> {
+        self.pages.as_ref()?.epic_link.as_deref()
+    }
+
+    /// What the checkpoint says of it once it is read.
+    fn read_by_then(&self, age: Age, this_round: u32) -> FileRead {
+        let round = match age {
+            Age::New => Some(this_round),
+            Age::Since(round) => Some(round),
+            Age::Unknown => None,
+        };
+        let pages = self.pages.clone().filter(|pages| !pages.is_empty());
+        FileRead { state: self.state.clone(), cuts: None, pages, looked_up: self.looked_up.clone(), round }
+    }
+
+    /// A slice of each of its ranges.
+    fn slices(self, fingerprint: &str, mode: Mode) -> Vec<Unnumbered> {
+        let epic_link = self.epic_link().map(str::to_owned);
+        let spec = SliceSpec { file: self.name, state: self.state, epic_link, ..SliceSpec::empty(self.records, mode) };
+        if self.ranges.is_empty() {
+            return vec![(spec, vec![fingerprint.to_owned()])];
+        }
+        let of_range = |range| (SliceSpec { lines: Some(range), ..spec.clone() }, vec![fingerprint.to_owned()]);
+        self.ranges.into_iter().map(of_range).collect()
+    }
 }
 
 /// Cuts what has changed since the checkpoint into slices: a unit's own files first, then those whose
@@ -149,9 +198,13 @@ pub(crate) fn plan(
         if let Some(before) = before.filter(|before| before.state.is_same_content(&state)) {
             read.files.insert(file.name.clone(), FileRead { state, ..before.clone() });
         } else {
-            let pages = if has_pages(file, records) { pages_of(file, stop)? } else { None };
+            let is_small = is_small(&state);
+            let found =
+                if has_pages(file, records) || (is_small && !file.has_ranges()) { pages_of(file, stop)? } else { None };
+            let is_sound = is_small && (file.has_ranges() || found.is_some());
+            let pages = found.filter(|_| has_pages(file, records));
             let (name, looked_up) = (file.name.clone(), LookedUp::default());
-            changed.push(Changed { name, records, state, ranges, pages, looked_up });
+            changed.push(Changed { name, records, state, ranges, pages, looked_up, is_sound });
         }
     }
     if is_mapped && !changed.is_empty() {
@@ -165,10 +218,10 @@ pub(crate) fn plan(
     if is_new {
         notes.extend(unread);
     }
-    let mut slices = slices(notes, changed, read, request.mode, slice_bytes)?;
+    let mut slices = slices(notes, changed, read, &earlier, request.mode, slice_bytes)?;
     for file in unreadable {
         let spec = SliceSpec { file, ..SliceSpec::empty(Records::Unreadable, request.mode) };
-        slices.push(spec.slice(slices.len(), "")?);
+        slices.push(spec.slice(slices.len(), Vec::new())?);
     }
     Ok(slices)
 }
@@ -213,7 +266,7 @@ fn look_up(
     let neighbours = Neighbours::new(export, unit, &issue_files.collect(), stop)?;
     for changed in changed {
         let Some(file) = listing.file(&changed.name) else { continue };
-        let epic_link = changed.pages.as_ref().and_then(|pages| pages.epic_link.as_deref());
+        let epic_link = changed.epic_link();
         let before = earlier.files.get(&changed.name).filter(|before| before.state.is_same_content(&changed.state));
         changed.looked_up = neighbours.of(file, changed.records, epic_link, before.map(|before| &before.looked_up))?;
     }
@@ -227,17 +280,16 @@ fn has_pages(file: &ExportFile, records: Records) -> bool {
 
 /// The files of the checkpoints that are gone, unless the same contents are there under another name.
 fn vanished(listing: &Listing, checkpoints: [&FilesRead; 2], read: &FilesRead, changed: &[Changed]) -> Vec<Incomplete> {
-    let is_there = |name: &str| {
-        listing.files.iter().any(|file| file.name == name) || listing.unread.iter().any(|file| file.name == name)
-    };
-    let states = || read.files.values().map(|file| &file.state).chain(changed.iter().map(|file| &file.state));
-    let mut gone: BTreeMap<&str, &FileRead> = BTreeMap::new();
-    for (name, file) in checkpoints.into_iter().flat_map(|checkpoint| &checkpoint.files) {
-        if !is_there(name) && !states().any(|state| state.is_same_content(&file.state)) {
-            gone.insert(name, file);
-        }
-    }
-    gone.into_keys().map(notes::of_vanished).collect()
+    let unread: HashSet<&str> = listing.unread.iter().map(|file| file.name.as_str()).collect();
+    let is_there = |name: &str| listing.file(name).is_some() || unread.contains(name);
+    let states = read.files.values().map(|file| &file.state).chain(changed.iter().map(|file| &file.state));
+    let contents: HashSet<(u64, &str)> = states.map(|state| (state.bytes, state.xxh3.as_str())).collect();
+    let known = checkpoints.into_iter().flat_map(|checkpoint| &checkpoint.files);
+    let gone: BTreeSet<&str> = known
+        .filter(|(name, file)| !is_there(name) && !contents.contains(&(file.state.bytes, file.state.xxh3.as_str())))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    gone.into_iter().map(notes::of_vanished).collect()
 }
 
 /// What the pages of the unit's files announce and do not give, when one of the files is to be read.
@@ -251,9 +303,10 @@ fn page_notes(
     if !changed.iter().any(|file| file.pages.is_some()) {
         return Ok(Vec::new());
     }
+    let changed: HashMap<&str, &Changed> = changed.iter().map(|file| (file.name.as_str(), file)).collect();
     let mut all = Vec::new();
     for file in listing.files.iter().filter(|file| file.unit == unit && has_pages(file, Records::Own)) {
-        let of_changed = changed.iter().find(|changed| changed.name == file.name).map(|changed| changed.pages.clone());
+        let of_changed = changed.get(file.name.as_str()).map(|changed| changed.pages.clone());
         let of_read = || read.files.get(&file.name).and_then(|file| file.pages.clone());
         // Of a file that an earlier version of the driver has read nothing is known.
         let pages = match of_changed {
@@ -276,53 +329,50 @@ pub(crate) fn files_of(files: &[ExportFile], unit: Unit, mode: Mode) -> impl Ite
     own.chain(embedded)
 }
 
-/// The slice of the notes and those of the changed files; `read` are the files that have not changed.
+/// The slice of the notes and those of the changed files; `read` are the files that have not changed, and `earlier` is how
+/// far the ingestion has come.
 fn slices(
     notes: Vec<Incomplete>,
     changed: Vec<Changed>,
     mut read: FilesRead,
+    earlier: &FilesRead,
     mode: Mode,
     slice_bytes: u64,
 ) -> Result<Vec<Slice>> {
-    let resumable = changed.len() <= RESUMABLE_FILES;
-    let cuts: Vec<(String, Cuts)> =
-        changed.iter().filter_map(|file| Some((file.name.clone(), Cuts::of(&file.ranges, slice_bytes)?))).collect();
-    let mut left = changed.len();
-    let mut slices = Vec::new();
+    let are_few = changed.len() <= RESUMABLE_FILES;
+    let this_round = 1 + earlier.last_round().max(read.last_round());
+    let mut planned: Vec<Unnumbered> = Vec::new();
     if !notes.is_empty() {
-        let resume_at = (left == 0).then(|| read.checkpoint()).transpose()?;
-        let spec = SliceSpec { resume_at, notes, ..SliceSpec::empty(Records::Notes, mode) };
-        slices.push(spec.slice(0, "")?);
+        planned.push((SliceSpec { notes, ..SliceSpec::empty(Records::Notes, mode) }, Vec::new()));
     }
-    for Changed { name, records, state, ranges, pages, looked_up } in changed {
-        left -= 1;
-        let fingerprint = looked_up.fingerprint(&state.xxh3, read.settings.as_deref());
-        let epic_link = pages.as_ref().and_then(|pages| pages.epic_link.clone());
-        let mut spec = SliceSpec { file: name, state, epic_link, ..SliceSpec::empty(records, mode) };
-        let (last, before) = match ranges.split_last() {
-            Some((last, before)) => (Some(*last), before),
-            None => (None, ranges.as_slice()),
-        };
-        for range in before {
-            spec.lines = Some(*range);
-            slices.push(spec.slice(slices.len(), &fingerprint)?);
+    let (mut gathered, mut cuts) = (GatheredFiles::new(mode, slice_bytes), Vec::new());
+    for file in changed {
+        let fingerprint = file.looked_up.fingerprint(&file.state.xxh3, read.settings.as_deref());
+        let age = earlier.age_of(&file.name, &fingerprint);
+        cuts.extend(Cuts::of(&file.ranges, slice_bytes).map(|cuts| (file.name.clone(), cuts)));
+        read.files.insert(file.name.clone(), file.read_by_then(age, this_round));
+        if !are_few && gathered.takes(&file, age) {
+            planned.extend(gathered.add(file, fingerprint, age));
+            continue;
         }
-        let pages = pages.filter(|pages| !pages.is_empty());
-        read.files.insert(spec.file.clone(), FileRead { state: spec.state.clone(), cuts: None, pages, looked_up });
-        if left == 0 {
-            for (name, cuts) in &cuts {
-                if let Some(file) = read.files.get_mut(name) {
-                    file.cuts = Some(cuts.clone());
-                }
-            }
+        if mode == Mode::Raw {
+            // Records are written in the order of the files.
+            planned.extend(gathered.finish());
         }
-        spec.lines = last;
-        if resumable || left == 0 {
-            spec.resume_at = Some(read.checkpoint()?);
+        planned.extend(file.slices(&fingerprint, mode));
+        if let Some((last, _)) = planned.last_mut().filter(|_| are_few) {
+            last.resume_at = Some(read.checkpoint()?);
         }
-        slices.push(spec.slice(slices.len(), &fingerprint)?);
     }
-    Ok(slices)
+    planned.extend(gathered.finish());
+    // Only the end of a plan has the cuts: the plan would grow with the square of their number.
+    for (name, cuts) in cuts {
+        read.files.entry(name).and_modify(|file| file.cuts = Some(cuts));
+    }
+    if let Some((last, _)) = planned.last_mut() {
+        last.resume_at = Some(read.checkpoint()?);
+    }
+    planned.into_iter().enumerate().map(|(index, (spec, fingerprints))| spec.slice(index, fingerprints)).collect()
 }
 
 #[cfg(test)]
@@ -336,13 +386,14 @@ mod tests {
     }
 
     fn file_read(hash: &str) -> FileRead {
-        FileRead { state: state(hash), cuts: None, pages: None, looked_up: LookedUp::default() }
+        FileRead { state: state(hash), cuts: None, pages: None, looked_up: LookedUp::default(), round: None }
     }
 
     fn changed(name: &str, ranges: &[(u64, u64)]) -> Changed {
         let ranges = ranges.iter().map(|&(start, end)| LineRange { start, end, first_line: 1 });
         let (ranges, looked_up) = (ranges.collect(), LookedUp::default());
-        Changed { name: name.into(), records: Records::Own, state: state(name), ranges, pages: None, looked_up }
+        let (name, state) = (name.to_owned(), state(name));
+        Changed { name, records: Records::Own, state, ranges, pages: None, looked_up, is_sound: true }
     }
 
     fn resume_points(slices: &[Slice]) -> Vec<Option<Vec<String>>> {
@@ -357,22 +408,25 @@ mod tests {
     fn the_last_slice_of_each_file_says_what_has_been_read_by_then() {
         let read = FilesRead { files: [("z".to_owned(), file_read("z"))].into(), ..FilesRead::default() };
         let files = vec![changed("a", &[(0, 5), (5, 10)]), changed("b", &[]), changed("c", &[(0, 0)])];
-        let slices = slices(Vec::new(), files, read, Mode::Raw, 5).unwrap();
+        let slices = slices(Vec::new(), files, read, &FilesRead::default(), Mode::Raw, 5).unwrap();
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(
             resume_points(&slices),
             [None, names(&["a", "z"]), names(&["a", "b", "z"]), names(&["a", "b", "c", "z"])]
         );
         assert_eq!(slices.iter().map(|slice| slice.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        let resource = slices[2].resource.as_ref().unwrap();
+        let resource = &slices[2].resources[0];
         assert_eq!((resource.name.as_str(), resource.fingerprint.as_str()), ("b", "b"));
     }
 
     #[test]
     fn a_plan_of_many_files_says_only_at_its_end_from_where_to_resume() {
         let plan = |count: usize| {
-            let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)])).collect();
-            resume_points(&slices(Vec::new(), files, FilesRead::default(), Mode::Raw, 5).unwrap())
+            let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)]));
+            let files = files.map(|file| Changed { is_sound: false, ..file }).collect();
+            resume_points(
+                &slices(Vec::new(), files, FilesRead::default(), &FilesRead::default(), Mode::Raw, 5).unwrap(),
+            )
         };
         assert!(plan(RESUMABLE_FILES).iter().all(Option::is_some));
         let many = plan(RESUMABLE_FILES + 1);

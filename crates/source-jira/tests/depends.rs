@@ -34,7 +34,7 @@ async fn full(export: &Export, settings: Value, name: &str, known: Option<&Check
     let request = PlanRequest::new(Mode::Cdm, None).knowing(known.cloned());
     let slices = endpoint.source().unwrap().plan(&unit(name), &request).await.unwrap();
     let last = slices.last().unwrap().spec["resume_at"].clone();
-    let fingerprint = |slice: &Slice| slice.resource.clone().map(|resource| resource.fingerprint);
+    let fingerprint = |slice: &Slice| slice.resources.first().map(|resource| resource.fingerprint.clone());
     (slices.iter().filter_map(fingerprint).collect(), Checkpoint(last))
 }
 

@@ -311,6 +311,6 @@ async fn files_of_one_name_in_two_folders_stay_apart() {
     assert_eq!(found.origins(), ["a/users.jsonl:1", "b/users.jsonl:1"]);
     assert_eq!(found.texts(), ["{\"key\":\"a\"}", "{\"key\":\"b\"}"]);
     assert_eq!(found.files_read(), ["a/users.jsonl", "b/users.jsonl"]);
-    let names: Vec<_> = found.slices.iter().map(|slice| slice.resource.as_ref().unwrap().name.as_str()).collect();
+    let names: Vec<_> = found.slices.iter().map(|slice| slice.resources[0].name.as_str()).collect();
     assert_eq!(names, ["a/users.jsonl", "b/users.jsonl"]);
 }

@@ -184,7 +184,7 @@ async fn a_changed_file_is_read_again_by_every_unit_that_reads_it_and_by_no_othe
     let mut changed = Vec::new();
     for (name, checkpoint) in &before {
         let found = harvest_from(&*endpoint, name, Mode::Cdm, checkpoint.as_ref()).await;
-        assert!(found.slices.iter().all(|slice| slice.resource.as_ref().unwrap().name == "issues.jsonl"));
+        assert!(found.slices.iter().all(|slice| slice.resources[0].name == "issues.jsonl"));
         changed.push((*name, found.records.len()));
     }
     assert_eq!(changed, [("projects", 0), ("users", 4), ("issues", 3), ("comments", 2), ("worklogs", 1)]);

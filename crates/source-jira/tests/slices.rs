@@ -6,7 +6,7 @@ mod common;
 
 use std::{fs, path::Path, sync::LazyLock, time::Duration};
 
-use endpoint_api::{Checkpoint, ErrorKind, Mode, Slice};
+use endpoint_api::{Checkpoint, ErrorKind, Mode, PlanRequest, Slice};
 use futures::StreamExt as _;
 use proptest::prelude::*;
 use serde_json::json;
@@ -84,7 +84,66 @@ fn issues(numbers: std::ops::Range<u32>) -> String {
 
 /// The files of slices; one that only says what is missing is of none.
 fn files(slices: &[Slice]) -> Vec<&str> {
-    slices.iter().filter_map(|slice| Some(slice.resource.as_ref()?.name.as_str())).collect()
+    slices.iter().flat_map(|slice| &slice.resources).map(|resource| resource.name.as_str()).collect()
+}
+
+/// The number of files of each slice.
+fn sizes(slices: &[Slice]) -> Vec<usize> {
+    slices.iter().map(|slice| slice.resources.len()).collect()
+}
+
+#[tokio::test]
+async fn many_small_files_are_read_in_few_slices_each_of_files_that_came_together() {
+    const FILES: u32 = 70;
+    let large = issues(500..1000);
+    assert!(large.len() > 1024 * 1024);
+    let export = Export::of(&[("issues-800.jsonl", large)]);
+    for number in 0..FILES {
+        let page = format!(r#"{{"issues":[{{"id":"{number}"}}],"total":1}}"#);
+        match number.is_multiple_of(2) {
+            true => export.write(&format!("issues-{number:03}.jsonl"), issues(number..number + 1)),
+            false => export.write(&format!("issues-{number:03}.json"), page),
+        }
+    }
+    export.write("issues-900.json", r#"{"issues":[{"id":"1"}"#);
+    let endpoint = export.open().await;
+    let mut slices = plan(&*endpoint, "issues", Mode::Raw, None).await;
+    assert_eq!(sizes(&slices), [70, 1, 1], "a large file and a damaged one have slices of their own");
+    assert_eq!(files(&slices)[70..], ["issues-800.jsonl", "issues-900.json"]);
+    assert!(batches(&*endpoint, "issues", &slices.remove(2)).await.is_err());
+    let mut harvest = Harvest::default();
+    for slice in &slices {
+        harvest.add(batches(&*endpoint, "issues", slice).await.unwrap());
+    }
+    let expected = |number: u32| format!("issues-{number:03}.json{}:1", if number.is_multiple_of(2) { "l" } else { "" });
+    assert_eq!(harvest.origins()[..70], (0..FILES).map(expected).collect::<Vec<_>>());
+    assert_eq!(harvest.records.len(), 570);
+
+    // What comes later is read alone, and everything again in slices of files of one age.
+    export.write("issues-900.json", r#"{"issues":[{"id":"1"}]}"#);
+    let first = harvest_from(&*endpoint, "issues", Mode::Raw, None).await;
+    assert_eq!((sizes(&first.slices), first.files_read().len()), (vec![70, 1, 1], 72));
+    export.write("issues-800.jsonl", "{\"id\":\"1\"}\n");
+    export.write("issues-000.jsonl", issues(1..2));
+    let more = harvest_from(&*endpoint, "issues", Mode::Raw, first.checkpoint.as_ref()).await;
+    assert_eq!(files(&more.slices), ["issues-000.jsonl", "issues-800.jsonl"]);
+    let everything = PlanRequest::new(Mode::Cdm, None).knowing(more.checkpoint);
+    let slices = endpoint.source().unwrap().plan(&unit("issues"), &everything).await.unwrap();
+    assert_eq!(sizes(&slices), [70, 2]);
+}
+
+#[tokio::test]
+async fn a_file_among_many_that_changes_after_the_plan_was_made_outdates_it() {
+    let names: Vec<String> = (0..70).map(|number| format!("users-{number}.jsonl")).collect();
+    let export = Export::of::<&str>(&[]);
+    names.iter().for_each(|name| export.write(name, format!("{{\"accountId\":\"{name}\"}}\n")));
+    let endpoint = export.open().await;
+    let slices = plan(&*endpoint, "users", Mode::Cdm, None).await;
+    assert_eq!(sizes(&slices), [70]);
+    export.write("users-69.jsonl", "{}\n");
+    assert_eq!(batches(&*endpoint, "users", &slices[0]).await.unwrap_err().kind(), ErrorKind::Outdated);
+    fs::remove_file(export.path("users-69.jsonl")).unwrap();
+    assert_eq!(batches(&*endpoint, "users", &slices[0]).await.unwrap_err().kind(), ErrorKind::Outdated);
 }
 
 #[tokio::test]
@@ -142,7 +201,7 @@ async fn a_checkpoint_tells_the_files_by_length_hash_and_modification_time() {
         let contents = fs::read(export.path(name)).unwrap();
         let modified = fs::metadata(export.path(name)).unwrap().modified().unwrap();
         let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
-        json!({ "bytes": contents.len(), "xxh3": xxh3(&contents), "modified_ns": modified })
+        json!({ "bytes": contents.len(), "xxh3": xxh3(&contents), "modified_ns": modified, "round": 1 })
     };
     let mut expected =
         json!({ "files": { "users.jsonl": state("users.jsonl"), "users-2.jsonl.gz": state("users-2.jsonl.gz") } });
@@ -239,7 +298,7 @@ async fn a_plan_names_no_path_of_the_machine() {
     let export = Export::of(&[("issues.jsonl", issues(0..3))]);
     let slices = plan(&*export.open().await, "issues", Mode::Raw, None).await;
     assert!(!serde_json::to_string(&slices).unwrap().contains(export.path("").to_str().unwrap()));
-    let resource = slices[0].resource.as_ref().unwrap();
+    let resource = &slices[0].resources[0];
     assert_eq!(resource.fingerprint, xxh3(issues(0..3).as_bytes()));
 }
 

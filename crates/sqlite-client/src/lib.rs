@@ -246,7 +246,7 @@ mod tests {
             let told = Owner("sink").classify("test", error).to_string();
             assert!(!told.contains("canary"), "{body}: {told}");
         }
-        base.execute_batch("drop trigger if exists refuse").unwrap();
+        base.execute_batch("drop trigger if exists refuse; delete from t").unwrap();
         base.execute("insert into t (a) values (?1)", [CELL]).unwrap();
         for statement in
             ["insert into t (a) values (?1)", "insert into t (b) values (?1)", "insert into t (x) values (?1)"]

@@ -41,15 +41,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Load while the program, the server and the connection fail again and again, and compare the result.
-    Torture {
-        /// The number of faults.
-        #[arg(long, default_value_t = 300)]
-        kills: u32,
-        /// The seed of the export and of the faults; when each fault happens also depends on the machine.
-        #[arg(long)]
-        seed: Option<u64>,
-    },
+    Torture(torture::Torture),
     /// Record the work models as released; refused when one breaks with its last release.
     ReleaseModels,
     /// Write the generated documentation.
@@ -67,7 +59,7 @@ fn main() -> ExitCode {
         Command::ReleaseModels => generate::release_models(),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Setup => setup::servers(),
-        Command::Torture { kills, seed } => setup::servers().and_then(|()| torture::torture(kills, seed)),
+        Command::Torture(torture) => setup::servers().and_then(|()| torture.run()),
         Command::Generate { check } => generate::generate(check),
     };
     match done {

@@ -31,7 +31,7 @@ impl Export {
         files.insert("projects.jsonl".to_owned(), projects.collect());
         for file in 0..2 {
             let mut users: Vec<Value> = (0..USERS).map(|_| user(dice)).collect();
-            users.push(json!({ "displayName": "nobody" }));
+            users.push(json!({ "displayName": "canary nobody" }));
             files.insert(format!("users-{file}.jsonl"), users);
         }
         for file in 0..ISSUE_FILES {
@@ -39,15 +39,15 @@ impl Export {
             let mut issues: Vec<Value> = (first..first + ISSUES).map(|id| issue(dice, id)).collect();
             issues.push(dice.choice(&issues).unwrap().clone());
             issues.push(issue(dice, first + 1));
-            issues.push(json!({ "key": format!("P1-{file}"), "fields": { "summary": "without an id" } }));
-            issues.push(json!({ "id": format!("9{file}"), "fields": { "created": "never" } }));
-            issues.push(Value::String(format!("{{\"id\": \"8{file}\", ")));
+            issues.push(json!({ "key": format!("P1-{file}"), "fields": { "summary": "canary without an id" } }));
+            issues.push(json!({ "id": format!("9{file}"), "fields": { "created": "canary never" } }));
+            issues.push(Value::String(format!("{{\"id\": \"8{file}\", \"key\": \"canary\", ")));
             dice.shuffle(&mut issues);
             files.insert(format!("issues-{file}.jsonl"), issues);
         }
         for file in 0..2 {
             let mut comments: Vec<Value> = (0..40).map(|_| comment(dice, true)).collect();
-            comments.push(json!({ "id": "7", "body": "on no issue" }));
+            comments.push(json!({ "id": "7", "body": "canary on no issue" }));
             files.insert(format!("comments-{file}.jsonl"), comments);
         }
         files.insert("worklogs.jsonl".to_owned(), (0..40).map(|_| worklog(dice, true)).collect());
@@ -96,7 +96,7 @@ impl Export {
 
 /// Changes what a record says, and the time of its last change if it has one.
 fn change(dice: &mut Rng, record: &mut Value) {
-    let new = Value::String(format!("changed {}", dice.u16(..)));
+    let new = Value::String(format!("canary changed {}", dice.u16(..)));
     if let Some(fields) = record.get_mut("fields") {
         fields["summary"] = new;
         if fields.get("updated").is_some() {
@@ -120,12 +120,12 @@ fn sometimes_updated(dice: &mut Rng, record: &mut Value) {
 
 fn user(dice: &mut Rng) -> Value {
     let (id, version) = (dice.usize(..USERS), dice.u8(..3));
-    json!({ "accountId": format!("u{id}"), "displayName": format!("Person {id}.{version}"), "active": true })
+    json!({ "accountId": format!("u{id}"), "displayName": format!("canary {id}.{version}"), "active": true })
 }
 
 /// A user as other records mention one.
 fn part_of_user(id: usize) -> Value {
-    json!({ "accountId": format!("u{id}"), "displayName": format!("Person {id}") })
+    json!({ "accountId": format!("u{id}"), "displayName": format!("canary {id}") })
 }
 
 fn someone(dice: &mut Rng) -> Value {
@@ -136,13 +136,13 @@ fn issue(dice: &mut Rng, id: usize) -> Value {
     let comments: Vec<Value> = (0..dice.usize(..4)).map(|_| comment(dice, false)).collect();
     let worklogs: Vec<Value> = (0..dice.usize(..3)).map(|_| worklog(dice, false)).collect();
     let mut fields = json!({
-        "summary": format!("Summary {}", dice.u8(..5)),
+        "summary": format!("canary summary {}", dice.u8(..5)),
         "project": { "id": "1", "key": "P1", "name": "One" },
         "issuetype": { "id": "1", "name": "Task" },
         "status": { "id": "3", "name": "Doing", "statusCategory": { "id": 4, "key": "indeterminate", "name": "Doing" } },
         "created": "2021-03-01T05:06:07.000+0000",
         "labels": ["b", "a"],
-        "description": "text ".repeat(dice.usize(..200)),
+        "description": "canary ".repeat(dice.usize(..200)),
         "reporter": someone(dice),
         "assignee": someone(dice),
         "customfield_10016": dice.u8(..9),
@@ -164,7 +164,7 @@ fn of_an_issue(dice: &mut Rng, stands_for_itself: bool, record: &mut Value) {
 fn comment(dice: &mut Rng, stands_for_itself: bool) -> Value {
     let id = dice.u8(..20);
     let mut comment = json!({
-        "id": format!("{id}"), "author": someone(dice), "body": format!("Said {}", dice.u8(..5)),
+        "id": format!("{id}"), "author": someone(dice), "body": format!("canary said {}", dice.u8(..5)),
         "created": "2021-03-01T05:06:07.000+0000",
     });
     of_an_issue(dice, stands_for_itself, &mut comment);
@@ -174,7 +174,7 @@ fn comment(dice: &mut Rng, stands_for_itself: bool) -> Value {
 fn worklog(dice: &mut Rng, stands_for_itself: bool) -> Value {
     let id = dice.u8(..20);
     let mut worklog = json!({
-        "id": format!("{id}"), "author": someone(dice), "comment": format!("Did {}", dice.u8(..5)),
+        "id": format!("{id}"), "author": someone(dice), "comment": format!("canary did {}", dice.u8(..5)),
         "started": "2021-03-01T05:06:07.000+0000", "timeSpentSeconds": 60 * u32::from(dice.u8(1..5)),
     });
     of_an_issue(dice, stands_for_itself, &mut worklog);

@@ -262,6 +262,7 @@ impl CdmBatchBuilder {
             column.append(self.row.value(index, &items));
         }
         let changes = changes.saturating_add(self.row.changes());
+        self.row.release();
         self.finish_row(Operation::Upsert, rank, mapped.version_at, hash, changes, record);
         Ok(())
     }
@@ -351,6 +352,9 @@ impl CdmBatchBuilder {
     }
 }
 
+/// The maximum number of bytes for which a column has room before it has values.
+const MOST_ROOM_BYTES: usize = 2 * 1024 * 1024;
+
 impl Column {
     fn of(logical_type: LogicalType) -> Self {
         match logical_type {
@@ -391,7 +395,7 @@ impl Column {
         match self {
             // The next batch will be about as large: room for it at once is cheaper than growing into it.
             Self::Text(column) => {
-                let (rows, bytes) = (column.offsets_slice().len(), column.values_slice().len());
+                let (rows, bytes) = (column.offsets_slice().len(), column.values_slice().len().min(MOST_ROOM_BYTES));
                 let finished = Arc::new(column.finish());
                 *column = StringBuilder::with_capacity(rows + rows / 16, bytes + bytes / 16);
                 finished

@@ -24,9 +24,12 @@ pub struct ContentHasher {
     canonicalizer: Canonicalizer,
     /// JSON in canonical form.
     canonical: String,
-    /// All that is hashed of a row: in one piece it is hashed faster than piece by piece.
+    /// What is hashed of a row: in one piece it is hashed faster than piece by piece.
     input: Vec<u8>,
 }
+
+/// A value of more bytes is hashed as it is, and not copied to be hashed together with others.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// The value of a field, as it is hashed.
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +77,12 @@ impl ContentHasher {
     pub fn hash<'a>(&mut self, value: impl Fn(usize) -> HashValue<'a>) -> Result<[u8; 16], JsonError> {
         let Self { fields, canonicalizer, canonical, input } = self;
         input.clear();
-        let mut push_json = |text: &str, numbers: Numbers, input: &mut Vec<u8>| -> Result<(), JsonError> {
+        let mut input = Input { hasher: blake3::Hasher::new(), open: input };
+        let mut push_json = |text: &str, numbers: Numbers, input: &mut Input<'_>| -> Result<(), JsonError> {
             canonical.clear();
             canonicalizer.append(text, numbers, canonical)?;
-            push(input, canonical.as_bytes());
+            input.push(canonical.as_bytes());
+            canonical.shrink_to(LARGE_BYTES);
             Ok(())
         };
         for (index, name) in fields {
@@ -85,34 +90,53 @@ impl ContentHasher {
             if matches!(value, HashValue::Null) {
                 continue;
             }
-            input.extend_from_slice(name);
+            input.open.extend_from_slice(name);
             match value {
                 HashValue::Null => {}
-                HashValue::Text(text) | HashValue::CanonicalJson(text) => push(input, text.as_bytes()),
-                HashValue::Bool(value) => push(input, &[u8::from(value)]),
-                HashValue::Int64(value) => push(input, &value.to_le_bytes()),
-                HashValue::Float64(value) => push(input, &value.to_bits().to_le_bytes()),
-                HashValue::Date(days) => push(input, &days.to_le_bytes()),
+                HashValue::Text(text) | HashValue::CanonicalJson(text) => input.push(text.as_bytes()),
+                HashValue::Bool(value) => input.push(&[u8::from(value)]),
+                HashValue::Int64(value) => input.push(&value.to_le_bytes()),
+                HashValue::Float64(value) => input.push(&value.to_bits().to_le_bytes()),
+                HashValue::Date(days) => input.push(&days.to_le_bytes()),
                 HashValue::TextList(texts) => {
                     let length: usize = texts.iter().map(|text| text.len() + 8).sum();
-                    input.extend_from_slice(&size(length));
-                    texts.iter().for_each(|text| push(input, text.as_bytes()));
+                    input.open.extend_from_slice(&size(length));
+                    texts.iter().for_each(|text| input.push(text.as_bytes()));
                 }
-                HashValue::Json(text) => push_json(text, Numbers::Normalized, input)?,
-                HashValue::RawJson(text) => push_json(text, Numbers::AsReceived, input)?,
+                HashValue::Json(text) => push_json(text, Numbers::Normalized, &mut input)?,
+                HashValue::RawJson(text) => push_json(text, Numbers::AsReceived, &mut input)?,
             }
         }
+        Ok(input.finish())
+    }
+}
+
+/// What is hashed of a row.
+struct Input<'i> {
+    hasher: blake3::Hasher,
+    /// What is not hashed yet.
+    open: &'i mut Vec<u8>,
+}
+
+impl Input<'_> {
+    /// Adds a value behind its length.
+    fn push(&mut self, value: &[u8]) {
+        self.open.extend_from_slice(&size(value.len()));
+        if value.len() <= LARGE_BYTES {
+            self.open.extend_from_slice(value);
+        } else {
+            self.hasher.update(self.open).update(value);
+            self.open.clear();
+        }
+    }
+
+    fn finish(mut self) -> [u8; 16] {
         let mut hash = [0; 16];
-        blake3::Hasher::new().update(input).finalize_xof().fill(&mut hash);
-        Ok(hash)
+        self.hasher.update(self.open).finalize_xof().fill(&mut hash);
+        hash
     }
 }
 
 fn size(length: usize) -> [u8; 8] {
     u64::try_from(length).unwrap_or(u64::MAX).to_le_bytes()
-}
-
-fn push(input: &mut Vec<u8>, value: &[u8]) {
-    input.extend_from_slice(&size(value.len()));
-    input.extend_from_slice(value);
 }

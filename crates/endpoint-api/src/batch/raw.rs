@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 use cdm_models::Timestamp;
 
 use super::{Incomplete, Reject};
-use crate::{Checkpoint, EndpointId, UnitId};
+use crate::{Checkpoint, EndpointId, Room, SMALL_RECORD_BYTES, UnitId};
 
 /// Records as the source has them: unparsed JSON objects, each with an envelope.
 ///
@@ -13,7 +13,8 @@ use crate::{Checkpoint, EndpointId, UnitId};
 pub struct RawBatch {
     unit: UnitId,
     endpoint: EndpointId,
-    resource: Arc<str>,
+    /// Those in which the records stand.
+    resources: Vec<Arc<str>>,
     observed_at: Timestamp,
     text: String,
     entries: Vec<Entry>,
@@ -21,6 +22,8 @@ pub struct RawBatch {
     incomplete: Vec<Incomplete>,
     resume_at: Option<Checkpoint>,
     check: Option<Check>,
+    /// The room of its large records, which is given back with the batch.
+    rooms: Vec<Room>,
 }
 
 /// Looks whether a text is a record; says what was expected and what was found, and no value.
@@ -35,6 +38,8 @@ struct Entry {
     parent_key: Option<Box<str>>,
     key: Option<Box<str>>,
     aliases: Option<Box<str>>,
+    /// The place of its resource among those of the batch.
+    resource: u32,
     rank: Rank,
 }
 
@@ -210,7 +215,7 @@ impl RawBatch {
         RawBatchBuilder(Self {
             unit,
             endpoint,
-            resource: resource.into(),
+            resources: vec![resource.into()],
             observed_at,
             text: String::new(),
             entries: Vec::new(),
@@ -218,6 +223,7 @@ impl RawBatch {
             incomplete: Vec::new(),
             resume_at: None,
             check: None,
+            rooms: Vec::new(),
         })
     }
 
@@ -258,12 +264,21 @@ impl RawBatch {
         let parent = Parent { id: entry.parent_id.as_deref(), key: entry.parent_key.as_deref() };
         Some(RawRecord {
             json: self.text.get(entry.range.clone())?,
-            origin: Origin { resource: &self.resource, line: entry.line, part: entry.part.as_deref() },
+            origin: Origin { resource: self.resource(entry.resource), line: entry.line, part: entry.part.as_deref() },
             parent: (parent.id.is_some() || parent.key.is_some()).then_some(parent),
             key: entry.key.as_deref(),
             aliases: Aliases(entry.aliases.as_deref()),
             rank: entry.rank,
         })
+    }
+
+    fn resource(&self, place: u32) -> &str {
+        usize::try_from(place).ok().and_then(|place| self.resources.get(place)).map_or("", AsRef::as_ref)
+    }
+
+    /// The place of the resource that was named last.
+    fn last_resource(&self) -> u32 {
+        u32::try_from(self.resources.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
     /// The records in the order in which they were read.
@@ -293,34 +308,45 @@ impl RawBatch {
             entry.range = start..text.len();
         }
         self.text = text;
+        if self.text.len() <= SMALL_RECORD_BYTES {
+            // The large ones are gone.
+            self.rooms.clear();
+        }
     }
 
-    /// Adds all of a batch that was read later from the same resource.
+    /// Adds all of a batch that was read later.
     ///
     /// # Errors
     ///
-    /// The other batch, when it is of another unit, endpoint or resource.
+    /// The other batch, when it is of another unit or endpoint.
     pub fn append(&mut self, later: Self) -> Result<(), Box<Self>> {
         if !self.is_continued_by(&later) {
             return Err(Box::new(later));
         }
         let start = self.text.len();
         self.text.push_str(&later.text);
-        self.entries.extend(
-            later
-                .entries
-                .into_iter()
-                .map(|entry| Entry { range: start + entry.range.start..start + entry.range.end, ..entry }),
-        );
+        let mut resources = later.resources;
+        let first_resource = if self.resources.last() == resources.first() {
+            resources.remove(0);
+            self.last_resource()
+        } else {
+            self.last_resource() + 1
+        };
+        self.resources.append(&mut resources);
+        self.entries.extend(later.entries.into_iter().map(|entry| Entry {
+            range: start + entry.range.start..start + entry.range.end,
+            resource: first_resource + entry.resource,
+            ..entry
+        }));
         self.rejects.extend(later.rejects);
         later.incomplete.into_iter().for_each(|note| note.add_to(&mut self.incomplete));
         self.resume_at = later.resume_at.or(self.resume_at.take());
+        self.rooms.extend(later.rooms);
         Ok(())
     }
 
     fn is_continued_by(&self, later: &Self) -> bool {
-        (&self.unit, &self.endpoint, &self.resource, self.check.is_some())
-            == (&later.unit, &later.endpoint, &later.resource, later.check.is_some())
+        (&self.unit, &self.endpoint, self.check.is_some()) == (&later.unit, &later.endpoint, later.check.is_some())
     }
 
     /// What the source could not read as a record.
@@ -349,6 +375,18 @@ impl RawBatch {
 pub struct RawBatchBuilder(RawBatch);
 
 impl RawBatchBuilder {
+    /// The records that are added from now on stand in another resource.
+    pub fn turn_to(&mut self, resource: impl Into<Arc<str>>) {
+        let resource = resource.into();
+        if self.0.entries.last().is_none_or(|entry| entry.resource != self.0.last_resource()) {
+            // No record stands in the last one.
+            self.0.resources.pop();
+        }
+        if self.0.resources.last() != Some(&resource) {
+            self.0.resources.push(resource);
+        }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, record: NewRecord<'_>) {
         let start = self.0.text.len();
@@ -362,6 +400,7 @@ impl RawBatchBuilder {
             parent_key: record.parent_key.map(Box::from),
             key: record.key.map(Box::from),
             aliases: record.aliases.map(Box::from),
+            resource: self.0.last_resource(),
             rank,
         });
     }
@@ -385,6 +424,12 @@ impl RawBatchBuilder {
     /// Adds what could not be read as a record.
     pub fn reject(&mut self, reject: Reject) {
         self.0.rejects.push(reject);
+    }
+
+    /// The batch holds a record that has this room. It is given back when nobody has the batch any more, and the rows
+    /// that were made of it are written.
+    pub fn hold(&mut self, room: Room) {
+        self.0.rooms.push(room);
     }
 
     /// Notes something that the source could not give.
@@ -446,10 +491,39 @@ mod tests {
         assert_eq!(shown(&kept), expected);
         assert_eq!((kept.rejects().len(), kept.resume_at()), (2, Some(&Checkpoint(4.into()))));
 
-        let other = kept.append(batch("b", 9, &["9"])).unwrap_err();
-        assert_eq!(shown(&other), [("9", Some(9), Some("9"))], "of another resource");
+        let mut other = batch("a", 9, &["9"]);
+        other.endpoint = EndpointId::from_static("other");
+        let other = kept.append(other).unwrap_err();
+        assert_eq!(shown(&other), [("9", Some(9), Some("9"))], "of another endpoint");
         assert_eq!(shown(&kept), expected);
         kept.retain(|_| false);
         assert!(kept.is_empty());
+    }
+
+    fn resources(batch: &RawBatch) -> String {
+        batch.records().map(|record| format!("{}{} ", record.origin.resource, record.json)).collect()
+    }
+
+    #[test]
+    fn records_of_several_resources_are_in_one_batch() {
+        let at = Timestamp::from_microsecond(0).unwrap();
+        let mut many =
+            RawBatch::builder(UnitId::from_static("test.things"), EndpointId::from_static("acme"), "none", at);
+        for (resource, records) in [("a", vec!["1", "2"]), ("b", vec![]), ("c", vec!["3"]), ("c", vec!["4"])] {
+            many.turn_to(resource);
+            for json in records {
+                many.push(NewRecord { json, ..NewRecord::default() });
+            }
+        }
+        let mut many = many.finish();
+        assert_eq!(resources(&many), "a1 a2 c3 c4 ");
+        assert_eq!(many.resources.len(), 2, "what has no records is not kept");
+        many.append(batch("c", 1, &["5"])).unwrap();
+        many.append(batch("a", 1, &["6"])).unwrap();
+        assert_eq!(many.resources.len(), 3);
+        many.retain(|index| index != 1);
+        let mut first = batch("x", 1, &["0"]);
+        first.append(many).unwrap();
+        assert_eq!(resources(&first), "x0 a1 c3 c4 c5 a6 ");
     }
 }

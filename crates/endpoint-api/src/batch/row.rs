@@ -39,7 +39,17 @@ pub(super) enum CellValue<'a> {
     List(&'a [&'a str]),
 }
 
+/// What the buffer keeps for the next row after a large one.
+const KEPT_BYTES: usize = 256 * 1024;
+
 impl RowBuffer {
+    /// Gives back the memory that a large row took.
+    pub(super) fn release(&mut self) {
+        if self.text.capacity() > KEPT_BYTES {
+            self.text = String::new();
+        }
+    }
+
     /// Fills the buffer with the fields of `row`, which must be a struct of `model`.
     pub(super) fn fill<R: Serialize + ?Sized>(&mut self, model: &ModelDescriptor, row: &R) -> Result<(), RowError> {
         self.text.clear();
@@ -87,6 +97,10 @@ impl RowBuffer {
             self.text.push('\u{FFFD}');
             self.changes = self.changes.saturating_add(1);
             rest = behind.get(1..).unwrap_or_default();
+        }
+        if rest.len() > KEPT_BYTES {
+            // Growing by half of what is there would take as much memory once more.
+            self.text.reserve_exact(rest.len());
         }
         self.text.push_str(rest);
         start..self.text.len()

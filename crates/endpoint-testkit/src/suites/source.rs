@@ -318,7 +318,7 @@ async fn what_is_added_is_read(workbench: Workbench) {
     let source = site.endpoint.source().unwrap();
     let (before, checkpoint) = all_of(source, unit, &everything(Mode::Cdm)).await;
     let states = |slices: Vec<Slice>| -> HashSet<(String, String)> {
-        let states = slices.into_iter().filter_map(|slice| slice.resource);
+        let states = slices.into_iter().flat_map(|slice| slice.resources);
         states.map(|resource| (resource.name, resource.fingerprint)).collect()
     };
     let states_before = states(plan(source, unit, &everything(Mode::Cdm)).await);

@@ -206,8 +206,12 @@ impl Harvest {
 
     /// The names of the files in the checkpoint.
     pub(crate) fn files_read(&self) -> Vec<String> {
-        let checkpoint = &self.checkpoint.as_ref().unwrap().0;
-        checkpoint["files"].as_object().unwrap().keys().cloned().collect()
+        match &self.checkpoint.as_ref().unwrap().0["files"] {
+            Value::String(lines) => {
+                lines.lines().map(|line| serde_json::from_str::<(String, Value)>(line).unwrap().0).collect()
+            }
+            files => files.as_object().unwrap().keys().cloned().collect(),
+        }
     }
 
     pub(crate) fn notes(&self) -> Vec<String> {
