@@ -70,12 +70,7 @@ impl Room {
         Self::wait_in(&ROOMS, bytes, PATIENCE, is_given_up)
     }
 
-    fn wait_in(
-        rooms: &'static Rooms,
-        bytes: usize,
-        patience: u32,
-        is_given_up: impl Fn() -> bool,
-    ) -> Result<Self> {
+    fn wait_in(rooms: &'static Rooms, bytes: usize, patience: u32, is_given_up: impl Fn() -> bool) -> Result<Self> {
         const OPERATION: &str = "read";
         let bytes = bytes.min(ALL_BYTES);
         let mut state = rooms.state();

@@ -115,7 +115,8 @@ async fn many_small_files_are_read_in_few_slices_each_of_files_that_came_togethe
     for slice in &slices {
         harvest.add(batches(&*endpoint, "issues", slice).await.unwrap());
     }
-    let expected = |number: u32| format!("issues-{number:03}.json{}:1", if number.is_multiple_of(2) { "l" } else { "" });
+    let expected =
+        |number: u32| format!("issues-{number:03}.json{}:1", if number.is_multiple_of(2) { "l" } else { "" });
     assert_eq!(harvest.origins()[..70], (0..FILES).map(expected).collect::<Vec<_>>());
     assert_eq!(harvest.records.len(), 570);
 
