@@ -186,8 +186,12 @@ impl Extraction<'_> {
                 Records::Embedded => self.take_embedded(&piece, batches)?,
                 Records::Notes | Records::Unreadable => {}
             }
-            // The batch has a copy: to hold the piece as well until somebody takes the batch would be twice as much.
-            batches.hold(pieces.release()?);
+            // The batch has a copy: to hold the piece as well until somebody takes the batch would be twice as much. Of what
+            // embeds records, nothing is left.
+            let room = pieces.release()?;
+            if self.spec.records == Records::Own {
+                batches.hold(room);
+            }
             batches.hand_over_when_full()?;
         }
         if let (0, Some(line), Form::Lines, Records::Own) = (objects, first_at, self.file.form, self.spec.records) {
