@@ -69,6 +69,9 @@ pub enum Retry {
     Never,
     /// It may succeed after a pause: deadlocks, restarts, lost connections.
     Backoff,
+    /// It is done in another way when the same slice is begun again at once: a sink has found a row that is refused, and
+    /// stores the slice row by row next time. No time that there is for trying again is spent on it.
+    AtOnce,
     /// It will fail until a person has done something.
     AfterOperator,
     /// Nobody knows whether it took effect: the answer to a commit was lost. Beginning the same

@@ -358,7 +358,7 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row]])
                 assert_eq!(receipt.counts.total(), records as u64, "every record is accounted for: {receipt:?}");
                 return Ok(receipt.counts);
             }
-            Err(error) if error.retry() == Retry::Backoff && attempts < 5 => {
+            Err(error) if matches!(error.retry(), Retry::Backoff | Retry::AtOnce) && attempts < 5 => {
                 tokio::time::sleep(Duration::from_millis(20 * attempts)).await;
             }
             Err(error) => return Err(error),

@@ -17,9 +17,13 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
+/// So often the same work is begun again at once; after that, as if a pause were what it needs.
+const MOST_AT_ONCE: u32 = 3;
+
 /// Calls `attempt` until it succeeds, fails for a reason that does not pass, or has failed for longer than `retry_for`.
 ///
-/// Between attempts it pauses for 0.2 to 5 s. `retry_for` counts from the first failure; the last attempt is made when
+/// What is to be done in another way ([`Retry::AtOnce`]) is begun again at once, a few times, whatever `retry_for` says.
+/// Between other attempts it pauses for 0.2 to 5 s. `retry_for` counts from the first failure; the last attempt is made when
 /// it is over. With zero there is one attempt. Each failure is logged with the number of the
 /// attempt, the pause, and for how much longer it is tried; `what` names the work in the log: `opening the run`.
 ///
@@ -34,10 +38,15 @@ pub async fn retry<T>(
     mut attempt: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
     let mut pauses = pauses();
-    let mut first_failure = None;
+    let (mut first_failure, mut at_once) = (None, 0);
     for attempts in 1_u64.. {
         let error = match attempt().await {
             Ok(done) => return Ok(done),
+            Err(error) if error.retry() == Retry::AtOnce && at_once < MOST_AT_ONCE && !cancel.is_cancelled() => {
+                at_once += 1;
+                tracing::info!(%error, "{what} begins again at once, to be done in another way");
+                continue;
+            }
             Err(error) if !passes(&error) => return Err(error),
             Err(error) => error,
         };
@@ -67,7 +76,7 @@ pub async fn retry<T>(
 
 /// Whether the same work may succeed after a pause.
 pub fn passes(error: &Error) -> bool {
-    matches!(error.retry(), Retry::Backoff | Retry::OutcomeUnknown)
+    matches!(error.retry(), Retry::Backoff | Retry::AtOnce | Retry::OutcomeUnknown)
 }
 
 /// A duration as people read it, `1m 40s`: to the second, below ten seconds to the tenth.
@@ -121,6 +130,20 @@ mod tests {
     async fn with_no_time_there_is_one_attempt() {
         let (error, took) = give_up_after(Duration::ZERO).await;
         assert_eq!((error.to_string().as_str(), took), ("nobody is there", Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_in_another_way_takes_no_time_and_has_an_end() {
+        for (failures, succeeds) in [(3, true), (4, false)] {
+            let (mut left, began) = (failures, Instant::now());
+            let attempt = async || {
+                left -= 1;
+                let error = Error::new(ErrorKind::Data, "load", "a row is refused").with_retry(Retry::AtOnce);
+                if left >= 0 { Err(error) } else { Ok(()) }
+            };
+            let done = retry("loading", Duration::ZERO, &CancellationToken::new(), attempt).await;
+            assert_eq!((done.is_ok(), began.elapsed()), (succeeds, Duration::ZERO), "{failures}");
+        }
     }
 
     #[test]

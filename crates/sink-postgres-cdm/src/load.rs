@@ -142,7 +142,7 @@ impl<'e> PgLoad<'e> {
         if let Of::Slice(slice) = self.of {
             self.loading.turns.load_alone(slice);
         }
-        error.with_retry(Retry::Backoff)
+        error.with_retry(Retry::AtOnce)
     }
 
     /// As [`repeat_alone`](Self::repeat_alone), where the server refuses a row and it is not known which.

@@ -117,7 +117,7 @@ impl SqliteLoad {
         if let Of::Slice(slice) = self.of {
             self.loading.turns.load_alone(slice);
         }
-        error.with_retry(Retry::Backoff)
+        error.with_retry(Retry::AtOnce)
     }
 
     fn repeat_contended(&self, _: Contended) -> Error {

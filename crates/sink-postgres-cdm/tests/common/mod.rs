@@ -307,7 +307,7 @@ pub(crate) async fn load_slice(run: &dyn Run, slice: &Slice, batches: &[&[Row<'_
         load.commit(Commit::default()).await
     };
     let receipt = match attempt().await {
-        Err(error) if error.retry() == Retry::Backoff => attempt().await,
+        Err(error) if matches!(error.retry(), Retry::Backoff | Retry::AtOnce) => attempt().await,
         done => done,
     };
     receipt.map(|LoadReceipt { counts, .. }| counts)
