@@ -24,7 +24,7 @@ const TEMPLATE: [(&str, &str); 10] = [
 ];
 
 /// Names that an id can make, and that a build with the new crate has already: of our crates, and of what it uses.
-const TAKEN: [&str; 14] = [
+const TAKEN: [&str; 15] = [
     "cdm-models",
     "endpoint-api",
     "endpoint-testkit",
@@ -32,6 +32,7 @@ const TAKEN: [&str; 14] = [
     "map-jira",
     "postgres-client",
     "local-files",
+    "process-memory",
     "run-lock",
     "serde-json",
     "sink-files-raw",
