@@ -14,7 +14,7 @@ use crate::{
 const SMALL_BYTES: u64 = 1024 * 1024;
 
 /// The maximum number of files of a slice.
-const MOST_FILES: usize = 1000;
+const MOST_FILES: usize = 4000;
 
 /// What files of one slice have in common. A sink takes the files of a slice for as old as each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
