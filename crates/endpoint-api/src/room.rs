@@ -8,18 +8,19 @@ use std::{
 
 use crate::{Error, ErrorKind, Result, Retry};
 
-/// A record of at most so many bytes needs no room.
+/// The maximum number of bytes of a record that needs no room.
 pub const SMALL_RECORD_BYTES: usize = 1024 * 1024;
 
-/// So many bytes of larger records are in flight in a process at once; a record above that is alone. In flight a record
-/// is there about five times: as read, in a batch, as a row, and as what is sent to a sink.
+/// The maximum number of bytes of larger records that are in flight in a process at once; a record that is longer than
+/// this is in flight alone. Memory holds about five copies of a record in flight: as read, in a batch, as a row, and as
+/// what is sent to a sink.
 const ALL_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often somebody who waits looks whether to go on waiting.
+/// The interval at which whoever waits for room looks whether to go on waiting.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// After so many glances in which nobody gave room back, whoever waits gives up (20 s): the rows of its slice may be what
-/// those who have the room wait for.
+/// The number of glances without any room given back after which whoever waits gives up: 20 s. The others may be waiting
+/// for a row that the waiting slice has written and not committed.
 const PATIENCE: u32 = 400;
 
 static ROOMS: Rooms = Rooms { state: Mutex::new(State { taken: 0, returns: 0 }), changed: Condvar::new() };

@@ -95,9 +95,7 @@ impl Portions {
                     next = self.stage.next() => next?,
                     mapped = thread => {
                         mapper.under_way = None;
-                        let mut portion = Portion::default();
-                        portion.add(Some(mapper.mapped(mapped)?));
-                        return Ok(Some(portion));
+                        return Ok(Some(Portion::mapped(Some(mapper.mapped(mapped)?))));
                     }
                 },
             };
@@ -115,9 +113,7 @@ impl Portions {
                 last => last,
             },
         };
-        let mut portion = Portion::default();
-        portion.add(mapped);
-        Ok(Some(portion))
+        Ok(Some(Portion::mapped(mapped)))
     }
 }
 
@@ -207,6 +203,13 @@ impl Portion {
             incomplete: batch.incomplete().to_vec(),
             resume_at: batch.resume_at().cloned(),
         }
+    }
+
+    /// What earlier records came to, and nothing that was read for it.
+    fn mapped(mapped: Option<Mapped>) -> Self {
+        let mut portion = Self::default();
+        portion.add(mapped);
+        portion
     }
 
     /// Adds what earlier records came to.

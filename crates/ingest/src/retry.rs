@@ -17,7 +17,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// So often the same work is begun again at once; after that, as if a pause were what it needs.
+/// The maximum number of times that the same work is begun again at once; after that it waits as for any passing error.
 const MOST_AT_ONCE: u32 = 3;
 
 /// Calls `attempt` until it succeeds, fails for a reason that does not pass, or has failed for longer than `retry_for`.

@@ -1,10 +1,10 @@
 //! How a program gets memory from the system.
 
-/// Memory of more than so many bytes is taken from the system and goes back to it at once.
+/// An allocation of at least this many bytes is mapped on its own and goes back to the system when it is freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE_BYTES: libc::c_int = 4 * 1024 * 1024;
 
-/// So many bytes that are free are kept for what is needed next.
+/// The number of free bytes at the end of the heap above which they go back to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_BYTES: libc::c_int = 4 * 1024 * 1024;
 

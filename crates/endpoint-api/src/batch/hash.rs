@@ -79,9 +79,11 @@ impl ContentHasher {
         input.clear();
         let mut input = Input { hasher: blake3::Hasher::new(), open: input };
         let mut push_json = |text: &str, numbers: Numbers, input: &mut Input<'_>| -> Result<(), JsonError> {
+            // What an error left behind.
             canonical.clear();
             canonicalizer.append(text, numbers, canonical)?;
             input.push(canonical.as_bytes());
+            canonical.clear();
             canonical.shrink_to(LARGE_BYTES);
             Ok(())
         };
@@ -139,4 +141,25 @@ impl Input<'_> {
 
 fn size(length: usize) -> [u8; 8] {
     u64::try_from(length).unwrap_or(u64::MAX).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_value_leaves_no_memory_behind() {
+        let large = format!("[\"{}\"]", "x".repeat(40 * LARGE_BYTES));
+        let mut hasher = ContentHasher {
+            fields: vec![(0, b"text".to_vec()), (1, b"json".to_vec())],
+            canonicalizer: Canonicalizer::default(),
+            canonical: String::new(),
+            input: Vec::new(),
+        };
+        for value in [HashValue::Text(&large), HashValue::RawJson(&large), HashValue::Json(&large)] {
+            hasher.hash(|_| value).unwrap();
+            let kept = hasher.canonical.capacity() + hasher.input.capacity();
+            assert!(kept <= 2 * LARGE_BYTES, "{kept} bytes are kept");
+        }
+    }
 }

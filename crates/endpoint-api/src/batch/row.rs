@@ -99,7 +99,7 @@ impl RowBuffer {
             rest = behind.get(1..).unwrap_or_default();
         }
         if rest.len() > KEPT_BYTES {
-            // Growing by half of what is there would take as much memory once more.
+            // Growing as usual, to twice what is there, would take as much memory once more.
             self.text.reserve_exact(rest.len());
         }
         self.text.push_str(rest);
