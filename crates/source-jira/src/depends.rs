@@ -15,7 +15,7 @@ use crate::{
     issue_project::key_without_id,
     parent::IssueRef,
     pieces::each_text,
-    plan::Records,
+    slice_spec::Records,
     stop::Stop,
     units::Unit,
     user_aliases::KnownUsers,

@@ -15,8 +15,8 @@ use crate::{
     json,
     parent::IssueRef,
     pieces::{Pieces, origin},
-    plan::{Records, SliceSpec},
     site::SiteWatch,
+    slice_spec::{Records, SliceSpec},
     stop::Stop,
     units::Unit,
 };
@@ -205,7 +205,7 @@ impl Extraction<'_> {
     fn take_record(&self, piece: &Piece<'_>, sites: Option<&mut SiteWatch>, batches: &mut Batches<'_>) -> Result<()> {
         let &Piece { line, ref content } = piece;
         let origin = || origin(&self.file.name, line);
-        match content {
+        let reject = match content {
             Content::Whole(bytes) => match self.record_of(bytes) {
                 Ok(json) => {
                     let hint = if self.unit == Unit::Issues { self.hints.of(bytes) } else { Hint::default() };
@@ -217,19 +217,17 @@ impl Extraction<'_> {
                         batches.incomplete(Incomplete::new(&self.file.name, what, origin()));
                     }
                     let issue = self.issue_of(json, hint);
-                    batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() })
+                    return batches.record(FoundRecord { json, line, issue, ..FoundRecord::default() });
                 }
-                Err(reason) => {
-                    batches.reject(Reject::at_source(origin(), reason, bytes));
-                    Ok(())
-                }
+                Err(reason) => Reject::at_source(origin(), reason, bytes),
             },
             &Content::Oversized { head, length, hash } => {
                 let reason = format!("larger than `max_record_bytes`, which is {} bytes", self.limit);
-                batches.reject(Reject::oversized(origin(), reason, head, length, hash));
-                Ok(())
+                Reject::oversized(origin(), reason, head, length, hash)
             }
-        }
+        };
+        batches.reject(reject);
+        Ok(())
     }
 
     /// The issue that a record belongs to: as the record says, and otherwise as the file's name does. Of an issue it is

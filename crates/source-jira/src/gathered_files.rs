@@ -7,10 +7,11 @@ use endpoint_api::Mode;
 use crate::{
     files_read::Age,
     fingerprint::Fingerprint,
-    plan::{Changed, PlannedFile, Records, SliceSpec},
+    plan::Changed,
+    slice_spec::{PlannedFile, Records, SliceSpec},
 };
 
-/// A file of at most so many bytes may be read in one slice with others.
+/// The maximum number of bytes of a file that may be read in one slice with others.
 const SMALL_BYTES: u64 = 1024 * 1024;
 
 /// The maximum number of files of a slice.
@@ -52,7 +53,7 @@ impl GatheredFiles {
     /// Whether a file may share its slice with others.
     pub(crate) fn takes(&self, file: &Changed, age: Age) -> bool {
         let is_of_known_age = age != Age::Unknown || self.mode == Mode::Raw;
-        file.is_sound && file.ranges.len() <= 1 && is_small(&file.state) && is_of_known_age
+        file.may_share && file.ranges.len() <= 1 && is_of_known_age
     }
 
     /// Adds a file; gives the slice that is full with it.

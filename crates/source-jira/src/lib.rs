@@ -135,6 +135,7 @@ mod plan;
 mod read;
 mod scan;
 mod site;
+mod slice_spec;
 mod spans;
 mod stop;
 mod survey;

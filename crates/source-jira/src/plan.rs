@@ -1,7 +1,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use endpoint_api::{Checkpoint, Error, ErrorKind, Incomplete, Mode, PlanRequest, Resource, Result, Slice};
-use serde::{Deserialize, Serialize};
+use endpoint_api::{ErrorKind, Incomplete, Mode, PlanRequest, Result, Slice};
 
 use crate::{
     cuts::Cuts,
@@ -9,11 +8,12 @@ use crate::{
     error::{failed, stopped},
     export::Export,
     files::{ExportFile, Form, Listing},
-    files_read::{Age, FileRead, FilesRead, unwritable},
+    files_read::{Age, FileRead, FilesRead},
     fingerprint::{FileStat, Fingerprint, LineRange, survey},
     gathered_files::{GatheredFiles, Unnumbered, is_small},
-    json_lines, notes,
+    notes,
     pages::Pages,
+    slice_spec::{Records, SliceSpec},
     stop::Stop,
     survey::pages_of,
     units::Unit,
@@ -23,97 +23,6 @@ use crate::{
 /// file, and small files are put together into slices.
 const RESUMABLE_FILES: usize = 64;
 
-/// What a slice is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SliceSpec {
-    /// The name of the file; empty in a slice of notes.
-    pub(crate) file: String,
-    pub(crate) records: Records,
-    pub(crate) mode: Mode,
-    /// The file when the plan was made.
-    pub(crate) state: Fingerprint,
-    /// Which lines of it; all of the file when it has no ranges.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) lines: Option<LineRange>,
-    /// Further files, all of which are read.
-    #[serde(default, with = "json_lines", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) more: Vec<PlannedFile>,
-    /// From where to resume when this slice and all before it are committed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) resume_at: Option<Checkpoint>,
-    /// The field of the epic link, as the file's pages tell it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) epic_link: Option<String>,
-    /// What is missing in the export as a whole.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) notes: Vec<Incomplete>,
-}
-
-/// A file when the plan was made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PlannedFile {
-    pub(crate) file: String,
-    #[serde(flatten)]
-    pub(crate) state: Fingerprint,
-}
-
-/// Which records of a file are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Records {
-    /// Those that the file is of.
-    Own,
-    /// Those that these embed.
-    Embedded,
-    /// None: the slice only says what is missing in the export.
-    Notes,
-    /// None: the file could not be read when the plan was made. Reading the slice fails, so that the run does, after
-    /// it has loaded the other files.
-    Unreadable,
-}
-
-impl SliceSpec {
-    /// What `slice` says.
-    pub(crate) fn read(slice: &Slice) -> Result<Self> {
-        Self::deserialize(&slice.spec).map_err(|error| {
-            let message = "the slice was planned by another version of the driver; plan again";
-            Error::new(ErrorKind::Outdated, "read", message).with("slice", slice.index).caused_by(error)
-        })
-    }
-
-    /// A slice without records.
-    pub(crate) fn empty(records: Records, mode: Mode) -> Self {
-        let state = Fingerprint { bytes: 0, xxh3: String::new(), modified_ns: None };
-        Self {
-            file: String::new(),
-            records,
-            mode,
-            state,
-            lines: None,
-            more: Vec::new(),
-            resume_at: None,
-            epic_link: None,
-            notes: Vec::new(),
-        }
-    }
-
-    /// A slice of files with these fingerprints.
-    fn slice(&self, index: usize, fingerprints: Vec<String>) -> Result<Slice> {
-        let spec = serde_json::to_value(self).map_err(|error| unwritable("the plan", error))?;
-        let slice = Slice::new(u64::try_from(index).unwrap_or(u64::MAX), spec);
-        let resource = |(name, fingerprint): (&str, String)| Resource { name: name.to_owned(), fingerprint };
-        let names = self.files().map(|(name, _)| name);
-        Ok(names.zip(fingerprints).map(resource).fold(slice, Slice::of))
-    }
-
-    /// The names of its files, and how they were when the plan was made.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Fingerprint)> {
-        let more = self.more.iter().map(|more| (more.file.as_str(), &more.state));
-        std::iter::once((self.file.as_str(), &self.state)).chain(more)
-    }
-}
-
 /// A file that is to be read, and into which ranges it falls.
 pub(crate) struct Changed {
     pub(crate) name: String,
@@ -122,9 +31,8 @@ pub(crate) struct Changed {
     pub(crate) ranges: Vec<LineRange>,
     pub(crate) pages: Option<Pages>,
     pub(crate) looked_up: LookedUp,
-    /// Whether reading it cannot fail because of what is in it, so that it does not keep others in its slice from
-    /// being loaded.
-    pub(crate) is_sound: bool,
+    /// Whether it may share a slice with others: it is small, and nothing in it keeps the others from being read.
+    pub(crate) may_share: bool,
 }
 
 impl Changed {
@@ -198,14 +106,13 @@ pub(crate) fn plan(
         if let Some(before) = before.filter(|before| before.state.is_same_content(&state)) {
             read.files.insert(file.name.clone(), FileRead { state, ..before.clone() });
         } else {
-            let is_small = is_small(&state);
-            let found =
-                if has_pages(file, records) || (is_small && !file.has_ranges()) { pages_of(file, stop)? } else { None };
-            let is_sound = is_small && (file.has_ranges() || found.is_some());
-            let pages = found.filter(|_| has_pages(file, records));
+            let pages = if has_pages(file, records) { pages_of(file, stop)? } else { None };
             let (name, looked_up) = (file.name.clone(), LookedUp::default());
-            changed.push(Changed { name, records, state, ranges, pages, looked_up, is_sound });
+            changed.push(Changed { name, records, state, ranges, pages, looked_up, may_share: false });
         }
+    }
+    if changed.len() > RESUMABLE_FILES {
+        let_share(listing, &mut changed, stop)?;
     }
     if is_mapped && !changed.is_empty() {
         look_up(export, listing, unit, &earlier, &read, &mut changed, stop)?;
@@ -269,6 +176,18 @@ fn look_up(
         let epic_link = changed.epic_link();
         let before = earlier.files.get(&changed.name).filter(|before| before.state.is_same_content(&changed.state));
         changed.looked_up = neighbours.of(file, changed.records, epic_link, before.map(|before| &before.looked_up))?;
+    }
+    Ok(())
+}
+
+/// Finds out which files may share a slice with others.
+fn let_share(listing: &Listing, changed: &mut [Changed], stop: &Stop) -> Result<()> {
+    for changed in changed.iter_mut().filter(|changed| is_small(&changed.state)) {
+        let Some(file) = listing.file(&changed.name) else { continue };
+        // Bad lines are rejects; any other file has to be read to its end to know that it can be.
+        changed.may_share = file.has_ranges()
+            || changed.pages.is_some()
+            || (!has_pages(file, changed.records) && pages_of(file, stop)?.is_some());
     }
     Ok(())
 }
@@ -377,6 +296,7 @@ fn slices(
 
 #[cfg(test)]
 mod tests {
+    use endpoint_api::Checkpoint;
     use serde_json::json;
 
     use super::*;
@@ -393,7 +313,7 @@ mod tests {
         let ranges = ranges.iter().map(|&(start, end)| LineRange { start, end, first_line: 1 });
         let (ranges, looked_up) = (ranges.collect(), LookedUp::default());
         let (name, state) = (name.to_owned(), state(name));
-        Changed { name, records: Records::Own, state, ranges, pages: None, looked_up, is_sound: true }
+        Changed { name, records: Records::Own, state, ranges, pages: None, looked_up, may_share: true }
     }
 
     fn resume_points(slices: &[Slice]) -> Vec<Option<Vec<String>>> {
@@ -423,7 +343,7 @@ mod tests {
     fn a_plan_of_many_files_says_only_at_its_end_from_where_to_resume() {
         let plan = |count: usize| {
             let files = (0..count).map(|number| changed(&format!("issues-{number:03}.jsonl"), &[(0, 10)]));
-            let files = files.map(|file| Changed { is_sound: false, ..file }).collect();
+            let files = files.map(|file| Changed { may_share: false, ..file }).collect();
             resume_points(
                 &slices(Vec::new(), files, FilesRead::default(), &FilesRead::default(), Mode::Raw, 5).unwrap(),
             )
