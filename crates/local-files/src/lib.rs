@@ -20,5 +20,5 @@ mod read;
 
 pub use crate::{
     make::{create_private, make_private_folder, open_private, replace},
-    read::{SMALL_BYTES, open_regular, read_small, read_small_text, refuse_special},
+    read::{SMALL_BYTES, open_regular, read_small, read_small_text, refuse_special, refuse_special_certificates},
 };

@@ -58,6 +58,20 @@ pub fn refuse_special(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Fails when the environment variable `SSL_CERT_FILE` names something that is neither a regular file nor a folder: the
+/// libraries that look for the system's certificates read whatever it names, also a pipe without a writer.
+///
+/// # Errors
+///
+/// As [`refuse_special`], with the name of the variable.
+pub fn refuse_special_certificates() -> io::Result<()> {
+    let named = std::env::var_os("SSL_CERT_FILE");
+    named.map_or(Ok(()), |file| refuse_special(file.as_ref())).map_err(|error| {
+        let message = "the file that the environment variable SSL_CERT_FILE names cannot be read";
+        io::Error::new(error.kind(), format!("{message}: {error}"))
+    })
+}
+
 fn refuse(found: &Metadata) -> io::Result<()> {
     if found.is_file() || found.is_dir() { Ok(()) } else { Err(special()) }
 }

@@ -95,22 +95,14 @@ fn trusted(root_cert: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Ar
             }
         }
         None => {
-            refuse_special_certificates()?;
+            local_files::refuse_special_certificates()
+                .map_err(|error| Error::new(ErrorKind::Config, "set up TLS", error.to_string()))?;
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
         let message = "this system has no certificate to trust; name a file of them in `ssl_root_cert`, or in the \
                        environment variable SSL_CERT_FILE";
-        Error::new(ErrorKind::Config, "set up TLS", message).caused_by(error)
-    })
-}
-
-/// The library reads whatever the variable names, also a pipe without a writer.
-fn refuse_special_certificates() -> Result<()> {
-    let named = std::env::var_os("SSL_CERT_FILE");
-    named.map_or(Ok(()), |file| local_files::refuse_special(file.as_ref())).map_err(|error| {
-        let message = "the file that the environment variable SSL_CERT_FILE names cannot be read";
         Error::new(ErrorKind::Config, "set up TLS", message).caused_by(error)
     })
 }

@@ -188,11 +188,8 @@ impl Http {
 
 /// Certificates that the system trusts.
 fn tls() -> std::result::Result<TlsConfig, Failure> {
-    // The library reads whatever the variable names, also a pipe without a writer.
-    if let Some(Err(error)) = std::env::var_os("SSL_CERT_FILE").map(|file| local_files::refuse_special(file.as_ref())) {
-        let message = format!("the file that the environment variable SSL_CERT_FILE names cannot be read: {error}");
-        return Err(Failure::config("lineage.openlineage_url", message));
-    }
+    local_files::refuse_special_certificates()
+        .map_err(|error| Failure::config("lineage.openlineage_url", error.to_string()))?;
     let trusted = rustls_native_certs::load_native_certs().certs;
     let trusted = trusted.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     Ok(TlsConfig::builder()
