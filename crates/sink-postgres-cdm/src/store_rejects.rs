@@ -24,8 +24,12 @@ const HELD_BYTES: usize = 4 * 1024 * 1024;
 const COLUMNS: &str =
     "id, stage, reason, field, origin, key, raw, raw_length, raw_hash, parent_id, parent_key, rank, aliases, row_key";
 
-/// The arrays of [`Arrays`], whose parameters begin at `$4`.
-const ARRAYS: &str = "unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+/// The arrays of [`Arrays`].
+const ARRAYS: &str = "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+
+/// The parameters of a [`Stamp`], alone and behind [`ARRAYS`].
+const STAMP: &str = "$1, $2, $3";
+const STAMP_BEHIND_ARRAYS: &str = "$15, $16, $17";
 
 const CREATE: &str = "create temporary table _cdm_stage_reject (id text, stage text, reason text, field text, \
      origin text, key text, raw bytea, raw_length int8, raw_hash text, parent_id text, parent_key text, rank int2, \
@@ -59,12 +63,8 @@ impl WaitingRejects {
         let (rejects, bytes) = (std::mem::take(&mut self.held), std::mem::take(&mut self.bytes));
         tracing::debug!(rejects = rejects.len(), bytes, "rejects wait in a temporary table");
         let ids = ids(session, &loading.tables, &loading.ingestion, &rejects).await?;
-        let arrays = Arrays::of(&rejects, &ids);
-        // The first three parameters are those of a statement that stores.
-        let statement = format!(
-            "insert into _cdm_stage_reject select r.* from {ARRAYS} as r where ($1::text, $2::text, $3::int8) is not null"
-        );
-        session.execute(OPERATION, &statement, &arrays.parameters(&Stamp::of(loading, 0))).await.map(drop)
+        let statement = format!("insert into _cdm_stage_reject select r.* from {ARRAYS} as r");
+        session.execute(OPERATION, &statement, &Arrays::of(&rejects, &ids).parameters()).await.map(drop)
     }
 
     /// Stores all of them.
@@ -75,7 +75,8 @@ impl WaitingRejects {
         }
         self.stage(session, loading).await?;
         let stamp = Stamp::of(loading, observation);
-        let written = session.execute(OPERATION, &upsert(session, loading, STAGED).await?, &stamp.parameters()).await?;
+        let statement = upsert(session, loading, STAGED, STAMP).await?;
+        let written = session.execute(OPERATION, &statement, &stamp.parameters()).await?;
         let statement = format!(
             "select count(*), count(*) filter (where exists (select from {} t where t.id = s.id)) from {STAGED} s",
             loading.tables.reject
@@ -101,8 +102,9 @@ pub(crate) async fn store(
     let ids = ids(session, &loading.tables, &loading.ingestion, rejects).await?;
     let arrays = Arrays::of(rejects, &ids);
     let stamp = Stamp::of(loading, observation);
-    let statement = upsert(session, loading, ARRAYS).await?;
-    let written = session.execute(OPERATION, &statement, &arrays.parameters(&stamp)).await?;
+    let statement = upsert(session, loading, ARRAYS, STAMP_BEHIND_ARRAYS).await?;
+    let parameters = [arrays.parameters().as_slice(), &stamp.parameters()].concat();
+    let written = session.execute(OPERATION, &statement, &parameters).await?;
     if usize::try_from(written).is_ok_and(|written| written == arrays.ids.len()) {
         return Ok(ids);
     }
@@ -114,8 +116,8 @@ pub(crate) async fn store(
     Ok(ids)
 }
 
-/// The statement that stores the rejects of `source`, which has [`COLUMNS`].
-async fn upsert(session: &Session, loading: &Loading<'_>, source: &str) -> Result<String> {
+/// The statement that stores the rejects of `source`, which has [`COLUMNS`]; `stamp` are the parameters of a [`Stamp`].
+async fn upsert(session: &Session, loading: &Loading<'_>, source: &str, stamp: &str) -> Result<String> {
     let table = &loading.tables.reject;
     let (columns, replaced) = match keeps_records(session, table).await? {
         true => (COLUMNS, ", aliases = excluded.aliases, row_key = excluded.row_key"),
@@ -123,7 +125,7 @@ async fn upsert(session: &Session, loading: &Loading<'_>, source: &str) -> Resul
     };
     Ok(format!(
         "insert into {table} as t ({columns}, ingestion, run_id, observation, rejected_at) \
-         select {columns}, $1, $2, $3, now() from {source} as r ({COLUMNS}) \
+         select {columns}, {stamp}, now() from {source} as r ({COLUMNS}) \
          on conflict (id) do update set stage = excluded.stage, reason = excluded.reason, field = excluded.field, \
          key = excluded.key, run_id = excluded.run_id, observation = excluded.observation, origin = excluded.origin, \
          parent_id = excluded.parent_id, parent_key = excluded.parent_key, rank = excluded.rank{replaced} \
@@ -192,10 +194,9 @@ impl<'r> Arrays<'r> {
         }
     }
 
-    /// The parameters of a statement with [`ARRAYS`].
-    fn parameters<'p>(&'p self, stamp: &'p Stamp<'_>) -> Vec<Parameter<'p>> {
-        let mut parameters = stamp.parameters().to_vec();
-        parameters.extend([
+    /// The parameters of [`ARRAYS`].
+    fn parameters(&self) -> [Parameter<'_>; 14] {
+        [
             (&self.ids as _, Type::TEXT_ARRAY),
             (&self.stages as _, Type::TEXT_ARRAY),
             (&self.reasons as _, Type::TEXT_ARRAY),
@@ -210,7 +211,6 @@ impl<'r> Arrays<'r> {
             (&self.ranks as _, Type::INT2_ARRAY),
             (&self.aliases as _, Type::TEXT_ARRAY),
             (&self.row_keys as _, Type::TEXT_ARRAY),
-        ]);
-        parameters
+        ]
     }
 }

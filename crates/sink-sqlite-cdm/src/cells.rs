@@ -6,7 +6,7 @@ use endpoint_api::{
     arrow::array::{Array as _, StringArray},
 };
 use relational::BatchColumn;
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{Null, ToSqlOutput};
 
 /// A time with all six digits below the second, so that times sort as their texts do.
 pub(crate) fn time_text(microseconds: i64) -> Result<String> {
@@ -33,38 +33,36 @@ fn unstorable(what: &str) -> Error {
 
 /// The value of a column in a row of a batch.
 pub(crate) fn value<'b>(column: &BatchColumn<'b>, row: usize) -> Result<ToSqlOutput<'b>> {
-    Ok(ToSqlOutput::Owned(match column {
+    Ok(match column {
         BatchColumn::Text(column) | BatchColumn::Json(column) | BatchColumn::RawJson(column)
             if column.is_valid(row) =>
         {
-            return Ok(ToSqlOutput::Borrowed(ValueRef::Text(column.value(row).as_bytes())));
+            column.value(row).into()
         }
-        BatchColumn::Bytes(column) if column.is_valid(row) => {
-            return Ok(ToSqlOutput::Borrowed(ValueRef::Blob(column.value(row))));
-        }
-        BatchColumn::Bool(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
-        BatchColumn::Int16(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
-        BatchColumn::Int32(column) if column.is_valid(row) => Value::Integer(column.value(row).into()),
-        BatchColumn::Int64(column) if column.is_valid(row) => Value::Integer(column.value(row)),
+        BatchColumn::Bytes(column) if column.is_valid(row) => column.value(row).into(),
+        BatchColumn::Bool(column) if column.is_valid(row) => column.value(row).into(),
+        BatchColumn::Int16(column) if column.is_valid(row) => column.value(row).into(),
+        BatchColumn::Int32(column) if column.is_valid(row) => column.value(row).into(),
+        BatchColumn::Int64(column) if column.is_valid(row) => column.value(row).into(),
         BatchColumn::Float64(column) if column.is_valid(row) => match column.value(row) {
             // SQLite would store it as null.
             number if number.is_nan() => return Err(unstorable("a number that is not one (NaN)")),
-            number => Value::Real(number),
+            number => number.into(),
         },
         BatchColumn::Date(column) if column.is_valid(row) => {
             let day =
                 Date::from_days(column.value(row)).map_err(|_| unstorable("a day beyond the years -9999 to 9999"));
-            Value::Text(day?.to_string())
+            day?.to_string().into()
         }
-        BatchColumn::Timestamp(column) if column.is_valid(row) => Value::Text(time_text(column.value(row))?),
+        BatchColumn::Timestamp(column) if column.is_valid(row) => time_text(column.value(row))?.into(),
         BatchColumn::TextList(column) if column.is_valid(row) => {
             let texts = column.value(row);
             let texts = texts.as_any().downcast_ref::<StringArray>();
             let texts: Vec<Option<&str>> = texts.into_iter().flatten().collect();
-            Value::Text(relational::state::to_json(&texts)?)
+            relational::state::to_json(&texts)?.into()
         }
-        _ => Value::Null,
-    }))
+        _ => Null.into(),
+    })
 }
 
 #[cfg(test)]
