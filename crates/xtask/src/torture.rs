@@ -4,8 +4,8 @@ use crate::steps::{Done, cargo, release_cdm, step};
 
 /// Load while the program, the server, the disks and the connections fail again and again, and compare the result.
 ///
-/// The program is the one that is released. Two exports are loaded into PostgreSQL (40 % of the faults), SQLite (30 %) and raw files (30 %), all three at
-/// the same time, in rounds of 8 to 17 faults. A round has a database of its own. It loads in turn or four slices at once,
+/// The program is the one that is released. Two exports are loaded into PostgreSQL (40 % of the faults), SQLite (30 %) and
+/// raw files (30 %), all three at the same time, in rounds of 8 to 17 faults. A round has a database of its own. It loads in turn or four slices at once,
 /// with one command or two, and, with PostgreSQL, through a proxy, encrypted or not. After the faults it loads without any
 /// until that succeeds. Then rows, ledger, checkpoints, rejects and counts must be those of loads without faults.
 ///

@@ -31,7 +31,8 @@ use stage::Stage;
 pub use tally::Tally;
 pub use target::Target;
 
-/// Loads into a target under so many faults, drawn from a seed: all rounds, or one of them. Says at once what fails.
+/// Loads into a target while `faults` faults happen, drawn from a seed, in all rounds or in the one that `only` names.
+/// Calls `say` as soon as a round fails.
 ///
 /// A round fails when a load comes to something else than without faults, fails once the faults are over, hangs, panics,
 /// or shows the value of a cell; the others go on.

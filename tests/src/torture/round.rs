@@ -46,7 +46,7 @@ impl Reference {
     }
 }
 
-/// One round with so many faults at most.
+/// One round with at most `most` faults.
 pub(super) fn round(stage: &Stage, reference: &Reference, most: usize, dice: &mut Rng, tally: &mut Tally) {
     let mut scene = Scene::drawn(stage, reference.loads[0].took, dice);
     let Script { before, during, between } = Script::draw(&scene, most, dice);

@@ -114,14 +114,7 @@ impl<'s> Scene<'s> {
 
     /// Whether all commands end within a time.
     pub(super) fn end_within(&mut self, time: Duration) -> bool {
-        let deadline = Instant::now() + time;
-        while self.alive().next().is_some() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        true
+        happens_within(time, || self.alive().next().is_none())
     }
 
     /// Waits for the end of all commands.
@@ -214,8 +207,13 @@ fn rows(file: &Connection, query: &str) -> Vec<Vec<String>> {
 
 /// Whether a command ends within a time.
 pub(super) fn ends_within(program: &mut Running, time: Duration) -> bool {
+    happens_within(time, || program.ended().is_some())
+}
+
+/// Waits until something has happened, for at most a time; says whether it has.
+pub(super) fn happens_within(time: Duration, mut has_happened: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + time;
-    while program.ended().is_none() {
+    while !has_happened() {
         if Instant::now() >= deadline {
             return false;
         }

@@ -1,7 +1,10 @@
 use std::{thread, time::Duration};
 
-use super::{Fault, server};
-use crate::{Direction, Mishap, Moment, torture::scene::Scene};
+use super::{Fault, TO_STRIKE, server};
+use crate::{
+    Direction, Mishap, Moment,
+    torture::scene::{Scene, happens_within},
+};
 
 fn with_line(scene: &Scene<'_>) -> bool {
     scene.line.is_some()
@@ -39,12 +42,7 @@ pub(super) const LOSE_COMMIT: Fault = Fault {
     strike: |scene, dice| {
         let mishap = if dice.bool() { Mishap::LostOnTheWay } else { Mishap::AnswerLost };
         scene.line.as_ref().unwrap().strike(Moment::commit(1), mishap);
-        for _ in 0..200 {
-            if scene.line.as_ref().unwrap().has_struck() || scene.alive().next().is_none() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        happens_within(TO_STRIKE, || scene.line.as_ref().unwrap().has_struck() || scene.alive().next().is_none());
         scene.line.as_ref().unwrap().spare()
     },
 };

@@ -12,6 +12,8 @@ mod storm;
 mod trigger;
 mod wire;
 
+use std::time::Duration;
+
 use fastrand::Rng;
 
 use super::scene::Scene;
@@ -63,6 +65,9 @@ pub(super) const BETWEEN_LOADS: [Fault; 8] = [
     trigger::ALTER,
     trigger::REPLAY,
 ];
+
+/// The time that a fault of a connection has to find what it is to strike.
+const TO_STRIKE: Duration = Duration::from_millis(400);
 
 /// Happens before the first load.
 pub(super) const BEFORE_LOADS: Fault = provision::FIRST;

@@ -51,25 +51,21 @@ pub(super) const FREEZE: Fault = Fault {
     },
 };
 
-pub(super) const TAKE_OVER: Fault = Fault {
-    name: "another command takes over",
-    is_possible: always,
-    strike: |scene, _| {
-        let is_under_way = scene.alive().next().is_some();
-        scene.launch_rival("takeover");
-        is_under_way
-    },
-};
+pub(super) const TAKE_OVER: Fault =
+    Fault { name: "another command takes over", is_possible: always, strike: |scene, _| rival(scene, "takeover") };
 
 pub(super) const COMPETE: Fault = Fault {
     name: "another command for the same ingestions",
     is_possible: always,
-    strike: |scene, dice| {
-        let is_under_way = scene.alive().next().is_some();
-        scene.launch_rival(dice.choice(["fail", "skip", "wait"]).unwrap());
-        is_under_way
-    },
+    strike: |scene, dice| rival(scene, dice.choice(["fail", "skip", "wait"]).unwrap()),
 };
+
+/// Starts another command for the same ingestions; says whether one was under way.
+fn rival(scene: &mut Scene<'_>, on_overlap: &str) -> bool {
+    let is_under_way = scene.alive().next().is_some();
+    scene.launch_rival(on_overlap);
+    is_under_way
+}
 
 /// Sends a signal to one of the commands that are under way.
 fn signal(scene: &mut Scene<'_>, name: &str, dice: &mut Rng) -> bool {

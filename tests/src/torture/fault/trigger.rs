@@ -14,13 +14,13 @@ use crate::torture::{
 pub(super) const SWALLOW: Fault = Fault {
     name: "triggers that drop rows",
     is_possible: with_tables,
-    strike: |scene, dice| load_with(scene, Kind::Swallow, dice) && rejects(scene) > 0,
+    strike: |scene, dice| load_with(scene, Kind::Swallow, dice),
 };
 
 pub(super) const REFUSE: Fault = Fault {
     name: "triggers that refuse rows",
     is_possible: with_tables,
-    strike: |scene, dice| load_with(scene, Kind::Refuse, dice) && rejects(scene) > 0,
+    strike: |scene, dice| load_with(scene, Kind::Refuse, dice),
 };
 
 pub(super) const ALTER: Fault = Fault {

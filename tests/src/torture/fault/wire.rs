@@ -2,8 +2,11 @@ use std::{thread, time::Duration};
 
 use fastrand::Rng;
 
-use super::{Fault, server};
-use crate::{Direction, Harm, torture::scene::Scene};
+use super::{Fault, TO_STRIKE, server};
+use crate::{
+    Direction, Harm,
+    torture::scene::{Scene, happens_within},
+};
 
 /// Only where the connection is encrypted: on a plain one nothing guards against bytes that are changed on the way.
 fn with_wire(scene: &Scene<'_>) -> bool {
@@ -49,12 +52,7 @@ pub(super) const NARROW: Fault = Fault {
 fn harm(scene: &mut Scene<'_>, harm: Harm, dice: &mut Rng) -> bool {
     let direction = if dice.bool() { Direction::ToServer } else { Direction::ToClient };
     scene.wire.as_ref().unwrap().harm(harm, direction, dice.usize(..20_000));
-    for _ in 0..200 {
-        if scene.wire.as_ref().unwrap().has_struck() || scene.alive().next().is_none() {
-            break;
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+    happens_within(TO_STRIKE, || scene.wire.as_ref().unwrap().has_struck() || scene.alive().next().is_none());
     let wire = scene.wire.as_ref().unwrap();
     let is_hit = wire.spare();
     if is_hit {
